@@ -1,0 +1,68 @@
+# `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test lint lock report bench-self shell clean setup setup-dev
+MAKEFLAGS += --no-print-directory
+
+# The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
+SERVED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in .venv/bin/python python3.11 python3.12 python3.13 python3; do \
+	$$python -c '$(SERVED)' >/dev/null 2>&1 && echo $$python && break; done)
+
+MATRIX ?= quick
+ARGS ?=
+# The latest study: their names start with the time.
+STUDY ?= $(patsubst %/,%,$(lastword $(sort $(filter-out results/published/,$(wildcard results/*/)))))
+UPGRADE ?=
+
+VENV_PYTHON := .venv/bin/python
+
+help: ## List the targets and their variables
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+bench: setup ## Run a study (MATRIX=quick|smoke|publish, ARGS="scenario.batch_size=16 device=cpu ...")
+	@$(VENV_PYTHON) -m harness matrix=$(MATRIX) $(ARGS)
+
+test: setup-dev ## Run the tests (ARGS="-k digest ...")
+	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+lint: setup-dev ## Check style and types: ruff, mypy strict
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+report: setup ## Make the report of a study again (STUDY=results/..., the latest if not given)
+	@test -n "$(STUDY)" || { echo "there is no study in results/ yet: run 'make bench'" >&2; exit 1; }
+	@$(VENV_PYTHON) -m harness report $(STUDY)
+
+bench-self: setup ## Measure the harness itself: its overheads and its digest's speed
+	@$(VENV_PYTHON) -m benchmarks
+
+shell: setup ## Open a shell inside .venv
+	@bash -c 'exec bash --rcfile <(echo "[ -r ~/.bashrc ] && . ~/.bashrc; . .venv/bin/activate") -i'
+
+LOCK = .venv/bin/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet $(UPGRADE)
+# Every requirement of torch that is not a CUDA library is in base.txt or build.txt.
+NOT_CUDA := filelock fsspec jinja2 markupsafe mpmath networkx setuptools sympy typing-extensions
+
+lock: setup-dev ## Make the hash locks again from requirements/*.in (UPGRADE=--upgrade for newer versions)
+	@cd requirements && \
+	lock() { ../$(LOCK) "$$@"; } && \
+	lock build.in -o build.txt && \
+	lock base.in -o base.txt && \
+	lock dev.in -c base.txt -o dev.txt && \
+	lock torch-cuda.in -c base.txt -c build.txt $(NOT_CUDA:%=--no-emit-package %) -o torch-cuda.txt
+	@echo "torch-cpu.txt is kept by hand: one wheel and its hash, of torch-cuda.in's version"
+
+clean: ## Remove .venv and all caches, never results
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './results/*' -prune -exec rm -rf {} +
+
+setup:
+	@$(if $(PYTHON),$(PYTHON) requirements/install.py,$(NO_PYTHON))
+
+setup-dev:
+	@$(if $(PYTHON),$(PYTHON) requirements/install.py --dev,$(NO_PYTHON))
+
+NO_PYTHON = echo "set-up: no Python 3.11, 3.12 or 3.13 was found; name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1

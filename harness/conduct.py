@@ -1,0 +1,84 @@
+"""Conducts a study: runs what is left of the plan, keeps distances up to date, reports."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.analysis.verdict import same_snapshots
+from harness.launch.local import LocalLauncher
+from harness.launch.worker_process import environment
+from harness.plan import Plan
+from harness.progress import Display
+from harness.record import RunRecord
+from harness.request import Request
+from harness.spec import Kind
+from harness.study import StudyFolder
+
+
+@dataclass
+class Conductor:
+    folder: StudyFolder
+    request: Request
+    plan: Plan
+    references: dict[str, RunRecord] = field(default_factory=dict)  # by cell: its first trace run
+    left: Counter[str] = field(default_factory=Counter)  # trace runs to come, by cell
+
+    def run(self, display: Display) -> None:
+        """Everything that has no record yet. Raises StudyStoppedError; Ctrl-C passes through."""
+        remaining = self.folder.remaining(self.plan)
+        done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
+        for record in sorted(done, key=lambda one: one.spec.number):
+            self.note_reference(record)
+        self.left.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
+        launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick)
+        for record in launcher.launch(remaining, len(self.plan.runs) - len(remaining)):
+            if record.spec.kind is Kind.trace:
+                self.after_trace(record)
+            display.finished(record)
+
+    def note_reference(self, record: RunRecord) -> None:
+        """The first trace run of a cell that came to its end: others are compared with it."""
+        if record.outcome.completed:
+            self.references.setdefault(record.spec.cell.id, record)
+
+    def after_trace(self, record: RunRecord) -> None:
+        """Distances where the run parted from the first; then its snapshots are not needed."""
+        cell = record.spec.cell.id
+        self.note_reference(record)
+        reference = self.references.get(cell)
+        if record.outcome.completed and reference and not same_snapshots(reference, record):
+            self.measure_distances(reference, record)
+        self.left[cell] -= 1
+        if not self.request.trace.keep_snapshots:
+            self.delete_snapshots(cell, keep=reference if self.left[cell] > 0 else None)
+
+    def measure_distances(self, reference: RunRecord, record: RunRecord) -> None:
+        """In a process of the telling side: the parent has no NumPy. A failure leaves them unknown."""
+        words = [str(self.folder.path), reference.run_id, record.run_id]
+        subprocess.run([sys.executable, "-m", "harness.analysis.distances", *words],
+                       check=False, env=environment({}))  # fmt: skip
+
+    def delete_snapshots(self, cell: str, keep: RunRecord | None) -> None:
+        folder = self.folder.path / "snapshots" / cell
+        kept = set(keep.repeats[0].snapshots.values()) if keep else set()
+        for path in folder.glob("*.safetensors"):
+            if path.stem not in kept:
+                path.unlink()
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            parent = folder.parent
+            if parent.exists() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def report(folder: Path, quiet: bool = False) -> int:
+    """Makes the report in a process of its own; its exit status tells of failed controls."""
+    words = [sys.executable, "-m", "harness.report", str(folder), *(["--quiet"] * quiet)]
+    return subprocess.run(words, check=False, env=environment({})).returncode
+
+

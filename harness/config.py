@@ -1,0 +1,218 @@
+"""The only file that knows Hydra: command-line words in, one frozen Request out.
+
+Hydra merely *collects*. The decorated function appends one cell to a list, ``-m`` calls it once per
+combination, and the study runs after Hydra has returned, over all cells together: Hydra's own
+multirun would run cell after cell in one process, and a machine that drifts between the first and
+the last would be read as a difference between settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from harness.errors import UsageError
+from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
+from harness.scrub import portable_path
+from harness.spec import Cell, Determinism, Scenario
+from harness.switches import CONDITIONS
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+SCENARIOS = CONF.parent / "scenarios"
+CONTROL_SETTINGS = ("seed", "full")
+VALUE_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg",
+               "-c", "--package", "-p", "--info", "-i")  # fmt: skip
+
+
+def thawed(frozen: type) -> type:
+    """The same dataclass, not frozen: OmegaConf takes no override into a frozen one."""
+    hints = typing.get_type_hints(frozen)
+    fields: list[Any] = []
+    for item in dataclasses.fields(frozen):
+        kind = hints[item.name]
+        if dataclasses.is_dataclass(kind):
+            inner = thawed(typing.cast(type, kind))
+            fields.append((item.name, inner, field(default_factory=inner)))
+        else:
+            fields.append((item.name, kind, field(default=item.default)))
+    return dataclasses.make_dataclass(frozen.__name__, fields)
+
+
+def schema() -> type:
+    """The types of bench.yaml; Hydra refuses a key or value that does not fit them."""
+    parts: list[Any] = [("scenario", Any, field(default=MISSING))]
+    kinds = {"determinism": Determinism, "runs": Runs, "timing": Timing, "trace": Trace,
+             "study": Study, "launch": Launch}  # fmt: skip
+    for name, kind in kinds.items():
+        part = thawed(kind)
+        parts.append((name, part, field(default_factory=part)))
+    parts.append(("device", str, field(default="auto")))
+    parts.append(("matrix_name", str | None, field(default=None)))
+    parts.append(("not_for_conclusions", bool, field(default=False)))
+    return dataclasses.make_dataclass("Bench", parts)
+
+
+@dataclass
+class Collected:
+    """What the calls of the decorated function leave behind."""
+
+    asked: list[Asked] = field(default_factory=list)
+    controls: list[Cell] = field(default_factory=list)
+    last: DictConfig | None = None
+    several: bool = False
+    error: UsageError | None = None
+
+
+def collect(words: Sequence[str]) -> Request | None:
+    """The request that the words spell; None where Hydra only printed (--help, --cfg, --info).
+
+    Raises UsageError where the words do not fit, after Hydra's own message where it has one.
+    """
+    ConfigStore.instance().store(name="bench_schema", node=schema())
+    found = Collected()
+    with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
+        sys.argv = ["harness", *flags_first(words), f"hydra.sweep.dir={scratch}"]
+        run_hydra(found)
+    if found.error:
+        raise found.error
+    if not found.asked or found.last is None:
+        return None
+    return request_of(found, found.last, words)
+
+
+def run_hydra(found: Collected) -> None:
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="bench")
+    def collecting(config: DictConfig) -> None:
+        found.last = config
+        found.several |= HydraConfig.get().mode == RunMode.MULTIRUN
+        try:
+            take_cell(found, config)
+        except UsageError as error:  # raised here, Hydra would print a traceback
+            found.error = error
+
+    try:
+        collecting()
+    except SystemExit as end:  # Hydra has printed its message and ends with status 1
+        if end.code not in (0, None):
+            raise UsageError("") from end
+
+
+def take_cell(found: Collected, config: DictConfig) -> None:
+    """Adds this combination's cell with its baseline, and the control's cells once."""
+    chosen = HydraConfig.get()
+    overrides = list(chosen.overrides.task)
+    label, setting = (chosen.runtime.choices[group] for group in ("scenario", "determinism"))
+    cell = cell_of(config, label, setting, overrides)
+    if any(asked.cell == cell for asked in found.asked):
+        return
+    baseline = None
+    if config.study.baseline is not None:
+        words = [*kept(overrides), f"determinism={config.study.baseline}"]
+        composed = hydra.compose(config_name="bench", overrides=words)
+        baseline = cell_of(composed, label, config.study.baseline, words)
+    found.asked.append(Asked(cell, baseline))
+    if config.study.control is not None and not found.controls:
+        found.controls = control_cells(config.study.control, overrides)
+
+
+def control_cells(control: str, overrides: Sequence[str]) -> list[Cell]:
+    """The control's two cells: it must vary in the first and be identical in the second."""
+    shared = [word for word in overrides if word.split("=")[0] == "device"]
+    cells = []
+    for setting in CONTROL_SETTINGS:
+        words = [*shared, f"scenario={control}", f"determinism={setting}"]
+        composed = hydra.compose(config_name="bench", overrides=words)
+        cells.append(cell_of(composed, control, setting, words))
+    return cells
+
+
+def kept(overrides: Sequence[str]) -> list[str]:
+    """The overrides that a cell's baseline shares: all but the setting and its switches."""
+    conditions = tuple(f"determinism.{name}=" for name in CONDITIONS)
+    return [
+        word
+        for word in overrides
+        if not word.startswith(("determinism=", "determinism.")) or word.startswith(conditions)
+    ]
+
+
+def cell_of(config: DictConfig, label: str, setting: str, overrides: Sequence[str]) -> Cell:
+    options: dict[str, Any] = typing.cast(
+        dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
+    )
+    name = str(options.pop("name", label))
+    uses_loader = bool(options.pop("uses_loader", True))
+    return Cell(
+        scenario=Scenario(label, name, options, uses_loader, source_of(name)),
+        setting=setting,
+        determinism=Determinism.from_json(
+            typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))
+        ),
+        device=config.device,
+        overrides=canonical(overrides),
+    )
+
+
+def canonical(overrides: Sequence[str]) -> tuple[str, ...]:
+    """What else was overridden of the training itself, in one order whatever was typed."""
+    own = ("scenario.", "determinism.", "+scenario.", "+determinism.")
+    return tuple(sorted(word for word in overrides if word.startswith(own)))
+
+
+def source_of(name: str) -> str | None:
+    """The file of a scenario of the user's own: beside its YAML, in a --config-dir's scenario/."""
+    if (SCENARIOS / f"{name}.py").is_file():
+        return None
+    for source in HydraConfig.get().runtime.config_sources:
+        path = Path(source.path) / "scenario" / f"{name}.py"
+        if source.schema == "file" and path.is_file():
+            return portable_path(path)
+    raise UsageError(
+        f"scenario '{name}' has a YAML but no program: expected {name}.py in scenarios/ "
+        "or beside the YAML in the scenario/ folder of a --config-dir"
+    )
+
+
+def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Request:
+    def part(kind: type, name: str) -> Any:
+        return kind(**typing.cast(dict[str, Any], OmegaConf.to_container(config[name])))
+
+    return Request(
+        asked=tuple(found.asked),
+        controls=tuple(found.controls) if found.several else (),
+        runs=part(Runs, "runs"),
+        timing=part(Timing, "timing"),
+        trace=part(Trace, "trace"),
+        study=part(Study, "study"),
+        launch=part(Launch, "launch"),
+        matrix=config.matrix_name,
+        not_for_conclusions=config.not_for_conclusions,
+        words=tuple(words),
+    )
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Flags moved before the overrides: argparse dies of ``a=1,2 -m b=2``."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        flags.append(word)
+        if word in VALUE_FLAGS:
+            flags.extend(value for value in [next(rest, None)] if value is not None)
+    return flags + overrides

@@ -1,0 +1,134 @@
+"""Runs on this machine: workers import in parallel and train one at a time.
+
+A batch of workers is started, all of them import torch side by side, and only when the last of them
+is ready is the first released. So nothing of ours ever runs beside a run: on two cores a training
+whose OpenMP threads wait for each other in a spin loop was ten times slower beside one import.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import gpu
+from harness.errors import StudyStoppedError
+from harness.launch.worker_process import WorkerProcess
+from harness.record import BadRecordError, Outcome, RunRecord, load, save
+from harness.request import Launch
+from harness.scrub import scrub
+from harness.spec import RunSpec
+from harness.words import DONE, READY, UNWRITTEN
+
+WARMING_LIMIT_S = 300.0  # a worker that has not imported torch by then never will
+LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 8192
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class LocalLauncher:
+    """``tick`` is called about twice a second while something is awaited."""
+
+    study: Path
+    limits: Launch
+    tick: Callable[[], None]
+
+    def launch(self, runs: Sequence[RunSpec], first_position: int) -> Iterator[RunRecord]:
+        """Yields the record of each run, in order, when it is on disk.
+
+        Raises StudyStoppedError where a record cannot be written. Whatever ends the iteration
+        early, Ctrl-C too, ends the workers.
+        """
+        ahead = self.limits.ahead
+        for start in range(0, len(runs), ahead):
+            batch = [WorkerProcess(spec, self.study) for spec in runs[start : start + ahead]]
+            try:
+                words = [worker.wait(WARMING_LIMIT_S, self.tick) for worker in batch]
+                for offset, (worker, word) in enumerate(zip(batch, words, strict=True)):
+                    yield self.finish(worker, word, first_position + start + offset)
+            finally:
+                for worker in batch:
+                    worker.end()
+
+    def finish(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
+        """Releases a warmed worker and gives its record; one killed from outside is run again."""
+        record = self.supervise(worker, word, position, attempt=1)
+        for attempt in range(2, self.limits.retries + 2):
+            if record.outcome is not Outcome.lost:
+                break
+            again = WorkerProcess(worker.spec, self.study)
+            try:
+                word = again.wait(WARMING_LIMIT_S, self.tick)
+                record = self.supervise(again, word, position, attempt)
+            finally:
+                again.end()
+        return record
+
+    def supervise(
+        self, worker: WorkerProcess, word: str | None, position: int, attempt: int
+    ) -> RunRecord:
+        on_gpu = worker.spec.cell.device.startswith("cuda")
+        contended = on_gpu and gpu.is_computing(worker.spec.cell.device)
+        if word == READY:
+            worker.release(position, attempt)
+            word = worker.wait(self.limits.timeout_s, self.tick)
+        status = worker.end(graceful=word in (DONE, ""))
+        if word is not None and word.startswith(UNWRITTEN):
+            raise StudyStoppedError(f"the record of {worker.spec.run_id} could not be written "
+                                    f"({word.removeprefix(UNWRITTEN + ': ')})")  # fmt: skip
+        if word == DONE:
+            record = self.written(worker.spec)
+            contended = contended or (on_gpu and gpu.is_computing(worker.spec.cell.device))
+            if contended and record.outcome is Outcome.ok:
+                return self.keep(replace(record, outcome=Outcome.contended))
+            return record
+        outcome, why = ending(word, status, self.limits.timeout_s)
+        tail = log_tail(worker.log)
+        return self.keep(
+            RunRecord(
+                run_id=worker.spec.run_id,
+                spec=worker.spec,
+                outcome=outcome,
+                position=position,
+                attempt=attempt,
+                message=f"{why}\n{tail}".strip(),
+            )
+        )
+
+    def written(self, spec: RunSpec) -> RunRecord:
+        try:
+            return load(self.study / "runs" / f"{spec.run_id}.json")
+        except (OSError, BadRecordError) as error:
+            raise StudyStoppedError(f"the record of {spec.run_id} has gone: {error}") from error
+
+    def keep(self, record: RunRecord) -> RunRecord:
+        try:
+            save(self.study / "runs", record)
+        except OSError as error:
+            raise StudyStoppedError(
+                f"the record of {record.run_id} could not be written ({error.strerror})"
+            ) from error
+        return record
+
+
+def ending(word: str | None, status: int, timeout_s: float) -> tuple[Outcome, str]:
+    """The outcome of a worker that wrote no record, and why in a few words."""
+    if word is None:
+        return Outcome.timeout, f"not done after {timeout_s:g} s (launch.timeout_s)"
+    if status < 0:
+        name = signal.Signals(-status).name
+        from_outside = -status in FROM_OUTSIDE
+        return (Outcome.lost if from_outside else Outcome.crashed), f"ended by {name}"
+    return Outcome.crashed, f"ended with exit status {status}"
+
+
+def log_tail(log: Path) -> str:
+    """The last lines that the run printed, scrubbed."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        lines = file.read().decode(errors="replace").rstrip().split("\n")
+    return scrub("\n".join(lines[-LOG_TAIL_LINES:]))

@@ -1,0 +1,97 @@
+"""The parent's side of the process wall: one fresh interpreter, warmed, released, reaped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+import harness
+from harness.spec import RunSpec, to_json
+
+# What a worker may see of the parent's environment. Everything that could steer a computation
+# (OMP_*, MKL_*, CUBLAS_*, TORCH_*, PYTHON*) is the setting's alone to set.
+ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+           "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
+           "VIRTUAL_ENV", "SYSTEMROOT")  # fmt: skip
+ROOT = Path(harness.__file__).resolve().parent.parent
+TICK_S = 0.5  # how often a wait comes up for the progress bar
+EXIT_LIMIT_S = 10.0  # for a worker that has said its last word
+
+
+def environment(extra: dict[str, str]) -> dict[str, str]:
+    """The allowed variables, the setting's own, and the path to this program."""
+    kept = {name: os.environ[name] for name in ALLOWED if name in os.environ}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**kept, **extra, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class WorkerProcess:
+    """A process that imports at once and trains only when released."""
+
+    def __init__(self, spec: RunSpec, study: Path) -> None:
+        self.spec = spec
+        self.log = study / "logs" / f"{spec.run_id}.log"
+        read, write = os.pipe()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "harness.worker", str(write)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(spec.environment),
+                pass_fds=[write],
+                start_new_session=True,  # so that Ctrl-C is the parent's to handle
+                text=True,
+            )
+        os.close(write)
+        self.replies: TextIO = os.fdopen(read, encoding="utf-8")
+        self.tell({"spec": to_json(spec), "study": str(study.resolve())})
+
+    def tell(self, message: dict[str, object]) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died: the next wait will find out
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+
+    def release(self, position: int, attempt: int) -> None:
+        self.tell({"position": position, "attempt": attempt})
+
+    def wait(self, timeout_s: float, tick: Callable[[], None]) -> str | None:
+        """The worker's next word; "" where it has ended without one, None past the time limit."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self.replies], [], [], min(TICK_S, left))[0]:
+                return self.replies.readline().strip()
+            if self.process.poll() is not None:  # a DataLoader worker may hold the pipe open
+                return ""
+            tick()
+        return None
+
+    def end(self, graceful: bool = False) -> int:
+        """Reaps the process and whatever it has started; gives its exit status.
+
+        A graceful end leaves it a moment to go by itself. A second call changes nothing.
+        """
+        if self.replies.closed:
+            return self.process.returncode
+        if graceful:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(EXIT_LIMIT_S)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.replies.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()  # type: ignore[union-attr]
+        if self.log.exists() and self.log.stat().st_size == 0:
+            self.log.unlink()
+        return self.process.returncode

@@ -1,0 +1,36 @@
+"""What there is: scenarios, settings, matrices and the studies of this folder, a line each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.study import RESULTS
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+GROUPS = ("scenario", "determinism", "matrix")
+
+
+def listing() -> str:
+    parts = [section(group) for group in GROUPS]
+    return "\n\n".join([*parts, studies()])
+
+
+def section(group: str) -> str:
+    """Each YAML by its first comment line."""
+    rows = [(path.stem, describe(path)) for path in sorted((CONF / group).glob("*.yaml"))]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([f"{group}=", *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def describe(path: Path) -> str:
+    comments = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    return next((line for line in comments if not line.startswith("@package")), "")
+
+
+def studies() -> str:
+    rows = []
+    for path in sorted(RESULTS.glob("**/manifest.json")):
+        words = " ".join(json.loads(path.read_text())["words"])
+        rows.append(f"  {path.parent}  python -m harness {words}")
+    return "\n".join(["studies", *(rows or ["  none here yet"])])

@@ -1,0 +1,134 @@
+"""From the cells asked for to all runs in order: pure, so that the order can be tested by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import zip_longest
+
+from harness.request import Request
+from harness.spec import Cell, Kind, RunSpec
+from harness.switches import same_experiment
+
+
+class Role(StrEnum):
+    asked = "asked"
+    baseline = "baseline"  # added, so that a cost has something to be measured against
+    control = "control"  # added, so that a study shows that it can find a difference
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    cell: Cell
+    role: Role
+    baseline: str | None  # id of the cell that its cost is measured against
+    same_as: str | None = None  # id of the cell that is the same experiment here, and run instead
+
+    @property
+    def has_twin(self) -> bool:
+        """Every baseline is timed twice under two names: the A/A twin."""
+        return self.baseline == self.cell.id and self.same_as is None
+
+
+@dataclass(frozen=True)
+class Plan:
+    cells: tuple[PlannedCell, ...]
+    runs: tuple[RunSpec, ...]  # in the order in which they are released
+
+
+def plan(request: Request, device: str) -> Plan:
+    """Every run of the study; ``device`` is what ``auto`` means here."""
+    cells = merged(planned_cells(request, device))
+    return Plan(cells, tuple(ordered(request, cells)))
+
+
+def planned_cells(request: Request, device: str) -> list[PlannedCell]:
+    """Asked cells, then what is missing of baselines and controls; each cell once."""
+
+    def here(cell: Cell) -> Cell:
+        return dataclasses.replace(cell, device=device if cell.device == "auto" else cell.device)
+
+    found: dict[str, PlannedCell] = {}
+    for asked in request.asked:
+        baseline = here(asked.baseline).id if asked.baseline else None
+        cell = here(asked.cell)
+        found[cell.id] = PlannedCell(cell, Role.asked, baseline)
+    for asked in request.asked:
+        if asked.baseline:
+            cell = here(asked.baseline)
+            found.setdefault(cell.id, PlannedCell(cell, Role.baseline, cell.id))
+    for control in request.controls:
+        cell = here(control)
+        found.setdefault(cell.id, PlannedCell(cell, Role.control, None))
+    return list(found.values())
+
+
+def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
+    """Marks each cell that is the same experiment as an earlier one; baselines are kept first."""
+    kept: list[PlannedCell] = []
+    result: dict[str, PlannedCell] = {}
+    for planned in sorted(cells, key=lambda one: not one.has_twin):
+        twin = next((one for one in kept if same_experiment(one.cell, planned.cell)), None)
+        if twin is None:
+            kept.append(planned)
+            result[planned.cell.id] = planned
+        else:
+            result[planned.cell.id] = dataclasses.replace(planned, same_as=twin.cell.id)
+    return tuple(result[one.cell.id] for one in cells)
+
+
+def ordered(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunSpec]:
+    """Blocks in turn: one trace run of each cell, then one timing run of each cell and twin.
+
+    Within a block the order is random, drawn from the study's seed: what drifts on the machine
+    between the first and the last run of a block then falls on no cell more than on another.
+    """
+    own = [one for one in cells if one.same_as is None]
+    traces = [trace_block(request, own, number) for number in range(1, request.runs.trace + 1)]
+    timings = [timing_block(request, own, number) for number in range(1, request.runs.timing + 1)]
+    for trace, timing in zip_longest(traces, timings, fillvalue=[]):
+        yield from trace
+        yield from timing
+
+
+def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
+    return shuffled(
+        [
+            RunSpec(
+                cell=one.cell,
+                kind=Kind.trace,
+                number=number,
+                repeats=request.runs.repeats,
+                environment=one.cell.determinism.environment(),
+            )
+            for one in cells
+        ],
+        f"{request.study.seed}:trace:{number}",
+    )
+
+
+def timing_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
+    timed = [(one, False) for one in cells if one.role is not Role.control]
+    twins = [(one, True) for one in cells if one.has_twin]
+    return shuffled(
+        [
+            RunSpec(
+                cell=one.cell,
+                kind=Kind.timing,
+                number=number,
+                twin=twin,
+                warmup=request.timing.warmup,
+                environment=one.cell.determinism.environment(),
+            )
+            for one, twin in timed + twins
+        ],
+        f"{request.study.seed}:timing:{number}",
+    )
+
+
+def shuffled(runs: list[RunSpec], seed: str) -> list[RunSpec]:
+    """A new list in random order; a string seeds Random by its SHA-512, alike everywhere."""
+    return random.Random(seed).sample(runs, len(runs))

@@ -1,0 +1,86 @@
+"""One command's wish, whole: the cells and how often, how and where to run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+from harness.spec import Cell
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How many fresh processes each cell gets, and how often each of them trains when traced."""
+
+    trace: int = 5
+    timing: int = 8
+    repeats: int = 2
+
+
+@dataclass(frozen=True)
+class Timing:
+    warmup: int = 3  # steps that are kept but not counted
+
+
+@dataclass(frozen=True)
+class Trace:
+    keep_snapshots: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    dir: str | None = None  # default: a new folder under results/
+    baseline: str | None = "seed"  # a setting; null leaves baseline and twin out
+    control: str | None = "indexing"  # a scenario that must vary; null leaves it out
+    seed: int = 0  # of the order of the runs
+    repeat_failed: bool = True  # measure once more where an A/A twin's check failed
+
+
+@dataclass(frozen=True)
+class Launch:
+    timeout_s: float = 600.0  # of one run, from its release
+    ahead: int = 4  # workers that import torch before it is their turn
+    retries: int = 2  # of a run that was killed from outside
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A cell and the cell that its cost is measured against."""
+
+    cell: Cell
+    baseline: Cell | None
+
+
+@dataclass(frozen=True)
+class Request:
+    asked: tuple[Asked, ...]
+    controls: tuple[Cell, ...]
+    runs: Runs
+    timing: Timing
+    trace: Trace
+    study: Study
+    launch: Launch
+    matrix: str | None
+    not_for_conclusions: bool
+    words: tuple[str, ...]  # as typed, after `python -m harness`
+
+    def check(self) -> None:
+        """Raises UsageError for numbers that no study can be made of."""
+        least = {
+            "runs.trace": (self.runs.trace, 1),
+            "runs.timing": (self.runs.timing, 0),
+            "runs.repeats": (self.runs.repeats, 1),
+            "timing.warmup": (self.timing.warmup, 0),
+            "launch.ahead": (self.launch.ahead, 1),
+            "launch.retries": (self.launch.retries, 0),
+        }
+        for key, (value, minimum) in least.items():
+            if value < minimum:
+                raise UsageError(f"{key}={value}: at least {minimum} is needed")
+        if self.runs.timing == 1:
+            raise UsageError(
+                "runs.timing=1: one block has no interval; at least 2 are needed, "
+                "or 0 to measure no cost"
+            )
+        if self.launch.timeout_s <= 0:
+            raise UsageError(f"launch.timeout_s={self.launch.timeout_s}: must be above 0 seconds")

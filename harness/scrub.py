@@ -1,0 +1,46 @@
+"""Keeps what is private out of everything that is written: records, logs' tails, reports."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import socket
+from pathlib import Path
+
+SECRET_NAME = r"[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
+SECRETS = [
+    # name=value, name: value and --name value
+    (re.compile(rf"(?i)\b({SECRET_NAME})(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"), r"\1\2***"),
+    (re.compile(r"\b(?:ghp|gho|ghs|github_pat|hf|sk|xox[abp])[-_][A-Za-z0-9_-]{8,}"), "***"),
+    (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
+    (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
+]
+
+
+def scrub(text: str) -> str:
+    """The text without secrets, home, working directory, user or host name."""
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
+    for path, short in [(str(Path.cwd()), "."), (str(Path.home()), "~")]:
+        if len(path) > 1:
+            text = text.replace(path, short)
+    for name in (user_name(), socket.gethostname()):
+        if len(name) > 3 and name != "root":  # too short a name would be found inside words
+            text = re.sub(rf"\b{re.escape(name)}\b", "***", text)
+    return text
+
+
+def user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's bare uid has no name
+        return ""
+
+
+def portable_path(path: Path) -> str:
+    """A path as it may be written down: relative to here, else to home, else as it is."""
+    full = path.resolve()
+    for base, prefix in [(Path.cwd(), ""), (Path.home(), "~/")]:
+        if full.is_relative_to(base):
+            return f"{prefix}{full.relative_to(base)}"
+    return str(full)

@@ -1,0 +1,39 @@
+"""Which switches can matter where: settings that differ only in the others are one experiment.
+
+Reading a switch back proves that it was set, not that anything asks for it:
+``torch.backends.cudnn.deterministic`` reads back as set on a machine without cuDNN too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from harness.spec import Cell, Cudnn, Determinism, Loader
+
+# Consulted by CUDA code paths alone: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
+CUDA_ONLY = {"cudnn": Cudnn(), "cublas_workspace": None, "tf32": None}
+
+# Consulted only where a scenario builds a DataLoader.
+LOADER_ONLY = {"loader": Loader()}
+
+# The circumstances of a comparison rather than its subject: a baseline keeps these overrides.
+CONDITIONS = ("seed", "threads", "tf32", "matmul_precision")
+
+
+def consulted(cell: Cell) -> Determinism:
+    """The cell's setting with every switch that nothing here can consult at its default."""
+    ignored: dict[str, object] = {}
+    if not cell.device.startswith("cuda"):
+        ignored |= CUDA_ONLY
+    if not cell.scenario.uses_loader:
+        ignored |= LOADER_ONLY
+    return dataclasses.replace(cell.determinism, **ignored)  # type: ignore[arg-type]
+
+
+def same_experiment(one: Cell, other: Cell) -> bool:
+    """Whether two cells ask for the same work under switches that are equal where they count."""
+    return (
+        (one.scenario.name, one.scenario.options) == (other.scenario.name, other.scenario.options)
+        and one.device == other.device
+        and consulted(one) == consulted(other)
+    )

@@ -1,0 +1,52 @@
+"""The verbs: plain first words that read studies, where overrides make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness import conduct
+from harness.errors import UsageError
+from harness.study import StudyFolder
+
+
+def resume(words: Sequence[str]) -> int:
+    from harness import bench  # noqa: PLC0415 - bench imports much that others do not need
+
+    return bench.resume(study_in("resume", words).path)
+
+
+def report(words: Sequence[str]) -> int:
+    folder = study_in("report", words)
+    status = conduct.report(folder.path)
+    print(f"report: {folder.path / 'report.html'}")
+    return status
+
+
+def list_(words: Sequence[str]) -> int:
+    from harness.listing import listing  # noqa: PLC0415
+
+    if words:
+        raise UsageError(f"list takes no words, got {' '.join(words)}")
+    print(listing())
+    return 0
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "resume": resume,
+    "report": report,
+    "list": list_,
+}
+
+
+def study_in(verb: str, words: Sequence[str]) -> StudyFolder:
+    if len(words) != 1:
+        raise UsageError(f"{verb} takes one study: python -m harness {verb} results/<id>")
+    folder = StudyFolder(Path(words[0]))
+    _ = folder.manifest  # raises where it is none
+    return folder
+
+
+def usage(word: str) -> int:
+    raise UsageError(f"no verb '{word}': there are {', '.join(VERBS)}; overrides have a `=`, "
+                     "as in `python -m harness scenario=cnn determinism=full`")  # fmt: skip

@@ -1,0 +1,42 @@
+"""One run in one fresh process: import, wait for the turn, train, write the record, end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from harness.spec import RunSpec
+from harness.words import DONE, READY, UNWRITTEN
+from harness.worker.wall import Wall
+
+
+def main() -> None:
+    wall = Wall(reply=int(sys.argv[1]))
+    asked = json.loads(wall.hear())
+    spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])
+
+    from harness import record  # noqa: PLC0415 - imports are the warming up
+    from harness.worker import scenario  # noqa: PLC0415
+    from harness.worker.perform import perform  # noqa: PLC0415
+    from harness.worker.warm import warm  # noqa: PLC0415
+
+    warm()
+    scenario.load(spec.cell.scenario)
+    wall.say(READY)
+    turn = json.loads(wall.hear())
+    done = replace(perform(spec, study), position=turn["position"], attempt=turn["attempt"])
+    try:
+        record.save(study / "runs", done)
+    except OSError as error:
+        wall.say(f"{UNWRITTEN}: {error.strerror}")
+    else:
+        wall.say(DONE)
+    sys.stdout.flush()
+    os._exit(0)  # the record is on disk; unloading torch would cost the next run 0.2 s
+
+
+if __name__ == "__main__":
+    main()

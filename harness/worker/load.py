@@ -1,0 +1,41 @@
+"""How much of the machine others used meanwhile: a timing beside a busy neighbour is not one."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+PROC_STAT = Path("/proc/stat")  # Linux; other systems give None
+
+
+class Load:
+    """Started before a run's work; ``others`` reads it afterwards."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.busy = busy_s()
+        self.own = own_s()
+
+    def others(self) -> float | None:
+        """Share of all cores' time since the start that other processes used, 0 to 1."""
+        busy = busy_s()
+        if busy is None or self.busy is None:
+            return None
+        wall = (time.perf_counter() - self.began) * (os.cpu_count() or 1)
+        return min(1.0, max(0.0, (busy - self.busy) - (own_s() - self.own)) / wall)
+
+
+def busy_s() -> float | None:
+    """Seconds that all cores were busy or stolen by the hypervisor since boot (proc(5))."""
+    if not PROC_STAT.exists():
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(
+        int, PROC_STAT.read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

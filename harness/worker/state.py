@@ -1,0 +1,106 @@
+"""The components of a step, in the order in which a step makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.record import Components
+from harness.worker.digest import Named, digest
+from scenarios.base import Evaluation, Training
+
+
+def rng() -> str:
+    """The state of every global generator: Python's, NumPy's, torch's and each device's."""
+    version, internal, gauss = random.getstate()
+    algorithm, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    tensors = [("python", torch.tensor(internal)), ("numpy", torch.from_numpy(keys.astype(np.int64)))]
+    tensors.append(("torch", torch.get_rng_state()))
+    if torch.cuda.is_initialized():
+        tensors += [(f"cuda:{i}", state) for i, state in enumerate(torch.cuda.get_rng_state_all())]
+    plain = {"python": [version, gauss], "numpy": [algorithm, position, has_gauss, cached]}
+    return digest(tensors, plain)
+
+
+def of_step(training: Training, rng_before: str, batch: Any, loss: Tensor) -> Components:
+    return Components(
+        rng=rng_before,
+        batch=digest(tensors_in(batch)),
+        buffers=digest(buffers(training)),
+        loss=digest([("loss", loss)]),
+        grads=digest(grads(training)),
+        params=digest(params(training)),
+        optimizer=optimizer(training),
+    )
+
+
+def final(training: Training, loss: Tensor, evaluation: Evaluation) -> dict[str, str]:
+    """Outcome digests at the end: the same words from a trace run and from a timing run."""
+    return {
+        "loss": digest([("loss", loss)]),
+        "grads": digest(grads(training)),
+        "params": digest(params(training)),
+        "buffers": digest(buffers(training)),
+        "optimizer": optimizer(training),
+        "predictions": digest([("predictions", evaluation.predictions)]),
+    }
+
+
+def params(training: Training) -> Named:
+    for name, model in training.models.items():
+        for key, parameter in model.named_parameters():
+            yield f"{name}.{key}", parameter
+
+
+def grads(training: Training) -> Named:
+    """Gradients that exist; a missing one is another digest than a zero one."""
+    for name, parameter in params(training):
+        if parameter.grad is not None:
+            yield name, parameter.grad
+
+
+def buffers(training: Training) -> Named:
+    for name, model in training.models.items():
+        for key, buffer in model.named_buffers():
+            yield f"{name}.{key}", buffer
+
+
+def optimizer(training: Training) -> str:
+    """Tensors by parameter index, and every plain value: learning rate, betas, step counts."""
+    tensors: list[tuple[str, Tensor]] = []
+    plain: dict[str, Any] = {}
+    for name, one in training.optimizers.items():
+        for path, value in leaves(one.state_dict(), name):
+            if isinstance(value, Tensor):
+                tensors.append((path, value))
+            else:
+                plain[path] = repr(value)
+    return digest(tensors, plain)
+
+
+def leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every leaf of nested mappings, sequences and dataclasses with its path."""
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        tree = {f.name: getattr(tree, f.name) for f in dataclasses.fields(tree)}
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from leaves(value, f"{path}.{key}")
+    elif isinstance(tree, Sequence) and not isinstance(tree, str):
+        for index, value in enumerate(tree):
+            yield from leaves(value, f"{path}.{index}")
+    else:
+        yield path, tree
+
+
+def tensors_in(batch: Any) -> Named:
+    for path, value in leaves(batch, "batch"):
+        if isinstance(value, Tensor):
+            yield path, value
+        elif isinstance(value, np.ndarray | int | float):
+            yield path, torch.as_tensor(value)

@@ -1,0 +1,69 @@
+"""The trace run: the training watched from outside, step by step, and never timed."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from harness.record import Components, Repeat, number
+from harness.spec import Cell
+from harness.worker import scenario, setting, snapshot, state
+from harness.worker.digest import digest
+from scenarios.base import Evaluation
+
+
+def traced(cell: Cell, device: torch.device, snapshots: Path) -> Repeat:
+    """One training from a full reset: everything built anew, the setting applied again."""
+    reset(device)
+    setting.apply(cell.determinism)
+    training = scenario.build(cell.scenario, setting.context(cell.determinism, device))
+    initial = digest([*state.params(training), *state.buffers(training)])
+    steps: list[Components] = []
+    losses: list[Tensor] = []
+    kept: dict[str, str] = {}
+    rng_before = state.rng()
+    for batch in training.batches():
+        loss = training.step(batch)
+        steps.append(state.of_step(training, rng_before, batch, loss))
+        losses.append(loss)
+        if snapshot.is_due(len(steps)):
+            kept[str(len(steps))] = snapshot.keep(training, snapshots)
+        rng_before = state.rng()
+    if not steps:
+        raise ValueError("the training made no step: give it more steps, epochs or data")
+    if not snapshot.is_due(len(steps)):
+        kept[str(len(steps))] = snapshot.keep(training, snapshots)
+    evaluation = training.evaluate()
+    return Repeat(
+        initial=initial,
+        steps=steps,
+        losses=[scalar(loss) for loss in losses],
+        final=state.final(training, losses[-1], evaluation),
+        predictions=predictions(evaluation),
+        accuracy=evaluation.accuracy,
+        facts=training.facts(),
+        snapshots=kept,
+    )
+
+
+def reset(device: torch.device) -> None:
+    """Frees the last repeat's training; generators are the setting's to touch, or not."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def scalar(loss: Tensor) -> float | str:
+    """The step's loss as one number; several losses (two models) give their mean."""
+    return number(loss.double().mean().item())
+
+
+def predictions(evaluation: Evaluation) -> list[float | int | str]:
+    values = evaluation.predictions.cpu()
+    if values.is_floating_point():
+        return [number(value) for value in values.double().tolist()]
+    return values.tolist()  # type: ignore[no-any-return]
+

@@ -1,0 +1,158 @@
+"""Two equal models trained side by side on the same batches, and how the second one was made.
+
+The debugging story deep-copied model, optimizer and scheduler each on its own. A deep copy of an
+optimizer carries copies of the tensors that it optimises, which belong to no model at all: the
+copied model never learns, and nothing complains.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD
+from torch.optim.lr_scheduler import StepLR
+
+from scenarios.base import Context, Evaluation, Examples, Training, classified, digits, predict, shuffled
+from scenarios.resnet import ResNet
+
+BATCH_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class Options:
+    variant: Literal[
+        "shared_optimizer", "rebuilt_optimizer", "rebuilt_model_seed_inside", "rebuilt_model_seed_outside"
+    ] = "shared_optimizer"
+    pair: Literal["original_and_copy", "two_copies"] = "original_and_copy"
+    width: int = 8
+    depth: int = 1
+    batch_size: int = 32
+    steps: int = 44
+    learning_rate: float = 0.05
+    epochs_per_drop: int = 5
+    constructor_seed: int = 42
+
+
+@dataclass
+class Learner:
+    """A model with what drives it."""
+
+    model: nn.Module
+    optimizer: SGD
+    scheduler: StepLR
+
+    @classmethod
+    def around(cls, model: nn.Module, options: Options) -> Learner:
+        optimizer = SGD(model.parameters(), lr=options.learning_rate, momentum=0.9)
+        return cls(model, optimizer, StepLR(optimizer, options.epochs_per_drop, gamma=0.1))
+
+    @classmethod
+    def built(cls, options: Options, context: Context, seed: int | None = None) -> Learner:
+        if seed is not None:
+            torch.manual_seed(seed)
+        return cls.around(ResNet(options.width, options.depth).to(context.device), options)
+
+    def copied_apart(self) -> Learner:
+        """The story's fault: three deep copies that know nothing of each other."""
+        return Learner(*(copy.deepcopy(part) for part in (self.model, self.optimizer, self.scheduler)))
+
+
+def pair_of(options: Options, context: Context) -> tuple[Learner, Learner]:
+    match options.variant:
+        case "shared_optimizer":
+            original = Learner.built(options, context)
+            first = original if options.pair == "original_and_copy" else original.copied_apart()
+            return first, original.copied_apart()
+        case "rebuilt_optimizer":
+            original = Learner.built(options, context)
+            return original, Learner.around(copy.deepcopy(original.model), options)
+        case "rebuilt_model_seed_inside":
+            seed = options.constructor_seed
+            return Learner.built(options, context, seed), Learner.built(options, context, seed)
+        case "rebuilt_model_seed_outside":
+            torch.manual_seed(options.constructor_seed)
+            return Learner.built(options, context), Learner.built(options, context)
+
+
+class Pair(Training):
+    """Both learners see every batch; the loss is the two of them, shape (2,)."""
+
+    def __init__(self, options: Options, context: Context) -> None:
+        self.options = options
+        self.learners = dict(zip(("first", "second"), pair_of(options, context), strict=True))
+        self.models = {name: learner.model for name, learner in self.learners.items()}
+        self.optimizers = {name: learner.optimizer for name, learner in self.learners.items()}
+        self.train, self.held_out = digits(context.device)
+        self.at_start = {name: state_of(model) for name, model in self.models.items()}
+
+    def batches(self) -> Iterator[Examples]:
+        taken = 0
+        while True:
+            for index in shuffled(len(self.train), self.options.batch_size, self.train.inputs.device):
+                if taken == self.options.steps:
+                    return
+                taken += 1
+                yield self.train.at(index)
+            for learner in self.learners.values():
+                learner.scheduler.step()
+
+    def step(self, batch: Examples) -> Tensor:
+        losses = []
+        for learner in self.learners.values():
+            learner.model.zero_grad()
+            learner.optimizer.zero_grad()
+            loss = F.cross_entropy(learner.model(batch.inputs), batch.targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            learner.optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    def evaluate(self) -> Evaluation:
+        """The second model's: the one that is in question."""
+        return classified(predict(self.models["second"], self.held_out.inputs), self.held_out.targets)
+
+    def facts(self) -> dict[str, Any]:
+        first, second = (state_of(model) for model in self.models.values())
+        return {
+            "variant": self.options.variant,
+            "pair": self.options.pair,
+            "equal_bits": all(torch.equal(first[name], second[name]) for name in first),
+            **{name: self.facts_of(name) for name in self.learners},
+        }
+
+    def facts_of(self, name: str) -> dict[str, Any]:
+        learner = self.learners[name]
+        other = self.models["second" if name == "first" else "first"]
+        now, before = state_of(learner.model), self.at_start[name]
+        changed = {key for key in now if not torch.equal(now[key], before[key])}
+        statistics = {key for key in now if key.endswith(BATCH_NORM_STATISTICS)}
+        scores = predict(learner.model, self.held_out.inputs)
+        return {
+            "optimizer_holds": whose(learner.optimizer, learner.model, other),
+            "scheduler_drives_optimizer": learner.scheduler.optimizer is learner.optimizer,
+            "weights_changed": bool(changed - statistics),
+            "batch_norm_statistics_changed": bool(changed & statistics),
+            "accuracy": classified(scores, self.held_out.targets).accuracy,
+        }
+
+
+def whose(optimizer: SGD, own: nn.Module, other: nn.Module) -> str:
+    """Whose parameters an optimizer holds, by identity: own, other, none, or a mixture."""
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    owners = [name for name, model in [("own", own), ("other", other)]
+              if held & {id(p) for p in model.parameters()}]  # fmt: skip
+    return " and ".join(owners) or "none"
+
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def build(options: Options, context: Context) -> Pair:
+    return Pair(options, context)

@@ -1,0 +1,82 @@
+"""The positive control: a training that must not be reproducible under seeds alone.
+
+A table of few rows is read by very many indices, so that the backward adds many numbers into each
+row. On a CPU, ``table[index]`` in float32 does that by an accumulating ``index_put_`` with atomics
+on two or more threads; on CUDA that operation is sorted and deterministic, so there the table is
+read by ``index_select``, whose backward is ``index_add_`` with atomicAdd. Under deterministic
+algorithms both have another kernel. A harness that finds no difference here finds none anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from scenarios.base import Context, Evaluation, Examples, Training
+
+
+@dataclass(frozen=True)
+class Options:
+    rows: int = 64
+    indices: int = 200_000  # read in each step
+    steps: int = 40
+    learning_rate: float = 20.0
+
+
+class Table(nn.Module):
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(rows))
+
+    def forward(self, index: Tensor) -> Tensor:
+        return self.rows.index_select(0, index) if index.is_cuda else self.rows[index]
+
+
+@dataclass
+class Indexing(Training):
+    """Each row learns a hidden number from noisy readings of it."""
+
+    table: Table
+    optimizer: Optimizer
+    truth: Tensor
+    indices: int
+    steps: int
+    models: dict[str, nn.Module] = field(init=False)
+    optimizers: dict[str, Optimizer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.models = {"table": self.table}
+        self.optimizers = {"optimizer": self.optimizer}
+
+    def batches(self) -> Iterator[Examples]:
+        device = self.truth.device
+        for _ in range(self.steps):
+            index = torch.randint(len(self.truth), (self.indices,), device=device)
+            yield Examples(index, self.truth[index] + torch.randn(self.indices, device=device))
+
+    def step(self, batch: Examples) -> Tensor:
+        self.optimizer.zero_grad()
+        loss = nn.functional.mse_loss(self.table(batch.inputs), batch.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+    def evaluate(self) -> Evaluation:
+        learned = self.table.rows.detach()
+        signs = (learned > 0) == (self.truth > 0)
+        return Evaluation(learned.clone(), signs.double().mean().item())
+
+
+def build(options: Options, context: Context) -> Indexing:
+    table = Table(options.rows).to(context.device)
+    return Indexing(
+        table=table,
+        optimizer=torch.optim.SGD(table.parameters(), lr=options.learning_rate),
+        truth=torch.randn(options.rows).to(context.device),
+        indices=options.indices,
+        steps=options.steps,
+    )

@@ -1,0 +1,157 @@
+"""A DataLoader with worker processes, shuffling, and augmentation drawn inside the workers.
+
+Each sample carries the numbers that its augmentation drew, so that the record can say in which
+order and with which content samples came, and which samples two workers drew alike:
+
+* ``rng: global`` draws from Python's, NumPy's and torch's global generators, which today's torch
+  seeds apart in each worker;
+* ``rng: owned`` draws from a generator that the dataset owns. Each worker gets a copy of it, so
+  workers repeat each other's numbers, and every epoch repeats the last;
+* ``rng: per_worker`` builds that generator inside each worker, from the worker's own seed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from scenarios.base import Context, Evaluation, Examples, Training, classified, digits, predict
+
+Draws = tuple[float, float, int]  # flip, noise, shift
+EPOCH_SEED = 123456789  # the guide's own base; an epoch's generator gets this plus the epoch
+
+
+@dataclass(frozen=True)
+class Options:
+    rng: Literal["global", "owned", "per_worker"] = "global"
+    set_epoch: bool = False  # re-seed an own generator with a base plus the epoch, each epoch
+    workers: int = 2
+    samples: int = 256  # per epoch
+    epochs: int = 3
+    batch_size: int = 16
+    width: int = 32
+    learning_rate: float = 0.05
+
+
+class Augmented(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
+    """Digits, flipped, noised and shifted; yields (image, label, index, draws)."""
+
+    def __init__(self, examples: Examples, rng: str) -> None:
+        self.examples = examples
+        self.rng = rng
+        self.generator = np.random.default_rng(np.random.randint(2**31)) if rng == "owned" else None
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        flip, noise, shift = self.draw()
+        image = self.examples.inputs[index].roll(shift, dims=-1)
+        image = image.flip(-1) if flip < 0.5 else image
+        draws = torch.tensor([flip, noise, shift], dtype=torch.float64)
+        return image + 0.1 * noise, self.examples.targets[index], torch.tensor(index), draws
+
+    def draw(self) -> Draws:
+        if self.rng == "global":
+            return random.random(), float(np.random.normal()), int(torch.randint(-1, 2, ()))
+        if self.rng == "per_worker" and self.generator is None:
+            self.generator = np.random.default_rng(torch.initial_seed())
+        assert self.generator is not None
+        own = self.generator
+        return own.random(), float(own.normal()), int(own.integers(-1, 2))
+
+
+@dataclass
+class EpochJournal:
+    """What one epoch delivered."""
+
+    order: xxhash.xxh3_128
+    content: xxhash.xxh3_128
+    drawn_by: dict[Draws, int]  # how many samples drew these numbers
+    samples: int = 0
+    seconds: float = 0.0  # spent waiting for batches
+
+    def note(self, index: Tensor, images: Tensor, draws: Tensor) -> None:
+        self.samples += len(index)
+        self.order.update(index.numpy())
+        self.content.update(images.contiguous().numpy())
+        for flip, noise, shift in draws.tolist():
+            self.drawn_by[flip, noise, int(shift)] += 1
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "order": self.order.hexdigest(),
+            "content": self.content.hexdigest(),
+            "samples": self.samples,
+            "drawn_alike": sum(n for n in self.drawn_by.values() if n > 1),
+            "samples_per_s": self.samples / self.seconds if self.seconds else None,
+        }
+
+
+class Loading(Training):
+    """A linear classifier, since the loading is the point."""
+
+    def __init__(self, options: Options, context: Context) -> None:
+        self.options, self.context = options, context
+        train, self.held_out = digits(torch.device("cpu"))
+        dataset = Augmented(train.at(torch.arange(options.samples)), options.rng)
+        self.generator = torch.Generator() if options.set_epoch else context.loader_generator()
+        self.loader = DataLoader(
+            dataset,
+            batch_size=options.batch_size,
+            shuffle=True,
+            num_workers=options.workers,
+            generator=self.generator,
+            worker_init_fn=context.worker_init,
+        )
+        layers = [nn.Flatten(), nn.Linear(64, options.width), nn.ReLU(), nn.Linear(options.width, 10)]
+        self.model = nn.Sequential(*layers).to(context.device)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=options.learning_rate)
+        self.models = {"model": self.model}
+        self.optimizers = {"optimizer": self.optimizer}
+        self.journal: list[EpochJournal] = []
+
+    def batches(self) -> Iterator[Examples]:
+        device = self.context.device
+        for epoch in range(self.options.epochs):
+            if self.options.set_epoch and self.generator is not None:
+                self.generator.manual_seed(EPOCH_SEED + epoch)
+            entry = EpochJournal(xxhash.xxh3_128(), xxhash.xxh3_128(), defaultdict(int))
+            self.journal.append(entry)
+            waiting_since = time.perf_counter()
+            for images, labels, index, draws in self.loader:
+                entry.seconds += time.perf_counter() - waiting_since
+                entry.note(index, images, draws)
+                yield Examples(images.to(device), labels.to(device))
+                waiting_since = time.perf_counter()
+
+    def step(self, batch: Examples) -> Tensor:
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.model(batch.inputs), batch.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+    def evaluate(self) -> Evaluation:
+        scores = predict(self.model, self.held_out.inputs.to(self.context.device))
+        return classified(scores, self.held_out.targets.to(self.context.device))
+
+    def facts(self) -> dict[str, Any]:
+        return {"epochs": [entry.facts() for entry in self.journal]}
+
+
+def build(options: Options, context: Context) -> Loading:
+    return Loading(options, context)
+
+
