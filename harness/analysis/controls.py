@@ -1,0 +1,92 @@
+"""Does this study find nothing where nothing is, and something where something is?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.analysis import cost
+from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.verdict import Verdict, judge
+
+
+class Control(StrEnum):
+    passed = "passed"
+    failed = "failed"
+    not_possible = "control not possible here"
+    off = "off"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One baseline against its A/A copy."""
+
+    cell: str
+    plain: cost.Ratio  # 95 % for this twin alone
+    simultaneous: cost.Ratio  # 95 % for all twins of the study together
+    check: cost.TwinCheck
+    smallest_findable: float
+
+    @property
+    def in_words(self) -> str:
+        if self.check is cost.TwinCheck.inconclusive:
+            return f"inconclusive (± {100 * self.simultaneous.half_width:.0f} %)"
+        return str(self.check)
+
+
+@dataclass(frozen=True)
+class Positive:
+    """The scenario that must vary under seeds alone and must not under full determinism."""
+
+    control: Control
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Controls:
+    twins: list[Twin]
+    positive: Positive
+
+    @property
+    def failed(self) -> bool:
+        bad_twin = any(twin.check is cost.TwinCheck.failed for twin in self.twins)
+        return bad_twin or self.positive.control is Control.failed
+
+
+def controls(study: StudyEvidence) -> Controls:
+    return Controls(twins(study), positive(study))
+
+
+def twins(study: StudyEvidence) -> list[Twin]:
+    measured = [cell for cell in study.cells if cell.twins and cell.same_as is None]
+    found = []
+    for cell in measured:
+        times = cost.by_block(cell.twins), cost.by_block(cell.timings)
+        plain = cost.paired_ratio(*times)
+        together = cost.paired_ratio(*times, cost.simultaneous_level(len(measured)))
+        if plain and together:
+            findable = cost.smallest_findable(plain.log_sd, plain.blocks)
+            found.append(Twin(cell.id, plain, together, cost.check_twin(together), findable))
+    return found
+
+
+def positive(study: StudyEvidence) -> Positive:
+    name = study.manifest["request"]["study"]["control"]
+    cells = {cell.cell.setting: cell for cell in study.cells
+             if cell.cell.scenario.label == name and not cell.cell.overrides}  # fmt: skip
+    if name is None or not {"seed", "full"} <= cells.keys():
+        return Positive(Control.off, "No positive control was part of this study.")
+    threads = study.manifest["software"]["threads"]
+    if cells["seed"].cell.device == "cpu" and threads == 1:
+        return Positive(Control.not_possible, f"`{name}` cannot vary on one thread.")
+    seed, full = (judge(cells[setting].traces) for setting in ("seed", "full"))
+    passed = seed.verdict.differs and full.verdict is Verdict.identical
+    sentence = (f"`{name}` {seed.verdict} under `seed` ({digests(cells['seed'])}) "
+                f"and is {full.verdict} under `full` ({digests(cells['full'])}).")  # fmt: skip
+    return Positive(Control.passed if passed else Control.failed, sentence)
+
+
+def digests(cell: CellEvidence) -> str:
+    judgement = judge(cell.traces)
+    plural = "s" * (judgement.distinct != 1)
+    return f"{judgement.distinct} digest{plural} in {judgement.completed} runs"

@@ -1,0 +1,101 @@
+"""A study read back: its manifest, its records by cell, and the distances of runs that parted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.record import BadRecordError, Outcome, Repeat, RunRecord, load
+from harness.spec import Cell, Kind
+
+Distances = dict[str, list[dict[str, dict[str, float | str]]]]  # by run: by repeat: by step
+
+
+@dataclass(frozen=True)
+class CellEvidence:
+    """All runs of one cell; ``twins`` are the timing runs of its A/A copy."""
+
+    id: str
+    cell: Cell
+    role: str
+    baseline: str | None
+    same_as: str | None
+    traces: list[RunRecord] = field(default_factory=list)
+    timings: list[RunRecord] = field(default_factory=list)
+    twins: list[RunRecord] = field(default_factory=list)
+    distances: Distances = field(default_factory=dict)
+
+    @property
+    def completed(self) -> list[RunRecord]:
+        return [run for run in self.traces if run.outcome.completed and run.repeats]
+
+    def trainings(self) -> Iterator[tuple[RunRecord, Repeat]]:
+        """Every training of every completed trace run, the first run's first one first."""
+        for run in self.completed:
+            for repeat in run.repeats:
+                yield run, repeat
+
+    @property
+    def every(self) -> list[RunRecord]:
+        return [*self.traces, *self.timings, *self.twins]
+
+
+@dataclass(frozen=True)
+class StudyEvidence:
+    name: str
+    manifest: dict[str, Any]
+    cells: list[CellEvidence]
+    unreadable: list[str]
+    planned: int
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        found = {run.run_id: run for cell in self.cells for run in cell.every}
+        return sorted(found.values(), key=lambda run: run.position)
+
+    def by_id(self, id_: str) -> CellEvidence:
+        return next(cell for cell in self.cells if cell.id == id_)
+
+
+def read(folder: Path) -> StudyEvidence:
+    """Raises OSError or ValueError where the folder holds no study."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    records, unreadable = [], []
+    for path in sorted((folder / "runs").glob("*.t*.*.json")):
+        try:
+            records.append(load(path))
+        except BadRecordError as error:
+            unreadable.append(str(error))
+    planned = len(json.loads((folder / "schedule.json").read_text()))
+    cells = [cell_evidence(entry, records, folder / "runs") for entry in manifest["cells"]]
+    return StudyEvidence(folder.resolve().name, manifest, cells, unreadable, planned)
+
+
+def cell_evidence(entry: dict[str, Any], records: list[RunRecord], runs: Path) -> CellEvidence:
+    """A cell that is the same experiment as another has that one's runs."""
+    measured = entry["same_as"] or entry["id"]
+    own = sorted((one for one in records if one.spec.cell.id == measured), key=number)
+    path = runs / f"distances-{measured}.json"
+    return CellEvidence(
+        id=entry["id"],
+        cell=Cell.from_json(entry["cell"]),
+        role=entry["role"],
+        baseline=entry["baseline"],
+        same_as=entry["same_as"],
+        traces=[one for one in own if one.spec.kind is Kind.trace],
+        timings=[one for one in own if one.spec.kind is Kind.timing and not one.spec.twin],
+        twins=[one for one in own if one.spec.kind is Kind.timing and one.spec.twin],
+        distances=json.loads(path.read_text()) if path.exists() else {},
+    )
+
+
+def number(run: RunRecord) -> int:
+    return run.spec.number
+
+
+def is_timed(run: RunRecord) -> bool:
+    """Whether a timing run's clock counts: it came to its end, alone on its device."""
+    return run.timed is not None and run.outcome is not Outcome.contended

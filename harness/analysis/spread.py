@@ -1,0 +1,100 @@
+"""How far apart the trainings of one cell end: loss, accuracy, predictions, weights."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from harness.analysis.evidence import CellEvidence
+from harness.analysis.verdict import same_snapshots
+
+BOUND_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Over all trainings of the completed trace runs, repeats too; NaN where unknown."""
+
+    loss_spread: float  # (max - min) / |mean| of the last loss
+    loss_sd_rel: float  # standard deviation / |mean|
+    accuracy_sd: float
+    churn: float  # mean over pairs of the share of predictions that differ
+    weight_rel_l2: float  # largest ||w - w1|| / ||w1||, of final parameters against the first's
+    weight_max_ulp: float
+    weight_differing: float  # largest share of elements whose bits differ
+
+
+def spread(cell: CellEvidence) -> Spread:
+    trainings = [repeat for _, repeat in cell.trainings()]
+    losses = np.array([float(one.losses[-1]) for one in trainings])
+    accuracies = np.array([one.accuracy for one in trainings if one.accuracy is not None])
+    predictions = [np.asarray(one.predictions, dtype=object) for one in trainings]
+    weights = final_distances(cell)
+    return Spread(
+        loss_spread=relative(float(np.ptp(losses)) if len(losses) else np.nan, losses),
+        loss_sd_rel=relative(sd(losses), losses),
+        accuracy_sd=sd(accuracies),
+        churn=churn(predictions),
+        weight_rel_l2=weights[0],
+        weight_max_ulp=weights[1],
+        weight_differing=weights[2],
+    )
+
+
+def sd(values: npt.NDArray[np.float64]) -> float:
+    if len(values) < 2:
+        return float("nan")
+    return 0.0 if (values == values[0]).all() else float(values.std(ddof=1))
+
+
+def relative(figure: float, losses: npt.NDArray[np.float64]) -> float:
+    if figure == 0:
+        return 0.0
+    mean = abs(losses.mean()) if len(losses) else 0.0
+    return float(figure / mean) if mean else float("nan")
+
+
+def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
+    """Disagreement, 0 where all trainings predict alike (Milani Fard et al. 2016's churn)."""
+    if len(predictions) < 2 or len(predictions[0]) == 0:
+        return float("nan")
+    if any(len(one) != len(predictions[0]) for one in predictions):
+        return 1.0
+    table = np.stack(predictions)
+    if (table == table[0]).all():
+        return 0.0
+    pairs = itertools.combinations(table, 2)
+    return float(np.mean([np.mean(one != other) for one, other in pairs]))
+
+
+def final_distances(cell: CellEvidence) -> tuple[float, float, float]:
+    """Largest relative L2, ulp and differing share; zero where every snapshot was the same."""
+    runs = cell.completed
+    if not runs:
+        return (float("nan"),) * 3
+    rows = [(0.0, 0.0, 0.0)]
+    for run in runs:
+        if same_snapshots(runs[0], run):
+            continue
+        if run.run_id not in cell.distances:  # parted, and nobody measured how far
+            return (float("nan"),) * 3
+        for steps in cell.distances[run.run_id]:
+            last = steps[max(steps, key=int)]
+            rows.append(tuple(float(last[key]) for key in ("rel_l2", "max_ulp", "differing")))  # type: ignore[arg-type]
+    return tuple(float(np.max(column)) for column in zip(*rows, strict=True))  # type: ignore[return-value]
+
+
+def divergence_rate_upper(differing: int, comparisons: int) -> float:
+    """One-sided 95 % Clopper–Pearson upper bound on the chance that a fresh run differs.
+
+    0 of 29 gives 9.8 %; without a comparison nothing is known and the bound is 1.
+    """
+    if comparisons == 0:
+        return 1.0
+    test = stats.binomtest(differing, comparisons, alternative="less")
+    return float(test.proportion_ci(BOUND_LEVEL, method="exact").high)

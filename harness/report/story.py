@@ -1,0 +1,173 @@
+"""What the report says, in its order, as plain data for the pages and the terminal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis.controls import Controls
+from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.verdict import Verdict
+from harness.report.verdicts import sentences
+from harness.report.warnings import Warning_, warnings
+from harness.report.wording import DASH, duration, figure, interval, is_known, percent
+
+MATRIX_COLUMNS = (
+    "scenario", "determinism", "runs", "verdict", "first parts at", "loss spread", "accuracy sd",
+    "churn", "weights", "step", "cost", "",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    values: tuple[str, ...]  # one for each of MATRIX_COLUMNS
+    verdict: str
+    same_as: str
+
+
+@dataclass(frozen=True)
+class Story:
+    title: str
+    stamp: str  # "not for conclusions", or empty
+    asked: str
+    created: str
+    sentences: list[tuple[str, str]]
+    positive: tuple[str, str]  # control, sentence
+    twins: list[tuple[str, ...]]
+    smallest_findable: str
+    matrix: list[MatrixRow]
+    facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
+    warnings: list[Warning_]
+    machine: list[tuple[str, str]]
+    command: str
+    summary: str
+
+
+def tell(study: StudyEvidence, table: pd.DataFrame, checked: Controls) -> Story:
+    manifest = study.manifest
+    shown = table.assign(
+        overrides_of_scenario=[own_overrides(text) for text in table["overrides"]],
+        is_baseline=table["cell"] == table["baseline"],
+    )
+    return Story(
+        title=study.name,
+        stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
+        asked=f"matrix {manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
+        created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
+        sentences=sentences(shown),
+        positive=(str(checked.positive.control), checked.positive.sentence),
+        twins=[twin_row(twin) for twin in checked.twins],
+        smallest_findable=findable(checked),
+        matrix=[matrix_row(row) for row in shown[~shown["twin"]].to_dict("records")],
+        facts=[told for cell in study.cells if (told := facts(cell))],
+        warnings=warnings(study, checked),
+        machine=machine(study),
+        command=f"python -m harness {' '.join(manifest['words'])}".strip(),
+        summary=summary(study),
+    )
+
+
+def own_overrides(text: str) -> str:
+    return " ".join(word for word in text.split() if "scenario." in word)
+
+
+def summary(study: StudyEvidence) -> str:
+    wall = sum(run.wall_s or 0 for run in study.runs)
+    return (f"{len(study.runs)} runs of {len(study.cells)} cells, each in a fresh process; "
+            f"{duration(wall)} of training and evaluation")  # fmt: skip
+
+
+def twin_row(twin: Any) -> tuple[str, ...]:
+    return (
+        twin.cell,
+        str(twin.plain.blocks),
+        f"{twin.plain.point:.3f}",
+        interval(twin.plain.low, twin.plain.high),
+        interval(twin.simultaneous.low, twin.simultaneous.high),
+        twin.in_words,
+    )
+
+
+def findable(checked: Controls) -> str:
+    if not checked.twins:
+        return ""
+    best = min(checked.twins, key=lambda twin: twin.smallest_findable)
+    worst = max(checked.twins, key=lambda twin: twin.smallest_findable)
+    text = f"{percent(best.smallest_findable)} for {best.cell}"
+    if worst is not best:
+        text += f", {percent(worst.smallest_findable)} for {worst.cell}"
+    return text
+
+
+def matrix_row(row: dict[str, Any]) -> MatrixRow:
+    identical = row["verdict"] == Verdict.identical
+    values = (
+        row["scenario"] + (f" {row['overrides_of_scenario']}" if row["overrides"] else ""),
+        row["determinism"],
+        f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
+        row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",
+        place(row),
+        percent(row["loss_spread"]),
+        percent(row["accuracy_sd"]),
+        percent(row["churn"]),
+        weights(row),
+        f"{figure(row['step_ms'])} ms" if is_known(row["step_ms"]) else DASH,
+        price(row, identical),
+        row["cost"] if identical and not row["is_baseline"] else "",
+    )
+    return MatrixRow(values, row["verdict"], row["same_as"])
+
+
+def place(row: dict[str, Any]) -> str:
+    """Step and component; step 0 is the state before the first step."""
+    if not is_known(row["first_step"]):
+        return DASH
+    step = int(row["first_step"])
+    return "before step 1" if step == 0 else f"step {step}, {row['first_component']}"
+
+
+def weights(row: dict[str, Any]) -> str:
+    """Distance of final parameters; exactly 0 means the same bits."""
+    known = is_known(row["weight_rel_l2"])
+    return figure(row["weight_rel_l2"], 2) if known else DASH
+
+
+def price(row: dict[str, Any], identical: bool) -> str:
+    """Only quoted where training is identical: elsewhere it would be the price of nothing."""
+    if row["is_baseline"]:
+        return "1 (baseline)"
+    if not identical or not is_known(row["cost_ratio"]):
+        return DASH
+    return f"{row['cost_ratio']:.3f} ({interval(row['cost_low'], row['cost_high'])})"
+
+
+def facts(cell: CellEvidence) -> tuple[str, str, list[tuple[str, str]]] | None:
+    """What the first run's first training says of itself, where it says anything."""
+    if cell.same_as or not cell.completed:
+        return None
+    told = cell.completed[0].repeats[0].facts
+    lines = [(key, plain(value)) for key, value in told.items()]
+    return (cell.cell.scenario.label, cell.cell.setting, lines) if lines else None
+
+
+def plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return "; ".join(plain(one) for one in value)
+    if isinstance(value, float):
+        return figure(value)
+    if isinstance(value, str) and len(value) == 32:  # a digest
+        return value[:8]
+    return str(value) if not isinstance(value, bool) else json.dumps(value)
+
+
+def machine(study: StudyEvidence) -> list[tuple[str, str]]:
+    found = study.manifest
+    rows = {**found["machine"], **found["software"]}
+    for index, device in enumerate(found["cuda"]):
+        rows[f"cuda:{index}"] = plain(device)
+    return [(key.replace("_", " "), str(value)) for key, value in rows.items() if value is not None]

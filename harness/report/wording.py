@@ -1,0 +1,42 @@
+"""Figures as people read them: significant digits, units, and a dash for what is unknown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+DASH = "–"
+SURE_RUNS = 30  # fewer equal runs leave a bound above 10 %, and the report says so
+
+
+def is_known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def figure(value: Any, digits: int = 3) -> str:
+    """A number to so many significant digits; exactly 0 stays 0."""
+    if not is_known(value):
+        return DASH
+    if value == 0:
+        return "0"
+    return f"{value:.{digits}g}"
+
+
+def percent(value: Any, digits: int = 2) -> str:
+    return f"{figure(100 * value, digits)} %" if is_known(value) else DASH
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def interval(low: Any, high: Any) -> str:
+    return f"{low:.3f}–{high:.3f}" if is_known(low) and is_known(high) else DASH
+
+
+def listed(words: list[str], last: str = "and") -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
