@@ -6,11 +6,15 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+OUTSIDE = (
+    "this Python lacks the harness's packages: open a shell with `make shell`, "
+    "or start it as .venv/bin/python -m harness (`make bench` sets .venv up)"
+)
+
 
 def main(words: Sequence[str]) -> int:
     if importlib.util.find_spec("hydra") is None:
-        print("this Python lacks the harness's packages: `make shell`, or start it as "
-              ".venv/bin/python -m harness (`make bench` sets .venv up)", file=sys.stderr)  # fmt: skip
+        print(OUTSIDE, file=sys.stderr)
         return 2
     from harness.errors import UsageError  # noqa: PLC0415 - after the check for packages
 

@@ -58,7 +58,7 @@ class Conductor:
             self.delete_snapshots(cell, keep=reference if self.left[cell] > 0 else None)
 
     def measure_distances(self, reference: RunRecord, record: RunRecord) -> None:
-        """In a process of the telling side: the parent has no NumPy. A failure leaves them unknown."""
+        """In a process of the telling side, which has NumPy; a failure leaves them unknown."""
         words = [str(self.folder.path), reference.run_id, record.run_id]
         subprocess.run([sys.executable, "-m", "harness.analysis.distances", *words],
                        check=False, env=environment({}))  # fmt: skip
@@ -80,5 +80,3 @@ def report(folder: Path, quiet: bool = False) -> int:
     """Makes the report in a process of its own; its exit status tells of failed controls."""
     words = [sys.executable, "-m", "harness.report", str(folder), *(["--quiet"] * quiet)]
     return subprocess.run(words, check=False, env=environment({})).returncode
-
-

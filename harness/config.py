@@ -61,6 +61,7 @@ def schema() -> type:
     parts.append(("device", str, field(default="auto")))
     parts.append(("matrix_name", str | None, field(default=None)))
     parts.append(("not_for_conclusions", bool, field(default=False)))
+    parts.append(("settings_for_cuda", list[str], field(default_factory=list)))
     return dataclasses.make_dataclass("Bench", parts)
 
 
@@ -199,6 +200,7 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         launch=part(Launch, "launch"),
         matrix=config.matrix_name,
         not_for_conclusions=config.not_for_conclusions,
+        settings_for_cuda=tuple(config.settings_for_cuda),
         words=tuple(words),
     )
 

@@ -1,4 +1,4 @@
-"""From the cells asked for to all runs in order: pure, so that the order can be tested by itself."""
+"""From the cells asked for to all runs in order: pure, so that the order is tested by itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import zip_longest
 
-from harness.request import Request
+from harness.request import Asked, Request
 from harness.spec import Cell, Kind, RunSpec
 from harness.switches import same_experiment
 
@@ -51,12 +50,17 @@ def planned_cells(request: Request, device: str) -> list[PlannedCell]:
     def here(cell: Cell) -> Cell:
         return dataclasses.replace(cell, device=device if cell.device == "auto" else cell.device)
 
+    def is_for_here(asked: Asked) -> bool:
+        on_cuda = here(asked.cell).device.startswith("cuda")
+        return on_cuda or asked.cell.setting not in request.settings_for_cuda
+
     found: dict[str, PlannedCell] = {}
-    for asked in request.asked:
+    wanted = [asked for asked in request.asked if is_for_here(asked)]
+    for asked in wanted:
         baseline = here(asked.baseline).id if asked.baseline else None
         cell = here(asked.cell)
         found[cell.id] = PlannedCell(cell, Role.asked, baseline)
-    for asked in request.asked:
+    for asked in wanted:
         if asked.baseline:
             cell = here(asked.baseline)
             found.setdefault(cell.id, PlannedCell(cell, Role.baseline, cell.id))
@@ -87,11 +91,12 @@ def ordered(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunSpec]
     between the first and the last run of a block then falls on no cell more than on another.
     """
     own = [one for one in cells if one.same_as is None]
-    traces = [trace_block(request, own, number) for number in range(1, request.runs.trace + 1)]
-    timings = [timing_block(request, own, number) for number in range(1, request.runs.timing + 1)]
-    for trace, timing in zip_longest(traces, timings, fillvalue=[]):
-        yield from trace
-        yield from timing
+    runs = request.runs
+    for number in range(1, max(runs.trace, runs.timing) + 1):
+        if number <= runs.trace:
+            yield from trace_block(request, own, number)
+        if number <= runs.timing:
+            yield from timing_block(request, own, number)
 
 
 def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:

@@ -62,6 +62,7 @@ class Request:
     launch: Launch
     matrix: str | None
     not_for_conclusions: bool
+    settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
     words: tuple[str, ...]  # as typed, after `python -m harness`
 
     def check(self) -> None:

@@ -7,10 +7,13 @@ import re
 import socket
 from pathlib import Path
 
-SECRET_NAME = r"[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
+SENSITIVE = r"[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
 SECRETS = [
     # name=value, name: value and --name value
-    (re.compile(rf"(?i)\b({SECRET_NAME})(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"), r"\1\2***"),
+    (
+        re.compile(rf"(?i)\b({SENSITIVE})(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"),
+        r"\1\2***",
+    ),
     (re.compile(r"\b(?:ghp|gho|ghs|github_pat|hf|sk|xox[abp])[-_][A-Za-z0-9_-]{8,}"), "***"),
     (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),

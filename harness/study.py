@@ -53,7 +53,7 @@ class StudyFolder:
             document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
         except FileNotFoundError as error:
             raise UsageError(f"{self.path} is no study: it has no manifest.json; "
-                             "`python -m harness list` shows the studies here") from error  # fmt: skip
+                             "`harness list` shows the studies here") from error  # fmt: skip
         except ValueError as error:
             raise UsageError(f"{self.path}/manifest.json is no JSON: {error}") from error
         return document
@@ -86,9 +86,7 @@ class StudyFolder:
         return [spec for spec in plan.runs if spec.run_id not in done]
 
 
-def create(
-    request: Request, plan: Plan, probe: Probe, repeat_of: str | None = None
-) -> StudyFolder:
+def create(request: Request, plan: Plan, probe: Probe, repeat_of: str | None = None) -> StudyFolder:
     """A new folder with its manifest, or the given one where it already holds this same study."""
     name = new_name(plan)
     folder = StudyFolder(Path(request.study.dir) if request.study.dir else RESULTS / name)
@@ -123,9 +121,7 @@ def check_same(folder: StudyFolder, schedule: Sequence[str]) -> None:
                          f"or `python -m harness resume {folder.path}`")  # fmt: skip
 
 
-def manifest(
-    request: Request, plan: Plan, probe: Probe, repeat_of: str | None
-) -> dict[str, Any]:
+def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) -> dict[str, Any]:
     return {
         "schema": 1,
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -161,13 +157,16 @@ def request_in(document: dict[str, Any]) -> Request:
         launch=Launch(**asked["launch"]),
         matrix=asked["matrix"],
         not_for_conclusions=asked["not_for_conclusions"],
+        settings_for_cuda=tuple(asked["settings_for_cuda"]),
         words=tuple(asked["words"]),
     )
 
 
 def check_agrees(document: dict[str, Any], probe: Probe) -> None:
     """Raises UsageError, naming the field, where a resumed study would mix two machines."""
-    pairs = [("harness", document["harness"], harness.__version__)]
+    pairs: list[tuple[str, object, object]] = [
+        ("harness", document["harness"], harness.__version__)
+    ]
     pairs += [(key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE]
     pairs.append(("CUDA devices", document["cuda"], probe.cuda))
     pairs += [("cpu", document["machine"]["cpu"], machine()["cpu"]),
@@ -177,5 +176,4 @@ def check_agrees(document: dict[str, Any], probe: Probe) -> None:
     for field, then, now in pairs:
         if then != now:
             raise UsageError(f"cannot resume: {field} was {then} and is {now} now; "
-                             "runs of both would not belong to one study. Begin a new one.")  # fmt: skip
-
+                             "runs of both are not one study. Begin a new one.")  # fmt: skip

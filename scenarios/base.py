@@ -12,10 +12,10 @@ The harness trains it by three lines, timed or watched from outside, never from 
     for batch in training.batches():
         loss = training.step(batch)
 
-``step`` clears gradients at its beginning, so that after it everything a step makes (batch, buffers,
-loss, gradients, parameters, optimizer state) can still be read. Everything random comes from the
-global generators of Python, NumPy and torch, as in the scripts of ordinary people: whether those
-are seeded is the setting's business, not the scenario's.
+``step`` clears gradients at its beginning, so that after it everything that a step makes (batch,
+buffers, loss, gradients, parameters, optimizer state) can still be read. Everything random comes
+from the global generators of Python, NumPy and torch, as in the scripts of ordinary people: whether
+those are seeded is the setting's business, not the scenario's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Evaluation:
     """What the trained model says of held-out data."""
 
     predictions: Tensor  # (n,) classes or values
-    accuracy: float | None  # share of right predictions, 0 to 1; None where nothing is right or wrong
+    accuracy: (
+        float | None
+    )  # share of right predictions, 0 to 1; None where nothing is right or wrong
 
 
 class Training(ABC):
@@ -128,7 +130,7 @@ class Supervised(Training):
     def step(self, batch: Examples) -> Tensor:
         self.optimizer.zero_grad()
         loss = self.loss(self.model(batch.inputs), batch.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         return loss.detach()
 

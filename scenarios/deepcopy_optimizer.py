@@ -18,7 +18,16 @@ from torch.nn import functional as F
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 
-from scenarios.base import Context, Evaluation, Examples, Training, classified, digits, predict, shuffled
+from scenarios.base import (
+    Context,
+    Evaluation,
+    Examples,
+    Training,
+    classified,
+    digits,
+    predict,
+    shuffled,
+)
 from scenarios.resnet import ResNet
 
 BATCH_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -27,7 +36,10 @@ BATCH_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @dataclass(frozen=True)
 class Options:
     variant: Literal[
-        "shared_optimizer", "rebuilt_optimizer", "rebuilt_model_seed_inside", "rebuilt_model_seed_outside"
+        "shared_optimizer",
+        "rebuilt_optimizer",
+        "rebuilt_model_seed_inside",
+        "rebuilt_model_seed_outside",
     ] = "shared_optimizer"
     pair: Literal["original_and_copy", "two_copies"] = "original_and_copy"
     width: int = 8
@@ -60,7 +72,9 @@ class Learner:
 
     def copied_apart(self) -> Learner:
         """The story's fault: three deep copies that know nothing of each other."""
-        return Learner(*(copy.deepcopy(part) for part in (self.model, self.optimizer, self.scheduler)))
+        return Learner(
+            copy.deepcopy(self.model), copy.deepcopy(self.optimizer), copy.deepcopy(self.scheduler)
+        )
 
 
 def pair_of(options: Options, context: Context) -> tuple[Learner, Learner]:
@@ -94,7 +108,9 @@ class Pair(Training):
     def batches(self) -> Iterator[Examples]:
         taken = 0
         while True:
-            for index in shuffled(len(self.train), self.options.batch_size, self.train.inputs.device):
+            for index in shuffled(
+                len(self.train), self.options.batch_size, self.train.inputs.device
+            ):
                 if taken == self.options.steps:
                     return
                 taken += 1
@@ -108,14 +124,16 @@ class Pair(Training):
             learner.model.zero_grad()
             learner.optimizer.zero_grad()
             loss = F.cross_entropy(learner.model(batch.inputs), batch.targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             learner.optimizer.step()
             losses.append(loss.detach())
         return torch.stack(losses)
 
     def evaluate(self) -> Evaluation:
         """The second model's: the one that is in question."""
-        return classified(predict(self.models["second"], self.held_out.inputs), self.held_out.targets)
+        return classified(
+            predict(self.models["second"], self.held_out.inputs), self.held_out.targets
+        )
 
     def facts(self) -> dict[str, Any]:
         first, second = (state_of(model) for model in self.models.values())

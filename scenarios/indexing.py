@@ -61,7 +61,7 @@ class Indexing(Training):
     def step(self, batch: Examples) -> Tensor:
         self.optimizer.zero_grad()
         loss = nn.functional.mse_loss(self.table(batch.inputs), batch.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         return loss.detach()
 

@@ -84,8 +84,8 @@ class EpochJournal:
 
     def note(self, index: Tensor, images: Tensor, draws: Tensor) -> None:
         self.samples += len(index)
-        self.order.update(index.numpy())
-        self.content.update(images.contiguous().numpy())
+        self.order.update(index.numpy().data)
+        self.content.update(images.contiguous().numpy().data)
         for flip, noise, shift in draws.tolist():
             self.drawn_by[flip, noise, int(shift)] += 1
 
@@ -115,7 +115,12 @@ class Loading(Training):
             generator=self.generator,
             worker_init_fn=context.worker_init,
         )
-        layers = [nn.Flatten(), nn.Linear(64, options.width), nn.ReLU(), nn.Linear(options.width, 10)]
+        layers = [
+            nn.Flatten(),
+            nn.Linear(64, options.width),
+            nn.ReLU(),
+            nn.Linear(options.width, 10),
+        ]
         self.model = nn.Sequential(*layers).to(context.device)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=options.learning_rate)
         self.models = {"model": self.model}
@@ -139,7 +144,7 @@ class Loading(Training):
     def step(self, batch: Examples) -> Tensor:
         self.optimizer.zero_grad()
         loss = F.cross_entropy(self.model(batch.inputs), batch.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         return loss.detach()
 
@@ -153,5 +158,3 @@ class Loading(Training):
 
 def build(options: Options, context: Context) -> Loading:
     return Loading(options, context)
-
-

@@ -6,12 +6,14 @@ an unseeded run has other data too; with ``data: digits`` the same net becomes a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scenarios.base import Context, Examples, Supervised, digits
 
@@ -28,12 +30,13 @@ class Options:
 
 
 def build(options: Options, context: Context) -> Supervised:
+    loss: Callable[[Tensor, Tensor], Tensor]
     if options.data == "digits":
         train, held_out = digits(context.device)
         inputs, outputs, loss = 64, 10, nn.functional.cross_entropy
     else:
-        train, held_out = random_examples(1000, options.inputs), random_examples(200, options.inputs)
         inputs, outputs, loss = options.inputs, 1, nn.functional.mse_loss
+        train, held_out = random_examples(1000, inputs), random_examples(200, inputs)
     model = dense(inputs, options.width, options.depth, outputs).to(context.device)
     return Supervised(
         model=model,
@@ -49,7 +52,7 @@ def build(options: Options, context: Context) -> Supervised:
 def dense(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
     """No activation between the layers, as in the article."""
     sizes = [inputs] + [width] * depth + [outputs]
-    layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+    layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
     return nn.Sequential(nn.Flatten(), *layers)
 
 

@@ -46,7 +46,9 @@ class Upsample(nn.Module):
         self.impl, self.mode = impl, mode
 
     def forward(self, x: Tensor) -> Tensor:
-        return expand(x) if self.impl == "expand" else F.interpolate(x, scale_factor=2, mode=self.mode)
+        return (
+            expand(x) if self.impl == "expand" else F.interpolate(x, scale_factor=2, mode=self.mode)
+        )
 
 
 class Reconstruction(Supervised):

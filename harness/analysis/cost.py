@@ -115,7 +115,7 @@ def simultaneous_level(twins: int) -> float:
 def smallest_findable(log_sd: float, blocks: int) -> float:
     """The relative cost that a study of so many blocks finds with 80 % power at the 5 % level.
 
-    Minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995, Evaluation Review 19).
+    Minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995).
     """
     freedom = blocks - 1
     reach = stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom)

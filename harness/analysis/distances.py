@@ -85,7 +85,9 @@ def trajectory(snapshots: Path, reference: Repeat, other: Repeat) -> dict[str, A
     found = {}
     for step, name in reference.snapshots.items():
         if step in other.snapshots:
-            pair = [load_file(snapshots / f"{key}.safetensors") for key in (name, other.snapshots[step])]
+            pair = [
+                load_file(snapshots / f"{key}.safetensors") for key in (name, other.snapshots[step])
+            ]
             found[step] = {key: number(value) for key, value in asdict(distance(*pair)).items()}
     return found
 

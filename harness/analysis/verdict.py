@@ -59,7 +59,9 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
         seen = ends | {final_key(run.timed.final) for run in timings if run.timed}
         if len(seen) > 1:
             verdict, note = Verdict.varies, SEEN_WHEN_TIMED
-    return Judgement(verdict, len(ends), len(runs), earliest(runs) if verdict.differs else None, note)
+    return Judgement(
+        verdict, len(ends), len(runs), earliest(runs) if verdict.differs else None, note
+    )
 
 
 def verdict_of(

@@ -74,6 +74,8 @@ class LocalLauncher:
         if word == READY:
             worker.release(position, attempt)
             word = worker.wait(self.limits.timeout_s, self.tick)
+        if word is None:
+            worker.dump_stacks()
         status = worker.end(graceful=word in (DONE, ""))
         if word is not None and word.startswith(UNWRITTEN):
             raise StudyStoppedError(f"the record of {worker.spec.run_id} could not be written "

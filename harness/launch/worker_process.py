@@ -24,6 +24,7 @@ ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIB
            "VIRTUAL_ENV", "SYSTEMROOT")  # fmt: skip
 ROOT = Path(harness.__file__).resolve().parent.parent
 TICK_S = 0.5  # how often a wait comes up for the progress bar
+DUMP_LIMIT_S = 2.0
 EXIT_LIMIT_S = 10.0  # for a worker that has said its last word
 
 
@@ -43,7 +44,7 @@ class WorkerProcess:
         read, write = os.pipe()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.worker", str(write)],
+                [sys.executable, "-X", "faulthandler", "-m", "harness.worker", str(write)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -75,6 +76,12 @@ class WorkerProcess:
                 return ""
             tick()
         return None
+
+    def dump_stacks(self) -> None:
+        """Has a hanging worker print where it is: faulthandler answers SIGABRT with all stacks."""
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(DUMP_LIMIT_S)
 
     def end(self, graceful: bool = False) -> int:
         """Reaps the process and whatever it has started; gives its exit status.

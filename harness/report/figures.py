@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ from harness.analysis.verdict import Verdict, judge
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -101,7 +102,8 @@ def loss_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
 
 def set_scale_from_zero(axes: Axes) -> None:
     """Logarithmic, with exactly 0 at the bottom, where equal bits belong."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [[]])
+    drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    values = np.concatenate([np.zeros(0), *drawn])
     positive = values[np.isfinite(values) & (values > 0)]
     axes.set_yscale("symlog", linthresh=float(positive.min()) if len(positive) else 1e-9)
     axes.set_ylim(bottom=0)
@@ -140,7 +142,7 @@ def costs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: 
 
 
 def schedule(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """Every timing run where it stood in the schedule: drift and outliers are seen, not averaged."""
+    """Every timing run where it stood in the schedule: drift is seen, not averaged away."""
     cells = [cell for cell in study.cells if cell.timings and cell.same_as is None]
     if not cells:
         return None
@@ -184,7 +186,6 @@ def price_of_distance(study: StudyEvidence, table: pd.DataFrame) -> Figure | Non
                   color=COLOURS[scenarios.index(row["scenario"]) % len(COLOURS)],
                   ls="none", label=f"{row['scenario']}, {row['determinism']}")  # fmt: skip
     set_scale_from_zero(axes)
-    axes.set_ylim(bottom=-axes.get_ylim()[1] * 0 - 1e-12)
     axes.axvline(1, color="black", lw=0.6)
     axes.set_xlabel("time per step against the baseline")
     axes.set_title("Distance of final weights, ‖w−w₁‖/‖w₁‖")
@@ -218,5 +219,3 @@ def finished(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
     canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return Figure(name, title, caption, Markup(text[text.index("<svg") :]))  # noqa: S704
-
-

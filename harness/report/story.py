@@ -11,8 +11,8 @@ import pandas as pd
 from harness.analysis.controls import Controls
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Verdict
+from harness.report.cautions import Caution, cautions
 from harness.report.verdicts import sentences
-from harness.report.warnings import Warning_, warnings
 from harness.report.wording import DASH, duration, figure, interval, is_known, percent
 
 MATRIX_COLUMNS = (
@@ -25,7 +25,6 @@ MATRIX_COLUMNS = (
 class MatrixRow:
     values: tuple[str, ...]  # one for each of MATRIX_COLUMNS
     verdict: str
-    same_as: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Story:
     smallest_findable: str
     matrix: list[MatrixRow]
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
-    warnings: list[Warning_]
+    warnings: list[Caution]
     machine: list[tuple[str, str]]
     command: str
     summary: str
@@ -57,13 +56,13 @@ def tell(study: StudyEvidence, table: pd.DataFrame, checked: Controls) -> Story:
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix {manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
-        sentences=sentences(shown),
+        sentences=sentences(shown[shown["same_as"] == ""]),
         positive=(str(checked.positive.control), checked.positive.sentence),
         twins=[twin_row(twin) for twin in checked.twins],
         smallest_findable=findable(checked),
-        matrix=[matrix_row(row) for row in shown[~shown["twin"]].to_dict("records")],
+        matrix=matrix(shown[~shown["twin"]]),
         facts=[told for cell in study.cells if (told := facts(cell))],
-        warnings=warnings(study, checked),
+        warnings=cautions(study, checked),
         machine=machine(study),
         command=f"python -m harness {' '.join(manifest['words'])}".strip(),
         summary=summary(study),
@@ -102,11 +101,21 @@ def findable(checked: Controls) -> str:
     return text
 
 
-def matrix_row(row: dict[str, Any]) -> MatrixRow:
+def matrix(table: pd.DataFrame) -> list[MatrixRow]:
+    """A row for each experiment; settings that are the same experiment here are named beside it."""
+    aliases = table[table["same_as"] != ""].groupby("same_as")["determinism"].agg(list).to_dict()
+    own = table[table["same_as"] == ""].to_dict("records")
+    return [
+        matrix_row({str(key): value for key, value in row.items()}, aliases.get(row["cell"], []))
+        for row in own
+    ]
+
+
+def matrix_row(row: dict[str, Any], aliases: list[str]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
     values = (
         row["scenario"] + (f" {row['overrides_of_scenario']}" if row["overrides"] else ""),
-        row["determinism"],
+        row["determinism"] + f" = {', '.join(aliases)}" * bool(aliases),
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
         row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",
         place(row),
@@ -118,7 +127,7 @@ def matrix_row(row: dict[str, Any]) -> MatrixRow:
         price(row, identical),
         row["cost"] if identical and not row["is_baseline"] else "",
     )
-    return MatrixRow(values, row["verdict"], row["same_as"])
+    return MatrixRow(values, row["verdict"])
 
 
 def place(row: dict[str, Any]) -> str:

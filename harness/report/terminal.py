@@ -9,17 +9,20 @@ from rich.table import Table
 from harness.report.story import MATRIX_COLUMNS, Story
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
+PLAIN_WIDTH = 140  # of a file or a pipe
 HIDDEN = {"accuracy sd", "churn"}  # a terminal is narrow; the pages show them
 
 
 def show(story: Story) -> None:
     console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     table = Table(box=None, header_style="bold", pad_edge=False)
     columns = [index for index, name in enumerate(MATRIX_COLUMNS) if name not in HIDDEN]
     for index in columns:
         table.add_column(MATRIX_COLUMNS[index], overflow="fold")
     for row in story.matrix:
-        style = "dim" if row.same_as else STYLES.get(row.verdict, "magenta")
+        style = STYLES.get(row.verdict, "magenta")
         table.add_row(*(row.values[index] for index in columns), style=style)
     if story.stamp:
         console.print(story.stamp.upper(), style="bold red")

@@ -2,75 +2,78 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import pandas as pd
 
 from harness.analysis.verdict import Verdict
 from harness.report.wording import SURE_RUNS, interval, is_known, listed, percent
 
+Row = dict[str, Any]
+
+
+class Price(NamedTuple):
+    """A cost ratio with its interval; a baseline's is 1 by definition."""
+
+    ratio: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return "the baseline"
+        return f"{self.ratio:.3f} ×, {interval(self.low, self.high)}"
+
 
 def sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Scenario and sentence, in the table's order; a group is a scenario with its overrides."""
-    cells = table[~table["twin"]]
-    groups = cells.groupby(["scenario", "overrides_of_scenario"], sort=False)
-    return [(heading(name, overrides), sentence(rows)) for (name, overrides), rows in groups]
+    """Heading and sentence of each scenario with its overrides, in the table's order."""
+    groups: dict[str, list[Row]] = {}
+    for row in table[~table["twin"]].to_dict("records"):
+        heading = f"{row['scenario']} ({row['overrides_of_scenario']})".replace(" ()", "")
+        groups.setdefault(heading, []).append({str(key): value for key, value in row.items()})
+    return [(heading, sentence(rows)) for heading, rows in groups.items()]
 
 
-def heading(scenario: str, overrides: str) -> str:
-    return f"{scenario} ({overrides})" if overrides else scenario
-
-
-def sentence(rows: pd.DataFrame) -> str:
-    parts = [identical_part(rows[rows["verdict"] == Verdict.identical])]
+def sentence(rows: list[Row]) -> str:
+    identical = [row for row in rows if row["verdict"] == Verdict.identical]
+    parts = [evidence(identical)]
+    if prices := {row["determinism"]: price for row in identical if (price := price_of(row))}:
+        parts.append(cheapest(prices))
     for verdict in Verdict:
-        found = rows[rows["verdict"] == verdict]
-        if verdict is not Verdict.identical and len(found):
-            names = listed([f"`{name}`" for name in found["determinism"]])
-            parts.append(f"{names}: {verdict}")
-    return "; ".join(part for part in parts if part) + "."
+        names = [f"`{row['determinism']}`" for row in rows if row["verdict"] == verdict]
+        if names and verdict is not Verdict.identical:
+            parts.append(f"{listed(names)}: {verdict}")
+    return "; ".join(parts) + "."
 
 
-def identical_part(rows: pd.DataFrame) -> str:
-    if rows.empty:
+def evidence(rows: list[Row]) -> str:
+    """Under 30 runs nothing is called the same: no difference was seen, so often."""
+    if not rows:
         return "no setting gave one digest"
-    names = listed([f"`{name}`" for name in rows["determinism"]])
-    return f"bit for bit the same under {names} ({evidence(rows)}){price(rows)}"
+    names = listed([f"`{row['determinism']}`" for row in rows])
+    runs = min(row["trace_runs"] for row in rows)
+    bound = percent(max(row["divergence_rate_upper"] for row in rows))
+    claim = "the same bits in every run" if runs >= SURE_RUNS else "no difference seen"
+    return (f"{claim} under {names}, in {runs} runs each "
+            f"(a fresh run differs with a chance of at most {bound})")  # fmt: skip
 
 
-def evidence(rows: pd.DataFrame) -> str:
-    """Under 30 runs nothing is called reproducible: no difference was seen, so often."""
-    runs = int(rows["trace_runs"].min())
-    bound = percent(rows["divergence_rate_upper"].max())
-    seen = "one digest" if runs >= SURE_RUNS else "no difference seen"
-    return f"{seen} in {runs} runs each; a fresh run differs with a chance of at most {bound}"
-
-
-def price(rows: pd.DataFrame) -> str:
+def cheapest(prices: dict[str, Price]) -> str:
     """The cheapest setting, and every other whose interval overlaps its."""
-    costs = {row.determinism: cost_of(row) for row in rows.itertuples()}
-    known = {name: one for name, one in costs.items() if one is not None}
-    if not known:
-        return ""
-    cheapest = min(known, key=lambda name: known[name][0])
-    _, _, upper = known[cheapest]
-    as_cheap = [name for name, (_, low, _) in known.items() if name != cheapest and low <= upper]
-    dearer = [name for name in known if name != cheapest and name not in as_cheap]
-    text = f"; cheapest is `{cheapest}`{quoted(known[cheapest])}"
-    if as_cheap:
-        text += ", not told apart from " + listed([f"`{n}`{quoted(known[n])}" for n in as_cheap])
-    if dearer:
-        text += "; dearer: " + listed([f"`{n}`{quoted(known[n])}" for n in dearer])
-    return text
+    best = min(prices, key=lambda name: prices[name].ratio)
+    others = {name: price for name, price in prices.items() if name != best}
+    as_cheap = [name for name, price in others.items() if price.low <= prices[best].high]
+    dearer = [name for name in others if name not in as_cheap]
+
+    def quoted(names: list[str]) -> str:
+        return listed([f"`{name}` ({prices[name]})" for name in names])
+
+    text = f"cheapest is {quoted([best])}"
+    text += f", not told apart from {quoted(as_cheap)}" if as_cheap else ""
+    return text + (f"; dearer: {quoted(dearer)}" if dearer else "")
 
 
-def cost_of(row: object) -> tuple[float, float, float] | None:
-    """Ratio and interval; a baseline is 1 by definition."""
-    ratio, low, high = (getattr(row, name) for name in ("cost_ratio", "cost_low", "cost_high"))
-    if is_known(ratio):
-        return ratio, low, high
-    is_baseline = getattr(row, "is_baseline", False) and getattr(row, "timing_runs", 0) > 0
-    return (1.0, 1.0, 1.0) if is_baseline else None
-
-
-def quoted(one: tuple[float, float, float]) -> str:
-    ratio, low, high = one
-    return " (the baseline)" if low == high else f" ({ratio:.3f} ×, {interval(low, high)})"
+def price_of(row: Row) -> Price | None:
+    if is_known(row["cost_ratio"]):
+        return Price(row["cost_ratio"], row["cost_low"], row["cost_high"])
+    return Price(1, 1, 1) if row["is_baseline"] and row["timing_runs"] else None

@@ -15,6 +15,7 @@ from harness.worker.wall import Wall
 
 def main() -> None:
     wall = Wall(reply=int(sys.argv[1]))
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log tells how far
     asked = json.loads(wall.hear())
     spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def timed(training: Training, warmup: int, device: torch.device) -> Reading:
     if loss is None or counted < 1:
         raise UsageError(f"timing.warmup={warmup} leaves no counted step of {len(marks) - 1}: "
                          "use a smaller timing.warmup or more steps")  # fmt: skip
-    step_s = [seconds(before, after) for before, after in zip(marks, marks[1:], strict=False)]
+    step_s = [seconds(before, after) for before, after in pairwise(marks)]
     return Reading(end - start, counted, step_s, loss)
 
 

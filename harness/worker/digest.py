@@ -1,9 +1,9 @@
 """The digest: 128 bits of XXH3 over exact bytes, with name, dtype and shape.
 
-It tells apart what equality and norms do not (+0 and -0, NaN payloads) and what sums and XORs do not
-(a permutation, a swapped pair, ``ones(4)`` and ``zeros(4)``, which ``torch.hash_tensor`` gives one
-value). It is equal for equal tensors whatever their strides, storage offset or file. XXH3 reads at
-the speed of memory; it is no defence against an adversary, and none is needed here.
+It tells apart what equality and norms do not (+0 and -0, NaN payloads) and what sums and XORs do
+not: a permutation, a swapped pair, ``ones(4)`` and ``zeros(4)``, which ``torch.hash_tensor`` gives
+one value. It is equal for equal tensors whatever their strides, storage offset or file. XXH3 reads
+at the speed of memory; it is no defence against an adversary, and none is needed here.
 """
 
 from __future__ import annotations
@@ -64,4 +64,4 @@ def parts_of(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
 def raw(tensor: Tensor) -> memoryview:
     """The tensor's elements as contiguous bytes in host memory, without a copy where possible."""
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-    return memoryview(plain.reshape(-1).view(torch.uint8).numpy())
+    return plain.reshape(-1).view(torch.uint8).numpy().data

@@ -91,4 +91,3 @@ def fits(value: Any, kind: Any) -> bool:
 
 def name_of(kind: Any) -> str:
     return getattr(kind, "__name__", str(kind))
-

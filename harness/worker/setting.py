@@ -12,6 +12,8 @@ import torch
 from harness.spec import Algorithms, Determinism
 from scenarios.base import Context
 
+memory: Any = torch.utils.deterministic  # a module with properties, which no stub knows
+
 
 def apply(asked: Determinism) -> None:
     """Sets what is asked for and touches nothing else; ``none`` touches no generator.
@@ -26,7 +28,7 @@ def apply(asked: Determinism) -> None:
         asked.algorithms is not Algorithms.allow, warn_only=asked.algorithms is Algorithms.warn
     )
     if asked.fill_uninitialized_memory is not None:
-        torch.utils.deterministic.fill_uninitialized_memory = asked.fill_uninitialized_memory
+        memory.fill_uninitialized_memory = asked.fill_uninitialized_memory
     if asked.tf32 is not None:
         torch.backends.cuda.matmul.allow_tf32 = asked.tf32
         torch.backends.cudnn.allow_tf32 = asked.tf32
@@ -58,7 +60,7 @@ def effective() -> dict[str, Any]:
         "cudnn.deterministic": flags.deterministic,
         "cudnn.benchmark": flags.benchmark,
         "algorithms": str(algorithms_in_effect()),
-        "fill_uninitialized_memory": torch.utils.deterministic.fill_uninitialized_memory,
+        "fill_uninitialized_memory": memory.fill_uninitialized_memory,
         "threads": torch.get_num_threads(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
         "matmul_precision": torch.get_float32_matmul_precision(),

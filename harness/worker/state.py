@@ -20,7 +20,10 @@ def rng() -> str:
     """The state of every global generator: Python's, NumPy's, torch's and each device's."""
     version, internal, gauss = random.getstate()
     algorithm, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    tensors = [("python", torch.tensor(internal)), ("numpy", torch.from_numpy(keys.astype(np.int64)))]
+    tensors = [
+        ("python", torch.tensor(internal)),
+        ("numpy", torch.from_numpy(np.asarray(keys, np.int64))),
+    ]
     tensors.append(("torch", torch.get_rng_state()))
     if torch.cuda.is_initialized():
         tensors += [(f"cuda:{i}", state) for i, state in enumerate(torch.cuda.get_rng_state_all())]

@@ -65,5 +65,4 @@ def predictions(evaluation: Evaluation) -> list[float | int | str]:
     values = evaluation.predictions.cpu()
     if values.is_floating_point():
         return [number(value) for value in values.double().tolist()]
-    return values.tolist()  # type: ignore[no-any-return]
-
+    return values.tolist()

@@ -38,7 +38,7 @@ class Wall:
 
 
 def die_with_parent() -> None:
-    """On Linux the kernel kills an orphan, so that `resume` never measures beside one (prctl(2))."""
+    """On Linux the kernel kills an orphan: `resume` never measures beside one (prctl(2))."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -20,12 +20,12 @@ FEW_BLOCKS = 5  # below, Student's t is so wide that most costs cannot be told
 
 
 @dataclass(frozen=True)
-class Warning_:
+class Caution:
     what: str
     advice: str
 
 
-def warnings(study: StudyEvidence, checked: Controls) -> list[Warning_]:
+def cautions(study: StudyEvidence, checked: Controls) -> list[Caution]:
     found = [*of_study(study), *of_controls(checked)]
     for cell in study.cells:
         if cell.same_as is None:
@@ -33,73 +33,73 @@ def warnings(study: StudyEvidence, checked: Controls) -> list[Warning_]:
     return found
 
 
-def of_study(study: StudyEvidence) -> Iterator[Warning_]:
+def of_study(study: StudyEvidence) -> Iterator[Caution]:
     if study.manifest["request"]["not_for_conclusions"]:
-        yield Warning_("This matrix only tries whether everything works.",
+        yield Caution("This matrix only tries whether everything works.",
                        "Not for conclusions: run `make bench` or MATRIX=publish.")  # fmt: skip
     missing = study.planned - len(study.runs)
     if missing:
-        yield Warning_(f"{missing} of {study.planned} runs have no record yet.",
+        yield Caution(f"{missing} of {study.planned} runs have no record yet.",
                        "Go on with `python -m harness resume` on this study.")  # fmt: skip
     for text in study.unreadable:
-        yield Warning_(text, "`resume` runs it again.")
+        yield Caution(text, "`resume` runs it again.")
     runs = study.manifest["request"]["runs"]
     if runs["trace"] < SURE_RUNS:
-        yield Warning_(f"{runs['trace']} trace runs a cell: `identical` means that no difference "
+        yield Caution(f"{runs['trace']} trace runs a cell: `identical` means that no difference "
                        "was seen in so many runs.", f"runs.trace={SURE_RUNS} brings the bound "
                        "under 10 %; MATRIX=publish does.")  # fmt: skip
     if 0 < runs["timing"] < FEW_BLOCKS:
-        yield Warning_(f"{runs['timing']} timing blocks: intervals are wide.",
+        yield Caution(f"{runs['timing']} timing blocks: intervals are wide.",
                        "runs.timing=20, or MATRIX=publish.")  # fmt: skip
     yield from of_load(study.runs)
 
 
-def of_load(runs: list[RunRecord]) -> Iterator[Warning_]:
+def of_load(runs: list[RunRecord]) -> Iterator[Caution]:
     busy = [run.other_load for run in runs
             if run.timed and run.other_load is not None and run.other_load > BUSY]  # fmt: skip
     if busy:
-        yield Warning_(f"During {len(busy)} timing runs other processes used up to "
+        yield Caution(f"During {len(busy)} timing runs other processes used up to "
                        f"{percent(max(busy))} of the machine.",
                        "Close what else is running, then measure again.")  # fmt: skip
     again = sum(run.attempt > 1 for run in runs)
     if again:
-        yield Warning_(f"{again} runs were killed from outside and done again.",
-                       "Look for what kills processes here: memory limits, a batch system.")  # fmt: skip
+        yield Caution(f"{again} runs were killed from outside and done again.",
+                       "Look for what kills processes here: memory limits, say.")  # fmt: skip
 
 
-def of_controls(checked: Controls) -> Iterator[Warning_]:
+def of_controls(checked: Controls) -> Iterator[Caution]:
     for twin in checked.twins:
         if twin.check is TwinCheck.failed:
-            yield Warning_(f"The A/A twin of {twin.cell} was found different from itself.",
+            yield Caution(f"The A/A twin of {twin.cell} was found different from itself.",
                            "Believe no cost of this study; see its repetition in the folder "
                            "that ends in -again.")  # fmt: skip
     if checked.positive.control is Control.failed:
-        yield Warning_(f"The positive control failed: {checked.positive.sentence}",
+        yield Caution(f"The positive control failed: {checked.positive.sentence}",
                        "Believe no `identical` of this study; raise scenario indexing's indices, "
                        "or report it with this study's records.")  # fmt: skip
 
 
-def of_cell(cell: CellEvidence) -> Iterator[Warning_]:
+def of_cell(cell: CellEvidence) -> Iterator[Caution]:
     outcomes = Counter(run.outcome for run in cell.every)
     for outcome in (Outcome.refused, Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost,
                     Outcome.contended):  # fmt: skip
         if outcomes[outcome]:
             first = next(run for run in cell.every if run.outcome is outcome)
-            yield Warning_(f"{cell.id}: {outcomes[outcome]} runs {ENDINGS[outcome]}"
+            yield Caution(f"{cell.id}: {outcomes[outcome]} runs {ENDINGS[outcome]}"
                            f"{reason(first)}", ADVICE[outcome])  # fmt: skip
     if judge(cell.traces, [*cell.timings, *cell.twins]).note == SEEN_WHEN_TIMED:
-        yield Warning_(f"{cell.id}: a timing run ended with other bits than the trace runs.",
-                       "A rare divergence, or watching changes the training: raise runs.trace.")  # fmt: skip
+        yield Caution(f"{cell.id}: a timing run ended with other bits than the trace runs.",
+                       "A rare divergence, or watching disturbs it: raise runs.trace.")  # fmt: skip
     for name, asked, got in unlike(cell):
-        yield Warning_(f"{cell.id}: asked {name}={asked}, in effect was {got}.",
+        yield Caution(f"{cell.id}: asked {name}={asked}, in effect was {got}.",
                        "The scenario or the environment overrides the setting; the record's "
                        "`effective` tells all values.")  # fmt: skip
     if cell.completed and not is_known(final_distances(cell)[0]):
-        yield Warning_(f"{cell.id}: runs parted and their distance was not measured.",
-                       "Snapshots were gone; run again with trace.keep_snapshots=true.")  # fmt: skip
+        yield Caution(f"{cell.id}: runs parted and their distance was not measured.",
+                       "Snapshots had gone; try trace.keep_snapshots=true.")  # fmt: skip
     if any(repeat.facts.get("nearest_equals_expand_forward") is False
            for _, repeat in cell.trainings()):  # fmt: skip
-        yield Warning_(f"{cell.id}: expand and nearest gave other bits forward.",
+        yield Caution(f"{cell.id}: expand and nearest gave other bits forward.",
                        "Do not take one for the other on this device.")  # fmt: skip
 
 
@@ -143,6 +143,8 @@ def flat(determinism: Determinism) -> dict[str, object]:
     """A setting's fields with dots, as `effective` names them."""
     found: dict[str, object] = {}
     for name, value in to_json(determinism).items():
-        inner = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {}
+        inner = (
+            {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {}
+        )
         found |= inner or {name: value}
     return found

@@ -1,0 +1,98 @@
+"""Made-up records for tests of pure functions, and one real study that many tests read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.record import Components, Outcome, Repeat, RunRecord, Timed
+from harness.spec import Cell, Determinism, Kind, RunSpec, Scenario
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false"]
+
+
+def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real program, in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+
+
+def study_of(done: subprocess.CompletedProcess[str], cwd: Path) -> Path:
+    """The folder that the last line names."""
+    last = done.stdout.strip().split("\n")[-1]
+    assert last.startswith("study: "), done.stdout + done.stderr
+    return cwd / last.removeprefix("study: ")
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real study: the positive control and a plain net, under three settings."""
+    cwd = tmp_path_factory.mktemp("bench")
+    done = harness("-m", "scenario=mlp,indexing", "determinism=none,seed,full", "scenario.steps=12",
+                   *SMALL, cwd=cwd)  # fmt: skip
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # a twin may fail at two blocks
+    return study_of(done, cwd)
+
+
+@pytest.fixture
+def make_cell() -> Callable[..., Cell]:
+    def make(setting: str = "seed", scenario: str = "mlp", **changes: object) -> Cell:
+        cell = Cell(
+            scenario=Scenario(scenario, scenario, {"steps": 3}, uses_loader=scenario == "loader"),
+            setting=setting,
+            determinism=Determinism(seed=42),
+            device="cpu",
+        )
+        return dataclasses.replace(cell, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+def repeat(final: str = "a", steps: Sequence[str] = ("a", "a"), **changes: object) -> Repeat:
+    """One training whose step digests are all the given letters."""
+    rows = [Components("r", "b", buffers=x, loss=x, grads=x, params=x, optimizer=x) for x in steps]
+    made = Repeat(
+        initial="start",
+        steps=rows,
+        losses=[1.0] * len(rows),
+        final={"params": final, "predictions": final},
+        predictions=[1, 2, 3, 4],
+        accuracy=0.5,
+        facts={},
+        snapshots={"1": final},
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def trace(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
+    """A trace run that gave these repeats."""
+
+    def make(number: int, *repeats: Repeat, outcome: Outcome = Outcome.ok) -> RunRecord:
+        spec = RunSpec(make_cell(), Kind.trace, number, repeats=len(repeats))
+        return RunRecord(spec.run_id, spec, outcome, repeats=list(repeats))
+
+    return make
+
+
+@pytest.fixture
+def timing(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
+    """A timing run that took so many seconds a step and ended with these bits."""
+
+    def make(block: int, step_s: float, final: str = "a", twin: bool = False) -> RunRecord:
+        spec = RunSpec(make_cell(), Kind.timing, block, twin=twin, warmup=1)
+        ends = {"params": final, "predictions": final}
+        timed = Timed(step_s * 10, 10, [step_s] * 11, ends, 1.0, 0.5, {})
+        return RunRecord(spec.run_id, spec, Outcome.ok, timed=timed, peak_mb=100.0, setup_s=0.1)
+
+    return make

@@ -1,0 +1,157 @@
+"""The report of a real study says what its records say, in the order that was promised."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.analysis.evidence import read
+from harness.record import load
+from tests.conftest import harness
+
+COLUMNS = {
+    "cell", "overrides", "baseline", "scenario", "determinism", "device", "twin", "trace_runs",
+    "repeats", "distinct", "verdict", "divergence_rate_upper", "first_step", "first_component",
+    "loss_spread", "loss_sd_rel", "accuracy_sd", "churn", "weight_rel_l2", "weight_max_ulp",
+    "weight_differing", "timing_runs", "step_ms", "cost_ratio", "cost_low", "cost_high", "cost",
+    "peak_mb", "setup_s", "runs_ok", "runs_refused", "runs_failed",
+}  # fmt: skip
+SECTIONS = [
+    "Verdicts",
+    "Controls",
+    "The matrix",
+    "Figures",
+    "Warnings",
+    "The machine",
+    "The command",
+]
+
+
+def cells(study: Path) -> pd.DataFrame:
+    return pd.read_csv(study / "tables" / "cells.csv", keep_default_na=False, na_values=[""])
+
+
+def test_the_cell_table_has_its_columns(study: Path) -> None:
+    assert set(cells(study).columns) >= COLUMNS
+
+
+def row(study: Path, scenario: str, setting: str) -> pd.Series:
+    """The one asked cell of a scenario and setting."""
+    table = cells(study).query("role == 'asked' and not twin")
+    (found,) = table.query("scenario == @scenario and determinism == @setting").index
+    return table.loc[found]
+
+
+def test_the_positive_control_varies_under_seed_and_not_under_full(study: Path) -> None:
+    assert row(study, "indexing", "full")["verdict"] == "identical"
+    if read(study).manifest["software"]["threads"] == 1:
+        pytest.skip("atomics cannot race on one thread; run this on two cores")
+    seed = row(study, "indexing", "seed")
+    assert seed["verdict"].startswith("varies")
+    assert seed["first_component"] in ("grads", "params")
+    assert seed["weight_rel_l2"] > 0
+    assert seed["weight_max_ulp"] >= 1
+    assert 0 < seed["weight_differing"] <= 1
+
+
+def test_an_unseeded_net_varies_per_call_from_its_start(study: Path) -> None:
+    found = row(study, "mlp", "none")
+    assert (found["verdict"], found["first_step"]) == ("varies per call", 0)
+
+
+def test_a_seeded_mlp_is_identical(study: Path) -> None:
+    found = row(study, "mlp", "seed")
+    assert (found["verdict"], found["distinct"], found["weight_rel_l2"]) == ("identical", 1, 0)
+
+
+def test_the_twin_is_a_row_that_only_times(study: Path) -> None:
+    twins = cells(study).query("twin")
+    assert set(twins["verdict"]) == {"not tested"}
+    assert (twins["timing_runs"] == 2).all()
+    assert twins["cost_ratio"].notna().all()
+
+
+def test_every_run_is_a_row_with_its_position(study: Path) -> None:
+    runs = pd.read_csv(study / "tables" / "runs.csv")
+    assert sorted(runs["position"]) == list(range(len(runs)))
+    assert len(runs) == len(list((study / "runs").glob("*.t*.*.json")))
+
+
+def test_sections_come_in_the_promised_order(study: Path) -> None:
+    markdown = (study / "report.md").read_text()
+    assert re.findall(r"^## (.+)$", markdown, re.MULTILINE) == SECTIONS
+    assert re.findall(r"<h2>(.+?)</h2>", (study / "report.html").read_text()) == SECTIONS
+
+
+def test_the_page_needs_no_other_file(study: Path) -> None:
+    html = (study / "report.html").read_text()
+    assert not re.search(r"""(?:src|href)=["'](?!#)""", html)
+    assert html.count("<svg") == len(list((study / "figures").glob("*.svg"))) == 4
+
+
+def test_few_runs_are_called_no_proof(study: Path) -> None:
+    html = (study / "report.html").read_text()
+    assert "no difference seen under" in html
+    assert "the same bits" not in html
+
+
+def test_the_report_is_rebuilt_alike_without_torch(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    before = {path: (copy / path).read_text() for path in ("tables/cells.csv", "report.md")}
+    for path in ("tables", "figures"):
+        shutil.rmtree(copy / path)
+    program = (
+        "import sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.split('.')[0] == 'torch': raise ImportError(name)\n"
+        "sys.meta_path.insert(0, NoTorch())\n"
+        "from pathlib import Path\n"
+        "from harness.report.__main__ import main\n"
+        "main(Path(sys.argv[1]), quiet=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(copy)],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    after = {path: (copy / path).read_text().replace("copy", study.name) for path in before}
+    assert after == {path: text.replace("copy", study.name) for path, text in before.items()}
+
+
+def test_a_missing_and_a_broken_record_are_told(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    paths = sorted((copy / "runs").glob("mlp-full*.trace.*.json"))
+    paths[0].unlink()
+    paths[1].write_text("{")
+    done = harness("report", "copy", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    text = (copy / "report.md").read_text()
+    assert "2 of" in text
+    assert f"{paths[1].name} is no whole record" in text
+    assert "mlp" in text
+
+
+def test_nothing_private_is_in_any_record(study: Path) -> None:
+    home, here = str(Path.home()), str(Path.cwd())
+    for path in [*study.rglob("*.json"), *study.rglob("*.csv"), study / "report.html"]:
+        text = path.read_text()
+        assert here not in text, path
+        assert home not in text or home == "/root", path
+
+
+def test_snapshots_are_gone_when_their_cell_ends(study: Path) -> None:
+    assert not (study / "snapshots").exists()
+
+
+def test_records_hold_the_setting_in_effect(study: Path) -> None:
+    for path in (study / "runs").glob("mlp-full*.json"):
+        effective = load(path).effective
+        assert effective["algorithms"] == "require"
+        assert effective["python_hash_seed"] == 42

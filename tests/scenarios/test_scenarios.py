@@ -1,0 +1,200 @@
+"""Every scenario trains, and each shows what it was made to show."""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from scenarios import base, cnn, deepcopy_optimizer, indexing, loader, mlp, resnet, upsample
+from scenarios.base import Context, Training
+
+CPU = Context(torch.device("cpu"))
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"steps": 3},
+    "cnn": {"steps": 3, "size": 12},
+    "resnet": {"steps": 2, "width": 4, "depth": 1},
+    "upsample": {"steps": 3, "width": 4},
+    "loader": {"samples": 64, "epochs": 2},
+    "deepcopy_optimizer": {"steps": 3, "width": 4},
+    "indexing": {"steps": 2, "indices": 1000},
+}
+
+
+def built(name: str, **options: Any) -> Training:
+    module = importlib.import_module(f"scenarios.{name}")
+    training: Training = module.build(module.Options(**{**SMALL[name], **options}), CPU)
+    return training
+
+
+def trained(name: str, seed: int = 1, **options: Any) -> Training:
+    base.torch.manual_seed(seed)
+    np.random.seed(seed)
+    training = built(name, **options)
+    for batch in training.batches():
+        training.step(batch)
+    return training
+
+
+def weights(training: Training) -> list[torch.Tensor]:
+    return [p.detach().clone() for model in training.models.values() for p in model.parameters()]
+
+
+def test_every_scenario_file_is_tried_here() -> None:
+    files = {path.stem for path in Path(base.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "base"} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_training_moves_weights_and_ends_in_an_evaluation(name: str) -> None:
+    training = built(name)
+    before = weights(training)
+    losses = [training.step(batch) for batch in training.batches()]
+    assert any(not torch.equal(a, b) for a, b in zip(before, weights(training), strict=True))
+    assert all(loss.isfinite().all() and not loss.requires_grad for loss in losses)
+    evaluation = training.evaluate()
+    assert evaluation.predictions.ndim == 1
+    assert len(evaluation.predictions) > 0
+    assert evaluation.accuracy is None or 0 <= evaluation.accuracy <= 1
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_can_be_read_after_a_step(name: str) -> None:
+    training = built(name)
+    training.step(next(training.batches()))
+    assert any(p.grad is not None for m in training.models.values() for p in m.parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_evaluating_changes_no_state_and_draws_nothing(name: str) -> None:
+    training = trained(name)
+    state = [{k: v.clone() for k, v in m.state_dict().items()} for m in training.models.values()]
+    drawn = torch.get_rng_state()
+    training.evaluate()
+    training.facts()
+    for model, before in zip(training.models.values(), state, strict=True):
+        assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_digits_are_scikit_learns() -> None:
+    train, held_out = base.digits(CPU.device)
+    theirs = load_digits()
+    images = torch.cat([train.inputs, held_out.inputs]).squeeze(1).mul(16).numpy()
+    assert np.array_equal(images, theirs.images.astype(np.float32))
+    labels = torch.cat([train.targets, held_out.targets]).numpy()
+    assert np.array_equal(labels, theirs.target)
+
+
+def test_resnet_is_the_real_resnet18() -> None:
+    parameters = sum(p.numel() for p in resnet.ResNet().parameters())
+    # torchvision's 11,689,512 with 10 classes instead of 1000 and a 3×3 stem of one channel
+    assert parameters == 11_689_512 - 990 * 513 - (7 * 7 * 3 - 3 * 3) * 64
+
+
+def test_nets_learn_digits() -> None:
+    for name, options in [
+        ("cnn", {"steps": 150, "size": 16}),
+        ("mlp", {"data": "digits", "steps": 300}),
+    ]:
+        accuracy = trained(name, **options).evaluate().accuracy
+        assert accuracy is not None
+        assert accuracy > 0.7, name
+
+
+def test_the_questions_net_has_its_layers() -> None:
+    kinds = Counter(type(layer).__name__ for layer in cnn.question_net(28, 32, 512))
+    assert (kinds["Conv2d"], kinds["Linear"], kinds["Dropout"]) == (2, 2, 2)
+    assert kinds["BatchNorm2d"] + kinds["BatchNorm1d"] == 3
+
+
+def test_expand_repeats_pixels_and_equals_nearest_bit_for_bit() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    nearest = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    assert torch.equal(upsample.expand(x), nearest)
+    assert trained("upsample").facts()["nearest_equals_expand_forward"]
+
+
+def drawn_alike(rng: str) -> list[int]:
+    epochs = trained("loader", rng=rng).facts()["epochs"]
+    return [epoch["drawn_alike"] for epoch in epochs]
+
+
+def test_workers_repeat_each_other_where_the_dataset_owns_the_generator() -> None:
+    assert drawn_alike("owned") == [64, 64]
+
+
+@pytest.mark.parametrize("rng", ["global", "per_worker"])
+def test_workers_draw_apart_from_their_own_generators(rng: str) -> None:
+    assert drawn_alike(rng) == [0, 0]
+
+
+def orders(seed: int) -> list[str]:
+    epochs = trained("loader", seed=seed, set_epoch=True).facts()["epochs"]
+    return [epoch["order"] for epoch in epochs]
+
+
+def test_set_epoch_gives_other_orders_per_epoch_and_the_same_ones_per_run() -> None:
+    assert orders(seed=1) == orders(seed=2)
+    assert len(set(orders(seed=1))) == 2
+
+
+def pair(**options: Any) -> dict[str, Any]:
+    return trained("deepcopy_optimizer", **options).facts()
+
+
+def test_an_optimizer_copied_alone_holds_nobodys_weights() -> None:
+    facts = pair(variant="shared_optimizer")
+    assert facts["first"]["optimizer_holds"] == "own"
+    assert facts["second"] | {"accuracy": 0} == {
+        "optimizer_holds": "none",
+        "scheduler_drives_optimizer": False,
+        "weights_changed": False,
+        "batch_norm_statistics_changed": True,
+        "accuracy": 0,
+    }
+
+
+def test_two_copies_both_stay_where_they_were() -> None:
+    facts = pair(variant="shared_optimizer", pair="two_copies")
+    assert [facts[name]["optimizer_holds"] for name in ("first", "second")] == ["none", "none"]
+    assert facts["equal_bits"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "equal"),
+    [
+        ("rebuilt_optimizer", True),
+        ("rebuilt_model_seed_inside", True),
+        ("rebuilt_model_seed_outside", False),
+    ],
+)
+def test_rebuilding_cures_and_the_place_of_the_seed_decides_equality(
+    variant: str, equal: bool
+) -> None:
+    facts = pair(variant=variant)
+    for name in ("first", "second"):
+        assert facts[name]["optimizer_holds"] == "own"
+        assert facts[name]["weights_changed"]
+        assert facts[name]["scheduler_drives_optimizer"]
+    assert facts["equal_bits"] is equal
+
+
+def test_the_control_reads_its_table_often_enough_to_race() -> None:
+    assert indexing.Options().indices >= 200_000
+
+
+def test_every_literal_option_is_described_in_its_yaml() -> None:
+    conf = Path(base.__file__).parent.parent / "conf" / "scenario"
+    for module in (mlp, cnn, upsample, loader, deepcopy_optimizer):
+        text = (conf / f"{module.__name__.split('.')[1]}.yaml").read_text()
+        for kind in typing.get_type_hints(module.Options).values():
+            for choice in typing.get_args(kind):
+                assert str(choice) in text, (module, choice)

@@ -1,0 +1,212 @@
+"""The program as people type it: bad input, one cell, one's own scenario, Ctrl-C, resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.record import Outcome, load
+from tests.conftest import ROOT, SMALL, harness, study_of
+
+TINY = ["scenario.steps=6", *SMALL]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scenario=nosuch"], "cnn_question"),
+        (["determinism=nosuch"], "full_one_thread"),
+        (["matrix=nosuch"], "publish"),
+        (["scenario.nosuch=1"], "nosuch"),
+        (["+scenario.nosuch=1"], "it has batch_size"),
+        (["nosuch=1"], "nosuch"),
+        (["scenario.steps=many"], "int is needed"),
+        (["scenario.data=faces"], "allowed are random, digits"),
+        (["determinism.seed=many"], "Integer"),
+        (["determinism.algorithms=maybe"], "allow, warn, require"),
+        (["device=cuda:99"], "use device=cpu"),
+        (["device=tpu"], "allowed are auto, cpu, cuda"),
+        (["runs.trace=0"], "at least 1"),
+        (["runs.timing=1"], "at least 2"),
+        (["runs.repeats=0"], "at least 1"),
+        (["launch.timeout_s=0"], "above 0"),
+        (["launch.ahead=0"], "at least 1"),
+        (["nosuchverb"], "there are resume, report, list"),
+        (["resume"], "takes one study"),
+        (["resume", "nowhere"], "no study"),
+        (["report", "nowhere"], "no study"),
+        (["list", "everything"], "takes no words"),
+        (["scenario=[mlp"], "scenario"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_created(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = harness(*words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_the_verbs_that_are_built_and_no_other(tmp_path: Path) -> None:
+    text = harness("--help", cwd=tmp_path).stdout
+    for verb in ("resume", "report", "list"):
+        assert verb in text
+    for verb in ("diagnose", "audit", "compare"):
+        assert verb not in text
+
+
+def test_cfg_job_prints_each_cell_and_runs_none(tmp_path: Path) -> None:
+    done = harness("-m", "scenario=mlp,cnn", "--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "name: mlp" in done.stdout
+    assert "name: cnn" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_describes_everything_in_a_line(tmp_path: Path) -> None:
+    lines = harness("list", cwd=tmp_path).stdout.split("\n")
+    for folder in ("scenario", "determinism", "matrix"):
+        for path in (ROOT / "conf" / folder).glob("*.yaml"):
+            line = next(line for line in lines if line.split()[:1] == [path.stem])
+            assert len(line.split()) > 4, f"{path.name} has no description"
+
+
+def test_one_cell_runs_with_its_baseline_and_the_baselines_twin(tmp_path: Path) -> None:
+    done = harness("scenario=mlp", "determinism=full", *TINY, cwd=tmp_path)
+    study = study_of(done, tmp_path)
+    manifest = json.loads((study / "manifest.json").read_text())
+    assert [(one["cell"]["setting"], one["role"]) for one in manifest["cells"]] == [
+        ("full", "asked"), ("seed", "baseline"),
+    ]  # fmt: skip
+    assert "bit for bit the same under" in done.stdout
+    twins = [path for path in (study / "runs").iterdir() if "-twin" in path.name]
+    assert len(twins) == 2
+    assert (study / "report.html").exists()
+
+
+def test_a_swept_number_makes_cells_of_one_study(tmp_path: Path) -> None:
+    done = harness("scenario=mlp", "scenario.batch_size=4,8", "-m", "study.control=null",
+                   "determinism=seed", *TINY, cwd=tmp_path)  # fmt: skip
+    manifest = json.loads((study_of(done, tmp_path) / "manifest.json").read_text())
+    assert [one["cell"]["scenario"]["options"]["batch_size"] for one in manifest["cells"]] == [4, 8]
+
+
+def test_without_a_baseline_no_cost_is_measured(tmp_path: Path) -> None:
+    done = harness("study.baseline=null", "runs.timing=0", "runs.trace=2", "scenario.steps=3",
+                   cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "bit for bit the same" in done.stdout
+
+
+def test_a_scenario_of_ones_own_is_one_yaml_and_one_file(tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "scenario"
+    folder.mkdir(parents=True)
+    (folder / "wide.yaml").write_text("# My own net.\nname: wide\nuses_loader: false\nwidth: 3\n")
+    (folder / "helper_of_wide.py").write_text("STEPS = 4\n")
+    (folder / "wide.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from scenarios import mlp\n"
+        "from helper_of_wide import STEPS\n"
+        "@dataclass(frozen=True)\n"
+        "class Options:\n"
+        "    width: int = 3\n"
+        "def build(options, context):\n"
+        "    return mlp.build(mlp.Options(width=options.width, steps=STEPS), context)\n"
+    )
+    words = ["--config-dir", "mine", "scenario=wide", "scenario.width=5", "timing.warmup=1", *SMALL]
+    done = harness(*words, cwd=tmp_path)
+    study = study_of(done, tmp_path)
+    assert (study / "tables" / "cells.csv").read_text().count("wide") >= 3
+    bad = harness("--config-dir", "mine", "scenario=wide", "scenario.width=x", cwd=tmp_path)
+    assert bad.returncode == 2
+    assert "int is needed" in bad.stderr
+    (folder / "wide.py").write_text("raise ImportError('no such luck')\n")
+    broken = harness("--config-dir", "mine", "scenario=wide", cwd=tmp_path)
+    assert broken.returncode == 2
+    assert "no such luck" in broken.stderr
+    changed = harness("resume", str(study), cwd=tmp_path)
+    assert changed.returncode == 2
+
+
+def test_a_warm_up_that_leaves_no_step_is_told(tmp_path: Path) -> None:
+    done = harness("scenario=mlp", "scenario.steps=2", *SMALL, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "timing.warmup" in (study_of(done, tmp_path) / "report.md").read_text()
+
+
+def begin(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", "study.dir=it", *words],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_records(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("runs/*.t*.*.json"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_ended_study_keeps_its_records_and_resume_completes_it(
+    tmp_path: Path, by: signal.Signals
+) -> None:
+    words = ["scenario=mlp", "runs.trace=5", "runs.timing=3", "scenario.steps=6",
+             "study.repeat_failed=false", "launch.ahead=2"]  # fmt: skip
+    process = begin(tmp_path, *words)
+    wait_for_records(tmp_path / "it", 3)
+    process.send_signal(by)
+    _, errors = process.communicate(timeout=60)
+    if by is not signal.SIGKILL:
+        assert process.returncode == 130
+        assert "python -m harness resume it" in errors
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "it/runs").glob("*.t*.*.json")}
+    assert len(before) >= 3
+    damaged = min(before)
+    damaged.write_text(damaged.read_text()[:100])
+    done = harness("resume", "it", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    after = list((tmp_path / "it/runs").glob("*.t*.*.json"))
+    assert len(after) == 10 + 9
+    assert all(load(path).outcome is Outcome.ok for path in after)
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items() if path != damaged)
+
+
+def test_a_folder_of_another_command_is_refused(tmp_path: Path) -> None:
+    process = begin(tmp_path, *TINY)
+    wait_for_records(tmp_path / "it", 1)
+    locked = harness("resume", "it", cwd=tmp_path)
+    assert locked.returncode == 2
+    assert "another process" in locked.stderr
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    other = harness("study.dir=it", "scenario=cnn", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "belongs to another command" in other.stderr
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    occupied = harness("study.dir=full", cwd=tmp_path)
+    assert occupied.returncode == 2
+    assert "not empty" in occupied.stderr
+
+
+def test_resume_refuses_another_machine_by_name_of_the_field(tmp_path: Path, study: Path) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["software"]["torch"] = "1.0.0"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    done = harness("resume", "copy", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "torch was 1.0.0" in done.stderr

@@ -1,0 +1,127 @@
+"""The digest finds every planted fault and raises no false alarm."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from harness.worker.digest import digest
+
+
+def of(tensor: Tensor, name: str = "w") -> str:
+    return digest([(name, tensor)])
+
+
+def nan_with_payload(payload: int) -> Tensor:
+    return torch.frombuffer(bytearray(struct.pack("<I", 0x7FC00000 | payload)), dtype=torch.float32)
+
+
+def coo(index: int, size: int) -> Tensor:
+    return torch.sparse_coo_tensor([[index]], [1.0], (size,), check_invariants=True)
+
+
+X = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+FAULTS = {
+    "sign of zero": (torch.tensor([0.0]), torch.tensor([-0.0])),
+    "NaN payload": (nan_with_payload(1), nan_with_payload(2)),
+    "permutation": (torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 1.0, 2.0])),
+    "swapped pair": (torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0])),
+    "ones and zeros": (torch.ones(4), torch.zeros(4)),
+    "one ulp beside 1e30": (
+        torch.tensor([1e30, 1.0]),
+        torch.tensor([1e30, 1.0 + 2**-23]),
+    ),
+    "dtype": (torch.zeros(4, dtype=torch.float32), torch.zeros(4, dtype=torch.int32)),
+    "bfloat16 and float16": (
+        torch.zeros(4, dtype=torch.bfloat16),
+        torch.zeros(4, dtype=torch.half),
+    ),
+    "shape": (X, X.reshape(3, 2, 4)),
+    "rank": (torch.zeros(1), torch.zeros(())),
+    "length of zeros": (torch.zeros(4), torch.zeros(5)),
+    "empty shapes": (torch.zeros(0, 3), torch.zeros(3, 0)),
+    "transposition": (X[0], X[0].T.contiguous().reshape(3, 4)),
+    "one bool": (torch.tensor([True, False]), torch.tensor([True, True])),
+    "imaginary part": (torch.tensor([1 + 1j]), torch.tensor([1 - 1j])),
+    "sparse position": (
+        coo(0, 3),
+        coo(1, 3),
+    ),
+    "sparse size": (
+        coo(0, 3),
+        coo(0, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str) -> None:
+    one, other = FAULTS[fault]
+    assert of(one) != of(other)
+
+
+def test_a_name_counts() -> None:
+    assert of(X, "a") != of(X, "b")
+
+
+def test_names_cannot_flow_into_each_other() -> None:
+    a, b = torch.zeros(1), torch.ones(1)
+    assert digest([("a", a), ("b", b)]) != digest([("b", b), ("a", a)])
+    assert digest([("a", a), ("b", b)]) != digest([("ab", torch.cat([a, b]))])
+
+
+def test_plain_values_count() -> None:
+    assert digest([], {"lr": 0.1}) != digest([], {"lr": 0.2})
+
+
+EQUALS = {
+    "strides": (X, X.transpose(0, 2).contiguous().transpose(0, 2)),
+    "storage offset": (X[1], X[1].clone()),
+    "expanded": (torch.ones(1).expand(5), torch.ones(5)),
+    "gradient tracking": (torch.ones(3, requires_grad=True), torch.ones(3)),
+    "lazy conjugation": (torch.tensor([1 + 2j]).conj(), torch.tensor([1 - 2j])),
+    "lazy negation": (torch._neg_view(torch.ones(2)), -torch.ones(2)),
+    "parameter": (torch.nn.Parameter(torch.ones(3)), torch.ones(3)),
+}
+
+
+@pytest.mark.parametrize("alike", EQUALS)
+def test_equal_tensors_have_one_digest(alike: str) -> None:
+    one, other = EQUALS[alike]
+    assert of(one) == of(other)
+
+
+def test_a_tensor_from_a_file_is_the_same(tmp_path: object) -> None:
+    path = f"{tmp_path}/x.pt"
+    torch.save(X, path)
+    assert of(torch.load(path)) == of(X)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSC")  # torch calls the whole layout a beta
+def test_a_layout_without_defined_bytes_is_named() -> None:
+    with torch.sparse.check_sparse_tensor_invariants():
+        csc = torch.eye(3).to_sparse_csc()
+    with pytest.raises(TypeError, match="'w'"):
+        of(csc)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    values=st.lists(st.floats(width=32), min_size=1, max_size=50),
+    position=st.integers(min_value=0),
+    bit=st.integers(0, 31),
+)
+def test_any_flipped_bit_is_found(values: list[float], position: int, bit: int) -> None:
+    one = torch.tensor(values, dtype=torch.float32)
+    other = one.clone()
+    raw = other.view(torch.int32)
+    mask = torch.tensor(1 << bit if bit < 31 else -(2**31), dtype=torch.int32)
+    raw[position % len(values)] ^= mask
+    assert of(one) != of(other)
+    raw[position % len(values)] ^= mask
+    assert of(one) == of(other)
