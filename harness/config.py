@@ -73,6 +73,7 @@ class Collected:
     controls: list[Cell] = field(default_factory=list)
     last: DictConfig | None = None
     several: bool = False
+    print_only: bool = False  # --cfg job: each cell's configuration, and no study
     error: UsageError | None = None
 
 
@@ -82,9 +83,10 @@ def collect(words: Sequence[str]) -> Request | None:
     Raises UsageError where the words do not fit, after Hydra's own message where it has one.
     """
     ConfigStore.instance().store(name="bench_schema", node=schema())
-    found = Collected()
+    flags, overrides = apart(words)
+    found = Collected(print_only=take_cfg_job(flags))
     with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
-        sys.argv = ["harness", *flags_first(words), f"hydra.sweep.dir={scratch}"]
+        sys.argv = ["harness", *flags, *overrides, f"hydra.sweep.dir={scratch}"]
         run_hydra(found)
     if found.error:
         raise found.error
@@ -96,6 +98,9 @@ def collect(words: Sequence[str]) -> Request | None:
 def run_hydra(found: Collected) -> None:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="bench")
     def collecting(config: DictConfig) -> None:
+        if found.print_only:
+            print(OmegaConf.to_yaml(config), end="")
+            return
         found.last = config
         found.several |= HydraConfig.get().mode == RunMode.MULTIRUN
         try:
@@ -205,8 +210,8 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
     )
 
 
-def flags_first(words: Sequence[str]) -> list[str]:
-    """Flags moved before the overrides: argparse dies of ``a=1,2 -m b=2``."""
+def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and overrides: argparse dies of ``a=1,2 -m b=2``."""
     flags: list[str] = []
     overrides: list[str] = []
     rest = iter(words)
@@ -217,4 +222,14 @@ def flags_first(words: Sequence[str]) -> list[str]:
         flags.append(word)
         if word in VALUE_FLAGS:
             flags.extend(value for value in [next(rest, None)] if value is not None)
-    return flags + overrides
+    return flags, overrides
+
+
+def take_cfg_job(flags: list[str]) -> bool:
+    """Removes ``--cfg job``, which Hydra does not allow beside ``-m``; whether it was there."""
+    for flag in ("--cfg", "-c"):
+        if flag in flags and flags[flags.index(flag) + 1 :][:1] == ["job"]:
+            at = flags.index(flag)
+            del flags[at : at + 2]
+            return True
+    return False

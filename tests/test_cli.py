@@ -43,7 +43,7 @@ TINY = ["scenario.steps=6", *SMALL]
         (["resume", "nowhere"], "no study"),
         (["report", "nowhere"], "no study"),
         (["list", "everything"], "takes no words"),
-        (["scenario=[mlp"], "scenario"),
+        (["scenario=[mlp"], "no viable alternative"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_created(
@@ -87,7 +87,7 @@ def test_one_cell_runs_with_its_baseline_and_the_baselines_twin(tmp_path: Path) 
     assert [(one["cell"]["setting"], one["role"]) for one in manifest["cells"]] == [
         ("full", "asked"), ("seed", "baseline"),
     ]  # fmt: skip
-    assert "bit for bit the same under" in done.stdout
+    assert "no difference seen under `full` and `seed`" in done.stdout
     twins = [path for path in (study / "runs").iterdir() if "-twin" in path.name]
     assert len(twins) == 2
     assert (study / "report.html").exists()
@@ -104,7 +104,7 @@ def test_without_a_baseline_no_cost_is_measured(tmp_path: Path) -> None:
     done = harness("study.baseline=null", "runs.timing=0", "runs.trace=2", "scenario.steps=3",
                    cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "bit for bit the same" in done.stdout
+    assert "no difference seen under `full`, in 2 runs each" in done.stdout
 
 
 def test_a_scenario_of_ones_own_is_one_yaml_and_one_file(tmp_path: Path) -> None:

@@ -35,4 +35,5 @@ def show(story: Story) -> None:
     for twin in story.twins:
         console.print(f"[bold]A/A twin[/] of {twin[0]}: {twin[2]} ({twin[3]}), {twin[-1]}")
     if story.warnings:
-        console.print(f"{len(story.warnings)} warnings: see the report", style="yellow")
+        plural = "s" * (len(story.warnings) > 1)
+        console.print(f"{len(story.warnings)} warning{plural}: see the report", style="yellow")

@@ -1,0 +1,57 @@
+"""The parent's own needs: how fast it answers, what it holds and burns while runs are under way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from benchmarks.alternate import seconds
+
+STUDY = ["scenario=mlp", "determinism=full", "runs.trace=8", "runs.timing=8", "launch.ahead=2",
+         "study.repeat_failed=false"]  # fmt: skip
+SAMPLE_S = 0.1
+
+
+def run() -> None:
+    answers = [seconds(ask_for_help) for _ in range(10)]
+    print(f"harness --help: {median(answers):.2f} s, median of 10  (under 0.6 s)")
+    peak_mb, share = while_running()
+    print(f"parent while runs are under way: {peak_mb:.0f} MB, {share:.1%} of one core  "
+          "(under 150 MB, under 2 %)")  # fmt: skip
+
+
+def ask_for_help() -> None:
+    subprocess.run([sys.executable, "-m", "harness", "--help"], check=True, capture_output=True)
+
+
+def while_running() -> tuple[float, float]:
+    """Peak resident memory and share of a core, between the first record and the last."""
+    with tempfile.TemporaryDirectory() as scratch:
+        records = Path(scratch) / "study" / "runs"
+        command = [sys.executable, "-m", "harness", f"study.dir={scratch}/study", *STUDY]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env={**os.environ}) as process:  # fmt: skip
+            return watched(psutil.Process(process.pid), records)
+
+
+def watched(parent: psutil.Process, records: Path) -> tuple[float, float]:
+    while not list(records.glob("*.json")):
+        time.sleep(SAMPLE_S)
+    began, used, peak, planned = time.perf_counter(), burnt(parent), 0.0, 40
+    while len(list(records.glob("*.t*.*.json"))) < planned:
+        peak = max(peak, parent.memory_info().rss / 2**20)
+        last, at = burnt(parent), time.perf_counter()
+        time.sleep(SAMPLE_S)
+    return peak, (last - used) / (at - began)
+
+
+def burnt(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,51 @@
+"""A quick study's wall time against the same runs started one after the other as plain scripts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from benchmarks.alternate import seconds
+from harness.launch.worker_process import environment
+from harness.plan import plan
+from harness.spec import RunSpec, to_json
+from harness.study import StudyFolder, request_in
+
+WORDS = ["matrix=quick", "runs.trace=1", "runs.timing=2", "study.repeat_failed=false"]
+PLAIN = """
+import json, sys
+from pathlib import Path
+from harness import record
+from harness.spec import RunSpec
+from harness.worker.perform import perform
+folder = Path(sys.argv[1])
+record.save(folder / "runs", perform(RunSpec.from_json(json.loads(sys.argv[2])), folder))
+"""
+
+
+def run() -> None:
+    """Probe, planning and report count on the study's side; a script is one run, start to exit."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "study"
+        study_s = seconds(lambda: harness(folder))
+        document = StudyFolder(folder).manifest
+        runs = plan(request_in(document), document["device"]).runs
+        apart = Path(scratch) / "plain"
+        (apart / "runs").mkdir(parents=True)
+        plain_s = sum(seconds(partial(script, spec, apart)) for spec in runs)
+    print(f"study / plain scripts, {len(runs)} runs of quick: {study_s / plain_s:.2f} "
+          f"({study_s:.0f} s against {plain_s:.0f} s)  (at most 0.75)")  # fmt: skip
+
+
+def harness(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "harness", f"study.dir={folder}", *WORDS],
+                   check=False, capture_output=True)  # fmt: skip
+
+
+def script(spec: RunSpec, folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", PLAIN, str(folder), json.dumps(to_json(spec))],
+                   check=True, capture_output=True, env=environment(spec.environment))  # fmt: skip
