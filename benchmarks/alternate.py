@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from harness.analysis.cost import Ratio, paired_ratio
 
-FEWEST, MOST = 8, 400
+FEWEST, MOST = 8, 2000
 
 
 def ratio_of(

@@ -20,7 +20,7 @@ from scenarios.base import Context, Supervised
 
 CPU = torch.device("cpu")
 HALF_WIDTH = 0.005
-LIMIT_S = 60.0
+LIMIT_S = 90.0
 TRAININGS: dict[str, Callable[[], Supervised]] = {
     "mlp": lambda: mlp.build(mlp.Options(), Context(CPU)),
     "cnn": lambda: cnn.build(cnn.Options(), Context(CPU)),
@@ -58,7 +58,8 @@ def bare(
                 break
             step += 1
             index = order[start : start + batch_size]
+            x, y = inputs[index], targets[index]
             optimizer.zero_grad()
-            loss = criterion(model(inputs[index]), targets[index])
+            loss = criterion(model(x), y)
             loss.backward()
             optimizer.step()

@@ -83,7 +83,7 @@ class Training(ABC):
         return {}
 
 
-@dataclass
+@dataclass(slots=True)
 class Examples:
     """Inputs and targets of equal length, on one device."""
 

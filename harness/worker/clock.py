@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -30,16 +30,18 @@ def timed(training: Training, warmup: int, device: torch.device) -> Reading:
     a synchronisation per step would time the synchronisation.
     """
     mark, seconds = event_clock(device) if device.type == "cuda" else wall_clock()
-    synchronise(device)
-    marks = [mark()]
-    start = time.perf_counter()
+    step = training.step
+    batches = iter(training.batches())
     loss = None
-    for batch in training.batches():
-        loss = training.step(batch)
+    marks = [mark()]
+    for batch in islice(batches, warmup):
+        loss = step(batch)
         marks.append(mark())
-        if len(marks) - 1 == warmup:
-            synchronise(device)
-            start = time.perf_counter()
+    synchronise(device)
+    start = time.perf_counter()
+    for batch in batches:
+        loss = step(batch)
+        marks.append(mark())
     synchronise(device)
     end = time.perf_counter()
     counted = len(marks) - 1 - warmup

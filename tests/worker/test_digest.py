@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.worker.digest import digest
+from harness.worker.digest import CHUNK, digest
 
 
 def of(tensor: Tensor, name: str = "w") -> str:
@@ -100,6 +100,20 @@ def test_a_tensor_from_a_file_is_the_same(tmp_path: object) -> None:
     path = f"{tmp_path}/x.pt"
     torch.save(X, path)
     assert of(torch.load(path)) == of(X)
+
+
+@pytest.mark.parametrize("at", [0, CHUNK // 4 - 1, CHUNK // 4, -1])
+def test_a_fault_anywhere_in_a_tensor_of_several_chunks_is_found(at: int) -> None:
+    one = torch.zeros(CHUNK // 4 * 2 + 3)
+    other = one.clone()
+    other[at] = -0.0
+    assert of(one) != of(other)
+
+
+def test_swapped_chunks_are_found() -> None:
+    half = CHUNK // 4
+    one = torch.cat([torch.zeros(half), torch.ones(half)])
+    assert of(one) != of(one.flip(0))
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSC")  # torch calls the whole layout a beta
