@@ -20,6 +20,8 @@ def main(words: Sequence[str]) -> int:
 
     try:
         return run_verb(words) if words and is_verb(words[0]) else run_study(words)
+    except KeyboardInterrupt:  # before the first run or in the report: nothing is under way
+        return 130
     except UsageError as error:
         if str(error):
             print(f"harness: {error}", file=sys.stderr)

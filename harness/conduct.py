@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ class Conductor:
         done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
         for record in sorted(done, key=lambda one: one.spec.number):
             self.note_reference(record)
+            self.catch_up(record)
         self.left.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
         launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick)
         for record in launcher.launch(remaining, len(self.plan.runs) - len(remaining)):
@@ -45,6 +47,16 @@ class Conductor:
         """The first trace run of a cell that came to its end: others are compared with it."""
         if record.outcome.completed:
             self.references.setdefault(record.spec.cell.id, record)
+
+    def catch_up(self, record: RunRecord) -> None:
+        """Measures what an interrupted study had no time to, where snapshots are still there."""
+        reference = self.references.get(record.spec.cell.id)
+        if not reference or not record.outcome.completed or same_snapshots(reference, record):
+            return
+        document = self.folder.runs / f"distances-{record.spec.cell.id}.json"
+        measured = json.loads(document.read_text()) if document.exists() else {}
+        if record.run_id not in measured:
+            self.measure_distances(reference, record)
 
     def after_trace(self, record: RunRecord) -> None:
         """Distances where the run parted from the first; then its snapshots are not needed."""
@@ -61,7 +73,7 @@ class Conductor:
         """In a process of the telling side, which has NumPy; a failure leaves them unknown."""
         words = [str(self.folder.path), reference.run_id, record.run_id]
         subprocess.run([sys.executable, "-m", "harness.analysis.distances", *words],
-                       check=False, env=environment({}))  # fmt: skip
+                       check=False, env=environment({}), stderr=subprocess.DEVNULL)  # fmt: skip
 
     def delete_snapshots(self, cell: str, keep: RunRecord | None) -> None:
         folder = self.folder.path / "snapshots" / cell

@@ -20,6 +20,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -72,6 +73,7 @@ class Collected:
     asked: list[Asked] = field(default_factory=list)
     controls: list[Cell] = field(default_factory=list)
     last: DictConfig | None = None
+    shared: dict[Any, Any] | None = None  # what is the study's and not a cell's
     several: bool = False
     print_only: bool = False  # --cfg job: each cell's configuration, and no study
     error: UsageError | None = None
@@ -107,6 +109,8 @@ def run_hydra(found: Collected) -> None:
             take_cell(found, config)
         except UsageError as error:  # raised here, Hydra would print a traceback
             found.error = error
+        except HydraException as error:  # of a baseline or control that does not exist
+            found.error = UsageError(str(error))
 
     try:
         collecting()
@@ -117,6 +121,7 @@ def run_hydra(found: Collected) -> None:
 
 def take_cell(found: Collected, config: DictConfig) -> None:
     """Adds this combination's cell with its baseline, and the control's cells once."""
+    check_same_study(found, config)
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)
     label, setting = (chosen.runtime.choices[group] for group in ("scenario", "determinism"))
@@ -131,6 +136,20 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     found.asked.append(Asked(cell, baseline))
     if config.study.control is not None and not found.controls:
         found.controls = control_cells(config.study.control, overrides)
+
+
+def check_same_study(found: Collected, config: DictConfig) -> None:
+    """Raises UsageError where something is swept that is not a cell's but the whole study's."""
+    shared = {
+        key: config[key] for key in config if key not in ("scenario", "determinism", "device")
+    }
+    if found.shared is not None and found.shared != shared:
+        differing = [key for key in shared if shared[key] != found.shared[key]]
+        raise UsageError(
+            f"{', '.join(map(str, differing))} cannot be swept: a study has one value of it; "
+            "sweep scenario, determinism, device and what belongs to them"
+        )
+    found.shared = shared
 
 
 def control_cells(control: str, overrides: Sequence[str]) -> list[Cell]:

@@ -61,7 +61,11 @@ class StudyFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the folder for this process; raises UsageError where another one holds it."""
-        with (self.path / "study.lock").open("a+") as file:
+        try:
+            file = (self.path / "study.lock").open("a+")
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be written: {error.strerror}") from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

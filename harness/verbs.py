@@ -23,6 +23,13 @@ def report(words: Sequence[str]) -> int:
     return status
 
 
+def publish(words: Sequence[str]) -> int:
+    from harness.publish import publish as publish_study  # noqa: PLC0415
+
+    print(f"published: {publish_study(study_in('publish', words))}")
+    return 0
+
+
 def list_(words: Sequence[str]) -> int:
     from harness.listing import listing  # noqa: PLC0415
 
@@ -35,6 +42,7 @@ def list_(words: Sequence[str]) -> int:
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "report": report,
+    "publish": publish,
     "list": list_,
 }
 

@@ -1,7 +1,7 @@
 """A DataLoader with worker processes, shuffling, and augmentation drawn inside the workers.
 
 Each sample carries the numbers that its augmentation drew, so that the record can say in which
-order and with which content samples came, and which samples two workers drew alike:
+order and with which content samples came, and how many samples drew what another had drawn before:
 
 * ``rng: global`` draws from Python's, NumPy's and torch's global generators, which today's torch
   seeds apart in each worker;
@@ -94,7 +94,7 @@ class EpochJournal:
             "order": self.order.hexdigest(),
             "content": self.content.hexdigest(),
             "samples": self.samples,
-            "drawn_alike": sum(n for n in self.drawn_by.values() if n > 1),
+            "drawn_again": sum(n - 1 for n in self.drawn_by.values()),
             "samples_per_s": self.samples / self.seconds if self.seconds else None,
         }
 

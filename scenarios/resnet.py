@@ -20,6 +20,7 @@ from scenarios.base import Context, Supervised, digits
 class Options:
     width: int = 64  # channels of the first stage
     depth: int = 2  # blocks in each of the four stages
+    samples: int = 80  # of an epoch, at whose end StepLR acts
     batch_size: int = 16
     steps: int = 10
     learning_rate: float = 0.01
@@ -74,7 +75,7 @@ def build(options: Options, context: Context) -> Supervised:
         model=model,
         optimizer=optimizer,
         loss=F.cross_entropy,
-        train=train,
+        train=train.at(torch.arange(options.samples, device=context.device)),
         held_out=held_out,
         batch_size=options.batch_size,
         steps=options.steps,

@@ -33,12 +33,15 @@ TINY = ["scenario.steps=6", *SMALL]
         (["determinism.algorithms=maybe"], "allow, warn, require"),
         (["device=cuda:99"], "use device=cpu"),
         (["device=tpu"], "allowed are auto, cpu, cuda"),
+        (["study.baseline=nosuch"], "full_one_thread"),
+        (["study.control=nosuch"], "cnn_question"),
+        (["-m", "runs.trace=3,5"], "runs cannot be swept"),
         (["runs.trace=0"], "at least 1"),
         (["runs.timing=1"], "at least 2"),
         (["runs.repeats=0"], "at least 1"),
         (["launch.timeout_s=0"], "above 0"),
         (["launch.ahead=0"], "at least 1"),
-        (["nosuchverb"], "there are resume, report, list"),
+        (["nosuchverb"], "there are resume, report, publish, list"),
         (["resume"], "takes one study"),
         (["resume", "nowhere"], "no study"),
         (["report", "nowhere"], "no study"),
@@ -56,9 +59,19 @@ def test_what_is_wrong_is_named_and_nothing_is_created(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_outside_the_venv_one_line_says_how_to_start(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "harness", "scenario=cnn"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "make shell" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_help_names_the_verbs_that_are_built_and_no_other(tmp_path: Path) -> None:
     text = harness("--help", cwd=tmp_path).stdout
-    for verb in ("resume", "report", "list"):
+    for verb in ("resume", "report", "publish", "list"):
         assert verb in text
     for verb in ("diagnose", "audit", "compare"):
         assert verb not in text

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import tarfile
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,15 +66,28 @@ class StudyEvidence:
 def read(folder: Path) -> StudyEvidence:
     """Raises OSError or ValueError where the folder holds no study."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    records, unreadable = [], []
-    for path in sorted((folder / "runs").glob("*.t*.*.json")):
-        try:
-            records.append(load(path))
-        except BadRecordError as error:
-            unreadable.append(str(error))
     planned = len(json.loads((folder / "schedule.json").read_text()))
-    cells = [cell_evidence(entry, records, folder / "runs") for entry in manifest["cells"]]
+    records, unreadable = [], []
+    with unpacked_runs(folder) as runs:
+        for path in sorted(runs.glob("*.t*.*.json")):
+            try:
+                records.append(load(path))
+            except BadRecordError as error:
+                unreadable.append(str(error))
+        cells = [cell_evidence(entry, records, runs) for entry in manifest["cells"]]
     return StudyEvidence(folder.resolve().name, manifest, cells, unreadable, planned)
+
+
+@contextmanager
+def unpacked_runs(folder: Path) -> Iterator[Path]:
+    """The study's runs/; a published study's are unpacked for as long as they are read."""
+    archive = folder / "runs.tar.xz"
+    if (folder / "runs").is_dir() or not archive.exists():
+        yield folder / "runs"
+        return
+    with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive) as tar:
+        tar.extractall(scratch, filter="data")
+        yield Path(scratch) / "runs"
 
 
 def cell_evidence(entry: dict[str, Any], records: list[RunRecord], runs: Path) -> CellEvidence:

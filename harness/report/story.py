@@ -48,7 +48,8 @@ class Story:
 def tell(study: StudyEvidence, table: pd.DataFrame, checked: Controls) -> Story:
     manifest = study.manifest
     shown = table.assign(
-        overrides_of_scenario=[own_overrides(text) for text in table["overrides"]],
+        scenario=[labelled(row, "scenario") for row in table.to_dict("records")],
+        determinism=[labelled(row, "determinism") for row in table.to_dict("records")],
         is_baseline=table["cell"] == table["baseline"],
     )
     return Story(
@@ -69,8 +70,11 @@ def tell(study: StudyEvidence, table: pd.DataFrame, checked: Controls) -> Story:
     )
 
 
-def own_overrides(text: str) -> str:
-    return " ".join(word for word in text.split() if "scenario." in word)
+def labelled(row: Any, group: str) -> str:
+    """A scenario's or setting's name, with what was overridden of it."""
+    words = [word.lstrip("+") for word in row["overrides"].split()]
+    own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
+    return f"{row[group]} ({', '.join(own)})" if own else str(row[group])
 
 
 def summary(study: StudyEvidence) -> str:
@@ -114,7 +118,7 @@ def matrix(table: pd.DataFrame) -> list[MatrixRow]:
 def matrix_row(row: dict[str, Any], aliases: list[str]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
     values = (
-        row["scenario"] + (f" {row['overrides_of_scenario']}" if row["overrides"] else ""),
+        row["scenario"],
         row["determinism"] + f" = {', '.join(aliases)}" * bool(aliases),
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
         row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",

@@ -26,12 +26,12 @@ class Price(NamedTuple):
 
 
 def sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Heading and sentence of each scenario with its overrides, in the table's order."""
+    """Scenario, with its overrides, and sentence, in the table's order."""
     groups: dict[str, list[Row]] = {}
     for row in table[~table["twin"]].to_dict("records"):
-        heading = f"{row['scenario']} ({row['overrides_of_scenario']})".replace(" ()", "")
-        groups.setdefault(heading, []).append({str(key): value for key, value in row.items()})
-    return [(heading, sentence(rows)) for heading, rows in groups.items()]
+        named = {str(key): value for key, value in row.items()}
+        groups.setdefault(named["scenario"], []).append(named)
+    return [(scenario, sentence(rows)) for scenario, rows in groups.items()]
 
 
 def sentence(rows: list[Row]) -> str:

@@ -28,9 +28,9 @@ def main() -> None:
     scenario.load(spec.cell.scenario)
     wall.say(READY)
     turn = json.loads(wall.hear())
-    done = replace(perform(spec, study), position=turn["position"], attempt=turn["attempt"])
     try:
-        record.save(study / "runs", done)
+        done = perform(spec, study)
+        record.save(study / "runs", replace(done, **turn))
     except OSError as error:
         wall.say(f"{UNWRITTEN}: {error.strerror}")
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import resource
 import sys
@@ -39,7 +41,9 @@ def perform(spec: RunSpec, study: Path) -> RunRecord:
     )
     try:
         record = work(spec, record, study)
-    except Exception as error:  # noqa: BLE001 - whatever the training raises is a finding
+    except Exception as error:
+        if os.strerror(errno.ENOSPC) in str(error):  # the machine's fault, not the training's
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         record = failed(record, error)
     return replace(
         record,

@@ -122,18 +122,18 @@ def test_expand_repeats_pixels_and_equals_nearest_bit_for_bit() -> None:
     assert trained("upsample").facts()["nearest_equals_expand_forward"]
 
 
-def drawn_alike(rng: str) -> list[int]:
+def drawn_again(rng: str) -> list[int]:
     epochs = trained("loader", rng=rng).facts()["epochs"]
-    return [epoch["drawn_alike"] for epoch in epochs]
+    return [epoch["drawn_again"] for epoch in epochs]
 
 
 def test_workers_repeat_each_other_where_the_dataset_owns_the_generator() -> None:
-    assert drawn_alike("owned") == [64, 64]
+    assert drawn_again("owned") == [32, 32]
 
 
 @pytest.mark.parametrize("rng", ["global", "per_worker"])
 def test_workers_draw_apart_from_their_own_generators(rng: str) -> None:
-    assert drawn_alike(rng) == [0, 0]
+    assert drawn_again(rng) == [0, 0]
 
 
 def orders(seed: int) -> list[str]:
