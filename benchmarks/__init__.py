@@ -1,1 +1,1 @@
-"""What the harness itself costs: every figure a ratio, measured side by side in one run."""
+"""What the harness itself costs, measured side by side in one run wherever two things compare."""

@@ -43,9 +43,11 @@ def while_running() -> tuple[float, float]:
 
 def watched(parent: psutil.Process, records: Path) -> tuple[float, float]:
     while not list(records.glob("*.json")):
+        parent.status()  # raises psutil.NoSuchProcess where the study has ended
         time.sleep(SAMPLE_S)
-    began, used, peak, planned = time.perf_counter(), burnt(parent), 0.0, 40
-    while len(list(records.glob("*.t*.*.json"))) < planned:
+    began, used, peak = time.perf_counter(), burnt(parent), 0.0
+    planned = 4 * 8  # traced and timed, two cells; the twin's are a margin
+    while len(list(records.glob("*.t*.*.json"))) < planned and parent.is_running():
         peak = max(peak, parent.memory_info().rss / 2**20)
         last, at = burnt(parent), time.perf_counter()
         time.sleep(SAMPLE_S)

@@ -42,8 +42,10 @@ def run() -> None:
 
 
 def harness(folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "harness", f"study.dir={folder}", *WORDS],
-                   check=False, capture_output=True)  # fmt: skip
+    command = [sys.executable, "-m", "harness", f"study.dir={folder}", *WORDS]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode not in (0, 1):  # 1: a twin's check failed, by chance
+        raise RuntimeError(done.stderr)
 
 
 def script(spec: RunSpec, folder: Path) -> None:

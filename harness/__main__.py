@@ -16,10 +16,13 @@ def main(words: Sequence[str]) -> int:
     if importlib.util.find_spec("hydra") is None:
         print(OUTSIDE, file=sys.stderr)
         return 2
-    from harness.errors import UsageError  # noqa: PLC0415 - after the check for packages
+    from harness.errors import ReportError, UsageError  # noqa: PLC0415 - after the check for packages
 
     try:
         return run_verb(words) if words and is_verb(words[0]) else run_study(words)
+    except ReportError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:  # before the first run or in the report: nothing is under way
         return 130
     except UsageError as error:

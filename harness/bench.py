@@ -10,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from harness import conduct
-from harness.errors import StudyStoppedError
+from harness.errors import StudyStoppedError, UsageError
 from harness.plan import Plan, plan
 from harness.probe import Probe, probe
 from harness.progress import Display, estimate_s, in_words
 from harness.record import Outcome
 from harness.request import Request
-from harness.study import StudyFolder, check_agrees, create, request_in
+from harness.study import StudyFolder, check_agrees, check_version, create, request_in
 
 DONE, CONTROL_FAILED, RUNS_FAILED, INTERRUPTED = 0, 1, 3, 130
 ENDED_BADLY = (Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost)
@@ -54,6 +54,9 @@ def resume(path: Path) -> int:
     """Completes a study, on the machine and with the versions that it was begun with."""
     folder = StudyFolder(path)
     document = folder.manifest
+    check_version(document)
+    if not folder.runs.is_dir():
+        raise UsageError(f"{path} has no runs/: a published study is complete; begin a new one")
     request = request_in(document)
     check_agrees(document, probe(request))
     return carry_out(request, plan(request, document["device"]), folder)
@@ -79,9 +82,6 @@ def carry_out(request: Request, planned: Plan, folder: StudyFolder) -> int:
                   f"  python -m harness resume {folder.path}", file=sys.stderr)  # fmt: skip
             return RUNS_FAILED
         status = conduct.report(folder.path)
-        if status not in (DONE, CONTROL_FAILED):
-            print("the report could not be made; the runs are kept. Try again with:\n"
-                  f"  python -m harness report {folder.path}", file=sys.stderr)  # fmt: skip
         print(f"study: {folder.path}")
         badly = any(record.outcome in ENDED_BADLY for record in folder.records())
         return status or (RUNS_FAILED if badly else DONE)

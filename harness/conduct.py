@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.analysis.verdict import same_snapshots
+from harness.errors import ReportError
 from harness.launch.local import LocalLauncher
 from harness.launch.worker_process import environment
 from harness.plan import Plan
@@ -19,6 +20,7 @@ from harness.record import RunRecord
 from harness.request import Request
 from harness.spec import Kind
 from harness.study import StudyFolder
+from harness.words import A_CONTROL_FAILED
 
 
 @dataclass
@@ -38,7 +40,8 @@ class Conductor:
             self.catch_up(record)
         self.left.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
         launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick)
-        for record in launcher.launch(remaining, len(self.plan.runs) - len(remaining)):
+        next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
+        for record in launcher.launch(remaining, next_position):
             if record.spec.kind is Kind.trace:
                 self.after_trace(record)
             display.finished(record)
@@ -55,7 +58,8 @@ class Conductor:
             return
         document = self.folder.runs / f"distances-{record.spec.cell.id}.json"
         measured = json.loads(document.read_text()) if document.exists() else {}
-        if record.run_id not in measured:
+        known = measured.get(record.run_id, {}).get("reference")
+        if known != reference.repeats[0].final["params"]:
             self.measure_distances(reference, record)
 
     def after_trace(self, record: RunRecord) -> None:
@@ -88,7 +92,15 @@ class Conductor:
                 parent.rmdir()
 
 
-def report(folder: Path, quiet: bool = False) -> int:
-    """Makes the report in a process of its own; its exit status tells of failed controls."""
-    words = [sys.executable, "-m", "harness.report", str(folder), *(["--quiet"] * quiet)]
-    return subprocess.run(words, check=False, env=environment({})).returncode
+def report(folder: Path) -> int:
+    """Makes the report in a process of its own.
+
+    Exit status 0, or 1 where a control failed; raises ReportError where there is no report.
+    """
+    status = subprocess.run(
+        [sys.executable, "-m", "harness.report", str(folder)], check=False, env=environment({})
+    ).returncode
+    if status not in (0, A_CONTROL_FAILED):
+        raise ReportError(f"the report could not be made; the runs are kept. Try again with:\n"
+                          f"  python -m harness report {folder}")  # fmt: skip
+    return int(status == A_CONTROL_FAILED)

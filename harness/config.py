@@ -26,7 +26,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from harness.errors import UsageError
 from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
-from harness.scrub import portable_path
+from harness.scrub import portable_path, scrub
 from harness.spec import Cell, Determinism, Scenario
 from harness.switches import CONDITIONS
 
@@ -169,7 +169,8 @@ def kept(overrides: Sequence[str]) -> list[str]:
     return [
         word
         for word in overrides
-        if not word.startswith(("determinism=", "determinism.")) or word.startswith(conditions)
+        if not word.lstrip("+").startswith(("determinism=", "determinism."))
+        or word.lstrip("+").startswith(conditions)
     ]
 
 
@@ -192,8 +193,10 @@ def cell_of(config: DictConfig, label: str, setting: str, overrides: Sequence[st
 
 def canonical(overrides: Sequence[str]) -> tuple[str, ...]:
     """What else was overridden of the training itself, in one order whatever was typed."""
-    own = ("scenario.", "determinism.", "+scenario.", "+determinism.")
-    return tuple(sorted(word for word in overrides if word.startswith(own)))
+    words = (word.lstrip("+") for word in overrides)
+    return tuple(
+        sorted(scrub(word) for word in words if word.startswith(("scenario.", "determinism.")))
+    )
 
 
 def source_of(name: str) -> str | None:
@@ -214,6 +217,7 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
     def part(kind: type, name: str) -> Any:
         return kind(**typing.cast(dict[str, Any], OmegaConf.to_container(config[name])))
 
+    named = any(word.startswith("determinism=") for word in words)  # by whoever asks: all wanted
     return Request(
         asked=tuple(found.asked),
         controls=tuple(found.controls) if found.several else (),
@@ -224,8 +228,8 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         launch=part(Launch, "launch"),
         matrix=config.matrix_name,
         not_for_conclusions=config.not_for_conclusions,
-        settings_for_cuda=tuple(config.settings_for_cuda),
-        words=tuple(words),
+        settings_for_cuda=() if named else tuple(config.settings_for_cuda),
+        words=tuple(scrub(word) for word in words),
     )
 
 

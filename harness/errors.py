@@ -13,3 +13,7 @@ class UsageError(Exception):
 
 class StudyStoppedError(Exception):
     """The study cannot go on, and everything measured so far is kept: exit status 3."""
+
+
+class ReportError(Exception):
+    """A report could not be made, of runs that are all kept: exit status 3."""

@@ -7,6 +7,7 @@ report again from the compressed runs.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import tarfile
@@ -59,21 +60,19 @@ def check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
 
 def check_private(folder: Path) -> None:
     """Raises UsageError where a file names this machine's user, host, home or working directory."""
-    words = set(private_words())
+    private = re.compile("|".join(private_patterns()))
     for path in folder.rglob("*"):
-        if path.suffix in TEXTS:
-            found = [word for word in words if word in path.read_text(encoding="utf-8")]
-            if found:
-                raise UsageError(f"{path} holds {found[0]!r}, which is private; not published")
+        if path.suffix in TEXTS and (found := private.search(path.read_text(encoding="utf-8"))):
+            raise UsageError(f"{path} holds {found[0]!r}, which is private; not published")
 
 
-def private_words() -> Iterator[str]:
+def private_patterns() -> Iterator[str]:
     for path in (Path.home(), Path.cwd()):
         if path != Path("/"):
-            yield f"{path}/"
+            yield re.escape(f"{path}/")
     for name in (user_name(), socket.gethostname()):
         if len(name) > 3 and name not in ("root", "localhost"):  # shorter ones are parts of words
-            yield name
+            yield rf"\b{re.escape(name)}\b"
 
 
 def pack(runs: Path, archive: Path) -> None:

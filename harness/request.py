@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-from harness.spec import Cell
+from harness.spec import Cell, Determinism
+
+PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,19 @@ class Request:
             )
         if self.launch.timeout_s <= 0:
             raise UsageError(f"launch.timeout_s={self.launch.timeout_s}: must be above 0 seconds")
+        for asked in self.asked:
+            check_switches(asked.cell.determinism)
+
+
+def check_switches(asked: Determinism) -> None:
+    """Raises UsageError for values that no interpreter or torch would take."""
+    largest = 2**32 - 1  # NumPy's and PYTHONHASHSEED's
+    for name in ("seed", "python_hash_seed"):
+        value = getattr(asked, name)
+        if value is not None and not 0 <= value <= largest:
+            raise UsageError(f"determinism.{name}={value}: 0 to {largest} or null are allowed")
+    if asked.threads is not None and asked.threads < 1:
+        raise UsageError(f"determinism.threads={asked.threads}: at least 1, or null, is needed")
+    if asked.matmul_precision not in (None, *PRECISIONS):
+        raise UsageError(f"determinism.matmul_precision={asked.matmul_precision}: "
+                         f"allowed are {', '.join(PRECISIONS)} and null")  # fmt: skip

@@ -7,8 +7,11 @@ import re
 import socket
 from pathlib import Path
 
-SENSITIVE = r"[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
+SENSITIVE = (
+    r"[\w-]*(?:token|secret|passw(?:or)?d|(?:api|access|private|auth)[_-]?key|credential)[\w-]*"
+)
 SECRETS = [
+    (re.compile(r"(?i)(?<![\w-])(-{0,2}key)(\s*=\s*|(?<=--key)\s+)([^\s,;&]+)"), r"\1\2***"),
     # name=value, name: value and --name value
     (
         re.compile(rf"(?i)\b({SENSITIVE})(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"),

@@ -29,7 +29,6 @@ from harness.plan import Plan
 from harness.probe import Probe
 from harness.record import BadRecordError, Outcome, RunRecord, load, write_json
 from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
-from harness.scrub import scrub
 from harness.spec import Cell, RunSpec, to_json
 
 RESULTS = Path("results")
@@ -51,7 +50,7 @@ class StudyFolder:
         """Raises UsageError where the folder holds no study that this program can read."""
         try:
             document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
-        except FileNotFoundError as error:
+        except OSError as error:
             raise UsageError(f"{self.path} is no study: it has no manifest.json; "
                              "`harness list` shows the studies here") from error  # fmt: skip
         except ValueError as error:
@@ -130,8 +129,10 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         "schema": 1,
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "harness": harness.__version__,
-        "words": [scrub(word) for word in request.words],
-        "request": dataclasses.asdict(request),
+        "words": request.words,
+        "request": dataclasses.asdict(
+            dataclasses.replace(request, study=dataclasses.replace(request.study, dir=None))
+        ),
         "device": probe.device,
         "cells": [{"id": one.cell.id, **to_json(one)} for one in plan.cells],
         "machine": machine(),
@@ -166,12 +167,20 @@ def request_in(document: dict[str, Any]) -> Request:
     )
 
 
+def check_version(document: dict[str, Any]) -> None:
+    """Raises UsageError where another version wrote the manifest: its fields may be others too."""
+    if document.get("harness") != harness.__version__:
+        raise UsageError(
+            f"cannot resume: harness was {document.get('harness')} and is {harness.__version__} "
+            "now; use that version, or begin a new study"
+        )
+
+
 def check_agrees(document: dict[str, Any], probe: Probe) -> None:
     """Raises UsageError, naming the field, where a resumed study would mix two machines."""
     pairs: list[tuple[str, object, object]] = [
-        ("harness", document["harness"], harness.__version__)
+        (key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE
     ]
-    pairs += [(key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE]
     pairs.append(("CUDA devices", document["cuda"], probe.cuda))
     pairs += [("cpu", document["machine"]["cpu"], machine()["cpu"]),
               ("driver", document["machine"]["driver"], machine()["driver"])]  # fmt: skip

@@ -45,7 +45,6 @@ class Context:
     """
 
     device: torch.device
-    seed: int | None = None
     loader_generator: Callable[[], torch.Generator | None] = lambda: None
     worker_init: Callable[[int], None] | None = None
 

@@ -44,10 +44,11 @@ class Options:
     pair: Literal["original_and_copy", "two_copies"] = "original_and_copy"
     width: int = 8
     depth: int = 1
+    samples: int = 352  # of an epoch, at whose end the schedulers step
     batch_size: int = 32
     steps: int = 44
     learning_rate: float = 0.05
-    epochs_per_drop: int = 5
+    epochs_per_drop: int = 2
     constructor_seed: int = 42
 
 
@@ -102,7 +103,8 @@ class Pair(Training):
         self.learners = dict(zip(("first", "second"), pair_of(options, context), strict=True))
         self.models = {name: learner.model for name, learner in self.learners.items()}
         self.optimizers = {name: learner.optimizer for name, learner in self.learners.items()}
-        self.train, self.held_out = digits(context.device)
+        train, self.held_out = digits(context.device)
+        self.train = train.at(torch.arange(options.samples, device=context.device))
         self.at_start = {name: state_of(model) for name, model in self.models.items()}
 
     def batches(self) -> Iterator[Examples]:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -74,29 +74,32 @@ class Augmented(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
 @dataclass
 class EpochJournal:
-    """What one epoch delivered."""
+    """What one epoch delivered; digested only when facts are asked for, after the training."""
 
-    order: xxhash.xxh3_128
-    content: xxhash.xxh3_128
-    drawn_by: dict[Draws, int]  # how many samples drew these numbers
-    samples: int = 0
-    seconds: float = 0.0  # spent waiting for batches
+    indices: list[Tensor] = field(default_factory=list)
+    images: list[Tensor] = field(default_factory=list)
+    draws: list[Tensor] = field(default_factory=list)
+    seconds: float = 0.0  # of the whole epoch, its training steps included
 
     def note(self, index: Tensor, images: Tensor, draws: Tensor) -> None:
-        self.samples += len(index)
-        self.order.update(index.numpy().data)
-        self.content.update(images.contiguous().numpy().data)
-        for flip, noise, shift in draws.tolist():
-            self.drawn_by[flip, noise, int(shift)] += 1
+        self.indices.append(index)
+        self.images.append(images)
+        self.draws.append(draws)
 
     def facts(self) -> dict[str, Any]:
+        drawn = Counter(tuple(row) for row in torch.cat(self.draws).tolist())
+        samples = sum(map(len, self.indices))
         return {
-            "order": self.order.hexdigest(),
-            "content": self.content.hexdigest(),
-            "samples": self.samples,
-            "drawn_again": sum(n - 1 for n in self.drawn_by.values()),
-            "samples_per_s": self.samples / self.seconds if self.seconds else None,
+            "order": digest_of(torch.cat(self.indices)),
+            "content": digest_of(torch.cat(self.images)),
+            "samples": samples,
+            "drawn_again": sum(count - 1 for count in drawn.values()),
+            "samples_per_s": samples / self.seconds,
         }
+
+
+def digest_of(tensor: Tensor) -> str:
+    return xxhash.xxh3_128_hexdigest(tensor.contiguous().numpy().data)
 
 
 class Loading(Training):
@@ -132,14 +135,13 @@ class Loading(Training):
         for epoch in range(self.options.epochs):
             if self.options.set_epoch and self.generator is not None:
                 self.generator.manual_seed(EPOCH_SEED + epoch)
-            entry = EpochJournal(xxhash.xxh3_128(), xxhash.xxh3_128(), defaultdict(int))
+            entry = EpochJournal()
             self.journal.append(entry)
-            waiting_since = time.perf_counter()
+            began = time.perf_counter()
             for images, labels, index, draws in self.loader:
-                entry.seconds += time.perf_counter() - waiting_since
                 entry.note(index, images, draws)
                 yield Examples(images.to(device), labels.to(device))
-                waiting_since = time.perf_counter()
+            entry.seconds = time.perf_counter() - began
 
     def step(self, batch: Examples) -> Tensor:
         self.optimizer.zero_grad()

@@ -21,6 +21,9 @@ CANARY = "c4n4ry-7f3a9"
         f"Authorization: Bearer {CANARY}",
         f"https://user:{CANARY}@example.org/repo",
         f"my_secret={CANARY}",
+        f"key={CANARY}",
+        f"--key {CANARY}",
+        f"AWS_ACCESS_KEY={CANARY}",
         "ghp_" + CANARY.replace("-", "A"),
     ],
 )
@@ -36,6 +39,7 @@ def test_home_and_working_directory_become_short(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_harmless_passes_unchanged() -> None:
+    assert scrub("key error in dict key x") == "key error in dict key x"
     text = "RuntimeError: index_add_cuda_ does not have a deterministic implementation"
     assert scrub(text) == text
 

@@ -52,6 +52,7 @@ def reached(module: str, root: Path = ROOT) -> set[str]:
         if one in seen:
             continue
         seen.add(one)
+        waiting += [one.rpartition(".")[0]] * ("." in one)  # importing a module imports its package
         path = file_of(one, root)
         if path is not None:
             waiting += imports(path)
@@ -87,6 +88,7 @@ def test_only_config_imports_hydra() -> None:
 def test_the_wall_is_found_broken_where_it_is(tmp_path: Path) -> None:
     package = tmp_path / "harness"
     package.mkdir()
+    (package / "__init__.py").write_text("")
     (package / "plan.py").write_text("def f():\n    from harness import far\n")
     (package / "far.py").write_text("import torch.nn\n")
     assert trespasses("harness.plan", HEAVY, tmp_path) == {"torch"}

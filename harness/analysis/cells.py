@@ -106,6 +106,8 @@ def counts(runs: Sequence[RunRecord]) -> dict[str, int]:
         "runs_ok": outcomes.count(Outcome.ok),
         "runs_refused": outcomes.count(Outcome.refused),
         "runs_failed": sum(outcome in FAILED for outcome in outcomes),
+        "runs_nan": outcomes.count(Outcome.nan),
+        "runs_contended": outcomes.count(Outcome.contended),
     }
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.analysis import cost
-from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.verdict import Verdict, judge
+from harness.analysis.evidence import StudyEvidence
+from harness.analysis.verdict import Judgement, Verdict, judge
 
 
 class Control(StrEnum):
     passed = "passed"
     failed = "failed"
+    not_decided = "not decided"  # too few runs came to their end
     not_possible = "control not possible here"
     off = "off"
 
@@ -80,13 +81,24 @@ def positive(study: StudyEvidence) -> Positive:
     if cells["seed"].cell.device == "cpu" and threads == 1:
         return Positive(Control.not_possible, f"`{name}` cannot vary on one thread.")
     seed, full = (judge(cells[setting].traces) for setting in ("seed", "full"))
-    passed = seed.verdict.differs and full.verdict is Verdict.identical
-    sentence = (f"`{name}` {seed.verdict} under `seed` ({digests(cells['seed'])}) "
-                f"and is {full.verdict} under `full` ({digests(cells['full'])}).")  # fmt: skip
-    return Positive(Control.passed if passed else Control.failed, sentence)
+    sentence = (f"`{name}` {in_words(seed)} under `seed` ({digests(seed)}) "
+                f"and {in_words(full)} under `full` ({digests(full)}).")  # fmt: skip
+    return Positive(decided(seed.verdict, full.verdict), sentence)
 
 
-def digests(cell: CellEvidence) -> str:
-    judgement = judge(cell.traces)
+def decided(seed: Verdict, full: Verdict) -> Control:
+    """Only evidence decides: a difference that is missing, or one where none may be, fails."""
+    if seed is Verdict.identical or full.differs:
+        return Control.failed
+    passed = seed.differs and full is Verdict.identical
+    return Control.passed if passed else Control.not_decided
+
+
+def in_words(judgement: Judgement) -> str:
+    varies = judgement.verdict.differs
+    return str(judgement.verdict) if varies else f"is {judgement.verdict}"
+
+
+def digests(judgement: Judgement) -> str:
     plural = "s" * (judgement.distinct != 1)
     return f"{judgement.distinct} digest{plural} in {judgement.completed} runs"

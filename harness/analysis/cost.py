@@ -41,9 +41,6 @@ class Ratio:
     def within(self, margin: float) -> bool:
         return 1 - margin <= self.low and self.high <= 1 + margin
 
-    def overlaps(self, other: Ratio) -> bool:
-        return self.low <= other.high and other.low <= self.high
-
     @property
     def half_width(self) -> float:
         return (self.high - self.low) / 2

@@ -99,7 +99,11 @@ def main(study: Path, reference_id: str, run_id: str) -> None:
     path = study / "runs" / f"distances-{cell}.json"
     document = json.loads(path.read_text()) if path.exists() else {}
     snapshots = study / "snapshots" / cell
-    document[run_id] = [trajectory(snapshots, reference.repeats[0], one) for one in run.repeats]
+    first = reference.repeats[0]
+    document[run_id] = {
+        "reference": first.final["params"],
+        "repeats": [trajectory(snapshots, first, one) for one in run.repeats],
+    }
     write_json(path, document)
 
 

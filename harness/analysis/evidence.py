@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.verdict import same_snapshots
 from harness.record import BadRecordError, Outcome, Repeat, RunRecord, load
 from harness.spec import Cell, Kind
 
-Distances = dict[str, list[dict[str, dict[str, float | str]]]]  # by run: by repeat: by step
+Trajectory = dict[str, dict[str, float | str]]  # distances by step
+Distances = dict[str, dict[str, Any]]  # by run: the reference's digest, trajectories by repeat
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class CellEvidence:
         for run in self.completed:
             for repeat in run.repeats:
                 yield run, repeat
+
+    def trajectories(self, run: RunRecord) -> list[Trajectory] | None:
+        """Distances of each of a run's trainings from the first run's; None where not measured."""
+        found = self.distances.get(run.run_id)
+        if not found or found["reference"] != self.completed[0].repeats[0].final["params"]:
+            return None
+        trajectories: list[Trajectory] = found["repeats"]
+        return trajectories
+
+    @property
+    def unmeasured(self) -> list[RunRecord]:
+        """Runs that parted from the first and whose distance nobody measured."""
+        runs = self.completed
+        return [run for run in runs
+                if not same_snapshots(runs[0], run) and self.trajectories(run) is None]  # fmt: skip
 
     @property
     def every(self) -> list[RunRecord]:

@@ -11,14 +11,15 @@ import numpy.typing as npt
 from scipy import stats
 
 from harness.analysis.evidence import CellEvidence
-from harness.analysis.verdict import same_snapshots
+from harness.analysis.verdict import outcome_key
+from harness.record import Repeat
 
 BOUND_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Over all trainings of the completed trace runs, repeats too; NaN where unknown."""
+    """Over the trainings that `compared` gives; NaN where unknown."""
 
     loss_spread: float  # (max - min) / |mean| of the last loss
     loss_sd_rel: float  # standard deviation / |mean|
@@ -30,7 +31,7 @@ class Spread:
 
 
 def spread(cell: CellEvidence) -> Spread:
-    trainings = [repeat for _, repeat in cell.trainings()]
+    trainings = compared(cell)
     losses = np.array([float(one.losses[-1]) for one in trainings])
     accuracies = np.array([one.accuracy for one in trainings if one.accuracy is not None])
     predictions = [np.asarray(one.predictions, dtype=object) for one in trainings]
@@ -44,6 +45,14 @@ def spread(cell: CellEvidence) -> Spread:
         weight_max_ulp=weights[1],
         weight_differing=weights[2],
     )
+
+
+def compared(cell: CellEvidence) -> list[Repeat]:
+    """All trainings where repeats differ; else one a run, for equal repeats tell nothing new."""
+    runs = cell.completed
+    if any(len({outcome_key(one) for one in run.repeats}) > 1 for run in runs):
+        return [repeat for run in runs for repeat in run.repeats]
+    return [run.repeats[0] for run in runs]
 
 
 def sd(values: npt.NDArray[np.float64]) -> float:
@@ -74,19 +83,15 @@ def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
 
 def final_distances(cell: CellEvidence) -> tuple[float, float, float]:
     """Largest relative L2, ulp and differing share; zero where every snapshot was the same."""
-    runs = cell.completed
-    if not runs:
-        return (float("nan"),) * 3
+    if not cell.completed or cell.unmeasured:
+        return (np.nan, np.nan, np.nan)
     rows = [(0.0, 0.0, 0.0)]
-    for run in runs:
-        if same_snapshots(runs[0], run):
-            continue
-        if run.run_id not in cell.distances:  # parted, and nobody measured how far
-            return (float("nan"),) * 3
-        for steps in cell.distances[run.run_id]:
+    for run in cell.completed:
+        for steps in cell.trajectories(run) or []:
             last = steps[max(steps, key=int)]
-            rows.append(tuple(float(last[key]) for key in ("rel_l2", "max_ulp", "differing")))  # type: ignore[arg-type]
-    return tuple(float(np.max(column)) for column in zip(*rows, strict=True))  # type: ignore[return-value]
+            rows.append((float(last["rel_l2"]), float(last["max_ulp"]), float(last["differing"])))
+    l2, ulp, differing = np.array(rows).max(axis=0).tolist()  # NaN weights stay NaN
+    return l2, ulp, differing
 
 
 def divergence_rate_upper(differing: int, comparisons: int) -> float:

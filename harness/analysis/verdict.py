@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -118,14 +118,3 @@ def same_snapshots(reference: RunRecord, run: RunRecord) -> bool:
     """Whether every training of a run kept the same parameters as the reference's first."""
     first = reference.repeats[0].snapshots
     return all(one.snapshots == first for one in run.repeats)
-
-
-def predictions_differ(one: Sequence[object], other: Sequence[object]) -> float:
-    """Share of predictions that differ, 0 to 1: disagreement, not agreement."""
-    if len(one) != len(other):
-        return 1.0
-    return sum(a != b for a, b in zip(one, other, strict=True)) / len(one) if one else 0.0
-
-
-def completed(records: Iterable[RunRecord]) -> list[RunRecord]:
-    return [record for record in records if record.outcome.completed]

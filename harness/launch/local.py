@@ -43,8 +43,10 @@ class LocalLauncher:
         """
         ahead = self.limits.ahead
         for start in range(0, len(runs), ahead):
-            batch = [WorkerProcess(spec, self.study) for spec in runs[start : start + ahead]]
+            batch: list[WorkerProcess] = []
             try:
+                for spec in runs[start : start + ahead]:
+                    batch.append(self.spawn(spec))  # noqa: PERF401 - one by one, to end them all
                 words = [worker.wait(WARMING_LIMIT_S, self.tick) for worker in batch]
                 for offset, (worker, word) in enumerate(zip(batch, words, strict=True)):
                     yield self.finish(worker, word, first_position + start + offset)
@@ -52,13 +54,21 @@ class LocalLauncher:
                 for worker in batch:
                     worker.end()
 
+    def spawn(self, spec: RunSpec) -> WorkerProcess:
+        try:
+            return WorkerProcess(spec, self.study)
+        except OSError as error:
+            raise StudyStoppedError(
+                f"no worker for {spec.run_id} could be started ({error.strerror})"
+            ) from error
+
     def finish(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
         """Releases a warmed worker and gives its record; one killed from outside is run again."""
         record = self.supervise(worker, word, position, attempt=1)
         for attempt in range(2, self.limits.retries + 2):
             if record.outcome is not Outcome.lost:
                 break
-            again = WorkerProcess(worker.spec, self.study)
+            again = self.spawn(worker.spec)
             try:
                 word = again.wait(WARMING_LIMIT_S, self.tick)
                 record = self.supervise(again, word, position, attempt)
@@ -71,7 +81,8 @@ class LocalLauncher:
     ) -> RunRecord:
         on_gpu = worker.spec.cell.device.startswith("cuda")
         contended = on_gpu and gpu.is_computing(worker.spec.cell.device)
-        if word == READY:
+        released = word == READY
+        if released:
             worker.release(position, attempt)
             word = worker.wait(self.limits.timeout_s, self.tick)
         if word is None:
@@ -86,7 +97,9 @@ class LocalLauncher:
             if contended and record.outcome is Outcome.ok:
                 return self.keep(replace(record, outcome=Outcome.contended))
             return record
-        outcome, why = ending(word, status, self.limits.timeout_s)
+        limit = "launch.timeout_s" if released else "importing torch"
+        limit_s = self.limits.timeout_s if released else WARMING_LIMIT_S
+        outcome, why = ending(word, status, f"{limit_s:g} s ({limit})")
         tail = log_tail(worker.log)
         return self.keep(
             RunRecord(
@@ -115,10 +128,10 @@ class LocalLauncher:
         return record
 
 
-def ending(word: str | None, status: int, timeout_s: float) -> tuple[Outcome, str]:
+def ending(word: str | None, status: int, limit: str) -> tuple[Outcome, str]:
     """The outcome of a worker that wrote no record, and why in a few words."""
     if word is None:
-        return Outcome.timeout, f"not done after {timeout_s:g} s (launch.timeout_s)"
+        return Outcome.timeout, f"not done after {limit}"
     if status < 0:
         name = signal.Signals(-status).name
         from_outside = -status in FROM_OUTSIDE

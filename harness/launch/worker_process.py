@@ -18,7 +18,7 @@ import harness
 from harness.spec import RunSpec, to_json
 
 # What a worker may see of the parent's environment. Everything that could steer a computation
-# (OMP_*, MKL_*, CUBLAS_*, TORCH_*, PYTHON*) is the setting's alone to set.
+# (OMP_*, MKL_*, CUBLAS_*, TORCH_*, PYTHONHASHSEED) is the setting's alone to set.
 ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
            "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
            "VIRTUAL_ENV", "SYSTEMROOT")  # fmt: skip
@@ -32,7 +32,8 @@ def environment(extra: dict[str, str]) -> dict[str, str]:
     """The allowed variables, the setting's own, and the path to this program."""
     kept = {name: os.environ[name] for name in ALLOWED if name in os.environ}
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**kept, **extra, "PYTHONPATH": os.pathsep.join(paths)}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:N is the driver's N too
+    return {**order, **kept, **extra, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class WorkerProcess:
@@ -73,7 +74,8 @@ class WorkerProcess:
             if select.select([self.replies], [], [], min(TICK_S, left))[0]:
                 return self.replies.readline().strip()
             if self.process.poll() is not None:  # a DataLoader worker may hold the pipe open
-                return ""
+                said = select.select([self.replies], [], [], 0)[0]  # its last word, just before
+                return self.replies.readline().strip() if said else ""
             tick()
         return None
 

@@ -1,4 +1,4 @@
-"""python -m harness.report STUDY: everything that is told, made again from runs/ alone."""
+"""python -m harness.report STUDY: everything that is told, made from the study's records alone."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from harness.analysis.cells import cell_table
 from harness.analysis.controls import controls
 from harness.analysis.evidence import read
 from harness.report import figures, pages, tables, terminal
-from harness.report.story import tell
+from harness.report.story import labelled, tell
+from harness.words import A_CONTROL_FAILED
 
-DONE, CONTROL_FAILED = 0, 1
 
-
-def main(folder: Path, quiet: bool = False) -> int:
+def main(folder: Path) -> int:
     study = read(folder)
     table = cell_table(study)
     checked = controls(study)
     tables.write(folder / "tables", study, table, checked)
-    drawn = figures.draw(folder / "figures", study, table)
-    story = tell(study, table, checked)
+    shown = labelled(table)
+    drawn = figures.draw(folder / "figures", study, shown)
+    story = tell(study, shown, checked)
     pages.write(folder, story, drawn)
-    if not quiet:
-        terminal.show(story)
-    return CONTROL_FAILED if checked.failed else DONE
+    terminal.show(story)
+    return A_CONTROL_FAILED if checked.failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), quiet="--quiet" in sys.argv))
+    sys.exit(main(Path(sys.argv[1])))

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.spread import final_distances
 from harness.analysis.verdict import SEEN_WHEN_TIMED, judge
 from harness.record import Outcome, RunRecord
-from harness.report.wording import SURE_RUNS, is_known, percent
+from harness.report.wording import SURE_RUNS, percent
 from harness.spec import Determinism, to_json
 
 BUSY = 0.10  # of all cores' time used by others during a timing run
@@ -37,6 +36,10 @@ def of_study(study: StudyEvidence) -> Iterator[Caution]:
     if study.manifest["request"]["not_for_conclusions"]:
         yield Caution("This matrix only tries whether everything works.",
                        "Not for conclusions: run `make bench` or MATRIX=publish.")  # fmt: skip
+    left_out = study.manifest["request"]["settings_for_cuda"]
+    if left_out and not study.manifest["cuda"]:
+        yield Caution(f"Left out on a CPU: the settings {', '.join(left_out)}.",
+                      "Name them to run them here too, as in determinism=warn,full.")  # fmt: skip
     missing = study.planned - len(study.runs)
     if missing:
         yield Caution(f"{missing} of {study.planned} runs have no record yet.",
@@ -70,9 +73,11 @@ def of_load(runs: list[RunRecord]) -> Iterator[Caution]:
 def of_controls(checked: Controls) -> Iterator[Caution]:
     for twin in checked.twins:
         if twin.check is TwinCheck.failed:
-            yield Caution(f"The A/A twin of {twin.cell} was found different from itself.",
-                           "Believe no cost of this study; see its repetition in the folder "
-                           "that ends in -again.")  # fmt: skip
+            yield Caution(
+                f"The A/A twin of {twin.cell} was found different from itself.",
+                "Believe no cost of this study and measure again; by chance, one study in twenty "
+                "has such a twin.",
+            )
     if checked.positive.control is Control.failed:
         yield Caution(f"The positive control failed: {checked.positive.sentence}",
                        "Believe no `identical` of this study; raise scenario indexing's indices, "
@@ -94,7 +99,7 @@ def of_cell(cell: CellEvidence) -> Iterator[Caution]:
         yield Caution(f"{cell.id}: asked {name}={asked}, in effect was {got}.",
                        "The scenario or the environment overrides the setting; the record's "
                        "`effective` tells all values.")  # fmt: skip
-    if cell.completed and not is_known(final_distances(cell)[0]):
+    if cell.unmeasured:
         yield Caution(f"{cell.id}: runs parted and their distance was not measured.",
                        "Snapshots had gone; try trace.keep_snapshots=true.")  # fmt: skip
     if any(repeat.facts.get("nearest_equals_expand_forward") is False

@@ -82,13 +82,13 @@ def divergence(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # n
 
 
 def weight_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
-    largest: dict[int, float] = {}
-    for repeats in cell.distances.values():
-        for steps in repeats:
+    by_step: dict[int, list[float]] = {}
+    for run in cell.completed:
+        for steps in cell.trajectories(run) or []:
             for step, one in steps.items():
-                largest[int(step)] = max(largest.get(int(step), 0.0), float(one["rel_l2"]))
-    points = sorted(largest.items())
-    return [step for step, _ in points], [value for _, value in points]
+                by_step.setdefault(int(step), []).append(float(one["rel_l2"]))
+    points = sorted(by_step.items())
+    return [step for step, _ in points], [float(np.max(all_)) for _, all_ in points]  # NaN: a gap
 
 
 def loss_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.report.wording import DASH, duration, figure, interval, is_known, p
 
 MATRIX_COLUMNS = (
     "scenario", "determinism", "runs", "verdict", "first parts at", "loss spread", "accuracy sd",
-    "churn", "weights", "step", "cost", "",
+    "churn", "weights", "peak", "step", "cost", "",
 )  # fmt: skip
 
 
@@ -45,13 +46,9 @@ class Story:
     summary: str
 
 
-def tell(study: StudyEvidence, table: pd.DataFrame, checked: Controls) -> Story:
+def tell(study: StudyEvidence, shown: pd.DataFrame, checked: Controls) -> Story:
+    """``shown`` is the cell table with labels."""
     manifest = study.manifest
-    shown = table.assign(
-        scenario=[labelled(row, "scenario") for row in table.to_dict("records")],
-        determinism=[labelled(row, "determinism") for row in table.to_dict("records")],
-        is_baseline=table["cell"] == table["baseline"],
-    )
     return Story(
         title=study.name,
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
@@ -70,11 +67,22 @@ def tell(study: StudyEvidence, table: pd.DataFrame, checked: Controls) -> Story:
     )
 
 
-def labelled(row: Any, group: str) -> str:
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """The cell table with scenarios and settings named as people need them to tell rows apart."""
+    rows = table.to_dict("records")
+    several = len(set(table["device"])) > 1
+    return table.assign(
+        scenario=[name_of(row, "scenario", [row["device"]] * several) for row in rows],
+        determinism=[name_of(row, "determinism", []) for row in rows],
+        is_baseline=table["cell"] == table["baseline"],
+    )
+
+
+def name_of(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
     """A scenario's or setting's name, with what was overridden of it."""
-    words = [word.lstrip("+") for word in row["overrides"].split()]
+    words = row["overrides"].split()
     own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
-    return f"{row[group]} ({', '.join(own)})" if own else str(row[group])
+    return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
 
 
 def summary(study: StudyEvidence) -> str:
@@ -119,7 +127,7 @@ def matrix_row(row: dict[str, Any], aliases: list[str]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
     values = (
         row["scenario"],
-        row["determinism"] + f" = {', '.join(aliases)}" * bool(aliases),
+        " = ".join([row["determinism"], *filter(None, [", ".join(aliases)])]),
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
         row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",
         place(row),
@@ -127,6 +135,7 @@ def matrix_row(row: dict[str, Any], aliases: list[str]) -> MatrixRow:
         percent(row["accuracy_sd"]),
         percent(row["churn"]),
         weights(row),
+        f"{figure(row['peak_mb'])} MB" if is_known(row["peak_mb"]) else DASH,
         f"{figure(row['step_ms'])} ms" if is_known(row["step_ms"]) else DASH,
         price(row, identical),
         row["cost"] if identical and not row["is_baseline"] else "",
@@ -158,10 +167,11 @@ def price(row: dict[str, Any], identical: bool) -> str:
 
 
 def facts(cell: CellEvidence) -> tuple[str, str, list[tuple[str, str]]] | None:
-    """What the first run's first training says of itself, where it says anything."""
-    if cell.same_as or not cell.completed:
+    """What a training says of itself, of a timing run where there is one: it was not watched."""
+    if cell.same_as:
         return None
-    told = cell.completed[0].repeats[0].facts
+    told = next((run.timed.facts for run in cell.timings if run.timed), {})
+    told = told or next((repeat.facts for _, repeat in cell.trainings()), {})
     lines = [(key, plain(value)) for key, value in told.items()]
     return (cell.cell.scenario.label, cell.cell.setting, lines) if lines else None
 

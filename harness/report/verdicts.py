@@ -38,7 +38,8 @@ def sentence(rows: list[Row]) -> str:
     identical = [row for row in rows if row["verdict"] == Verdict.identical]
     parts = [evidence(identical)]
     if prices := {row["determinism"]: price for row in identical if (price := price_of(row))}:
-        parts.append(cheapest(prices))
+        slower = {row["determinism"] for row in identical if row["cost"] == "slower"}
+        parts.append(cheapest(prices, slower))
     for verdict in Verdict:
         names = [f"`{row['determinism']}`" for row in rows if row["verdict"] == verdict]
         if names and verdict is not Verdict.identical:
@@ -58,12 +59,17 @@ def evidence(rows: list[Row]) -> str:
             f"(a fresh run differs with a chance of at most {bound})")  # fmt: skip
 
 
-def cheapest(prices: dict[str, Price]) -> str:
-    """The cheapest setting, and every other whose interval overlaps its."""
+def cheapest(prices: dict[str, Price], slower: set[str]) -> str:
+    """The cheapest setting, and every other that cannot be told apart from it.
+
+    Dearer is what the table calls slower and whose interval does not reach the cheapest one's.
+    """
     best = min(prices, key=lambda name: prices[name].ratio)
     others = {name: price for name, price in prices.items() if name != best}
-    as_cheap = [name for name, price in others.items() if price.low <= prices[best].high]
-    dearer = [name for name in others if name not in as_cheap]
+    clear = prices[best].high < 1  # faster than the baseline, so than all that are not
+    dearer = [name for name, price in others.items()
+              if price.low > prices[best].high and (name in slower or clear)]  # fmt: skip
+    as_cheap = [name for name in others if name not in dearer]
 
     def quoted(names: list[str]) -> str:
         return listed([f"`{name}` ({prices[name]})" for name in names])

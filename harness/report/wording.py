@@ -19,7 +19,7 @@ def figure(value: Any, digits: int = 3) -> str:
         return DASH
     if value == 0:
         return "0"
-    if 10**digits <= abs(value) < 1e7:  # 144, not 1.4e+02
+    if 10**digits <= round(abs(value), 1) + 0.5 and abs(value) < 1e7:  # 144, not 1.4e+02
         return f"{value:.0f}"
     return f"{value:.{digits}g}"
 

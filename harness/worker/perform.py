@@ -49,7 +49,6 @@ def perform(spec: RunSpec, study: Path) -> RunRecord:
         record,
         effective=setting.effective(),
         threads=torch.get_num_threads(),
-        peak_mb=peak_mb(torch.device(spec.cell.device)),
         wall_s=time.perf_counter() - began,
         other_load=load.others(),
     )
@@ -71,10 +70,12 @@ def timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # n
     training = scenario.build(cell.scenario, setting.context(cell.determinism, device))
     setup_s = time.perf_counter() - began
     reading = timed(training, spec.warmup, device)
+    peak = peak_mb(device)  # before evaluation and digests, which may need more
     evaluation = training.evaluate()
     loss = scalar(reading.loss)
     return replace(
         record,
+        peak_mb=peak,
         outcome=Outcome.ok if isinstance(loss, float) else Outcome.nan,
         setup_s=setup_s,
         timed=Timed(

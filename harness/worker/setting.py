@@ -82,7 +82,6 @@ def context(asked: Determinism, device: torch.device) -> Context:
 
     return Context(
         device=device,
-        seed=asked.seed,
         loader_generator=seeded_generator,
         worker_init=seed_loader_worker if asked.loader.worker_init else None,
     )

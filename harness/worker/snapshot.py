@@ -25,6 +25,9 @@ def keep(training: Training, folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         tensors = {key: value.detach().cpu().contiguous() for key, value in params(training)}
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        try:
+            save_file(tensors, temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     return name

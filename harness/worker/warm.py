@@ -11,8 +11,4 @@ import torch
 
 
 def warm() -> None:
-    parameter = torch.zeros(1, requires_grad=True)
-    parameter.grad = torch.zeros(1)
-    optimizer = torch.optim.SGD([parameter], lr=0.0)
-    optimizer.step()
-    optimizer.zero_grad()
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # no step: that may ask a device

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from pathlib import Path
 
-from harness.analysis.controls import Control, controls, positive
+import pytest
+
+from harness.analysis.controls import Control, controls, decided, positive
 from harness.analysis.evidence import StudyEvidence, read
+from harness.analysis.verdict import Verdict
 
 
 def test_a_real_study_passes_its_positive_control(study: Path) -> None:
@@ -29,19 +31,19 @@ def test_on_one_thread_the_control_is_not_possible(study: Path) -> None:
     assert positive(changed(study, threads=1)).control is Control.not_possible
 
 
-def test_a_control_that_does_not_vary_fails(study: Path, tmp_path: Path) -> None:
-    """The same study, with the control's runs under `full` in place of those under `seed`."""
-    folder = tmp_path / "copy"
-    shutil.copytree(study, folder)
-    evidence = read(folder)
-    full = evidence.by_id("indexing-full-cpu")
-    cells = [
-        full.__class__(one.id, one.cell, one.role, one.baseline, None, traces=full.traces)
-        if one.id == "indexing-seed-cpu" else one
-        for one in evidence.cells
-    ]  # fmt: skip
-    tampered = StudyEvidence(evidence.name, evidence.manifest, cells, [], evidence.planned)
-    assert positive(tampered).control is Control.failed
+@pytest.mark.parametrize(
+    ("seed", "full", "control"),
+    [
+        (Verdict.per_call, Verdict.identical, Control.passed),
+        (Verdict.varies, Verdict.identical, Control.passed),
+        (Verdict.identical, Verdict.identical, Control.failed),
+        (Verdict.per_call, Verdict.per_process, Control.failed),
+        (Verdict.varies, Verdict.not_tested, Control.not_decided),
+        (Verdict.failed, Verdict.identical, Control.not_decided),
+    ],
+)
+def test_only_evidence_decides(seed: Verdict, full: Verdict, control: Control) -> None:
+    assert decided(seed, full) is control
 
 
 def test_without_the_control_nothing_is_claimed(study: Path) -> None:

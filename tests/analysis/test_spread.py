@@ -54,9 +54,30 @@ def test_the_largest_distance_of_any_repeat_is_told(
     near = {"1": {"rel_l2": 9.0, "max_ulp": 99, "differing": 0.9},
             "8": {"rel_l2": 0.1, "max_ulp": 4, "differing": 0.5}}  # fmt: skip
     far = {"8": {"rel_l2": 0.3, "max_ulp": 2, "differing": 0.2}}
-    cell = dataclasses.replace(cell_of(make_cell, *runs), distances={runs[1].run_id: [near, far]})
+    measured = {runs[1].run_id: {"reference": "a", "repeats": [near, far]}}
+    cell = dataclasses.replace(cell_of(make_cell, *runs), distances=measured)
     found = spread(cell)
     assert (found.weight_rel_l2, found.weight_max_ulp, found.weight_differing) == (0.3, 4.0, 0.5)
+
+
+def test_a_distance_from_another_first_run_does_not_count(
+    make_cell: Callable[..., Cell], trace: Make
+) -> None:
+    runs = [trace(1, repeat("a")), trace(2, repeat("b"))]
+    steps = {"8": {"rel_l2": 0.3, "max_ulp": 2, "differing": 0.2}}
+    stale = {runs[1].run_id: {"reference": "another", "repeats": [steps]}}
+    cell = dataclasses.replace(cell_of(make_cell, *runs), distances=stale)
+    assert np.isnan(spread(cell).weight_rel_l2)
+    assert cell.unmeasured == [runs[1]]
+
+
+def test_equal_repeats_count_once(make_cell: Callable[..., Cell], trace: Make) -> None:
+    runs = [
+        trace(n, *[repeat(end, losses=[loss])] * 2)
+        for n, end, loss in ((1, "a", 1.0), (2, "b", 3.0))
+    ]
+    found = spread(cell_of(make_cell, *runs))
+    assert found.loss_sd_rel == pytest.approx(np.std([1, 3], ddof=1) / 2)
 
 
 def test_a_distance_that_nobody_measured_is_unknown_not_zero(

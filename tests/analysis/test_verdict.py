@@ -11,7 +11,6 @@ from harness.analysis.verdict import (
     Verdict,
     judge,
     parting,
-    predictions_differ,
     same_snapshots,
 )
 from harness.record import COMPONENTS, Components, Outcome, Repeat, RunRecord
@@ -138,11 +137,6 @@ def test_the_earliest_of_many_partings_is_told(trace: Make) -> None:
     found = judge(runs).parting
     assert found is not None
     assert found.step == 2
-
-
-def test_churn_counts_disagreement_not_agreement() -> None:
-    assert predictions_differ([1, 2, 3, 4], [1, 2, 3, 5]) == 0.25
-    assert predictions_differ([1, 2], [1, 2]) == 0.0
 
 
 def test_snapshots_are_compared_with_the_reference_s_first_training(trace: Make) -> None:

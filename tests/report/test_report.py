@@ -115,11 +115,11 @@ def test_the_report_is_rebuilt_alike_without_torch(study: Path, tmp_path: Path) 
         "sys.meta_path.insert(0, NoTorch())\n"
         "from pathlib import Path\n"
         "from harness.report.__main__ import main\n"
-        "main(Path(sys.argv[1]), quiet=True)"
+        "main(Path(sys.argv[1]))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(copy)],
                           capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
     after = {path: (copy / path).read_text().replace("copy", study.name) for path in before}
     assert after == {path: text.replace("copy", study.name) for path, text in before.items()}
 

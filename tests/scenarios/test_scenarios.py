@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import typing
 from collections import Counter
 from pathlib import Path
@@ -13,17 +14,17 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from scenarios import base, cnn, deepcopy_optimizer, indexing, loader, mlp, resnet, upsample
+from scenarios import base, cnn, deepcopy_optimizer, loader, mlp, resnet, upsample
 from scenarios.base import Context, Training
 
 CPU = Context(torch.device("cpu"))
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"steps": 3},
     "cnn": {"steps": 3, "size": 12},
-    "resnet": {"steps": 2, "width": 4, "depth": 1},
+    "resnet": {"steps": 6, "width": 4, "depth": 1},
     "upsample": {"steps": 3, "width": 4},
     "loader": {"samples": 64, "epochs": 2},
-    "deepcopy_optimizer": {"steps": 3, "width": 4},
+    "deepcopy_optimizer": {"steps": 23, "width": 4},
     "indexing": {"steps": 2, "indices": 1000},
 }
 
@@ -97,6 +98,18 @@ def test_resnet_is_the_real_resnet18() -> None:
     parameters = sum(p.numel() for p in resnet.ResNet().parameters())
     # torchvision's 11,689,512 with 10 classes instead of 1000 and a 3×3 stem of one channel
     assert parameters == 11_689_512 - 990 * 513 - (7 * 7 * 3 - 3 * 3) * 64
+
+
+@pytest.mark.parametrize("name", ["resnet", "deepcopy_optimizer"])
+def test_a_scheduler_acts_within_the_default_steps(name: str) -> None:
+    options = {"width": 4, **({"depth": 1} if name == "resnet" else {})}
+    module = importlib.import_module(f"scenarios.{name}")
+    training = module.build(module.Options(**options), CPU)
+    optimizer = next(iter(training.optimizers.values()))
+    before = optimizer.param_groups[0]["lr"]
+    for batch in training.batches():
+        training.step(batch)
+    assert optimizer.param_groups[0]["lr"] < before
 
 
 def test_nets_learn_digits() -> None:
@@ -188,7 +201,8 @@ def test_rebuilding_cures_and_the_place_of_the_seed_decides_equality(
 
 
 def test_the_control_reads_its_table_often_enough_to_race() -> None:
-    assert indexing.Options().indices >= 200_000
+    text = (Path(base.__file__).parent.parent / "conf/scenario/indexing.yaml").read_text()
+    assert int(re.findall(r"^indices: (\d+)", text, re.MULTILINE)[0]) >= 200_000
 
 
 def test_every_literal_option_is_described_in_its_yaml() -> None:
