@@ -2,7 +2,8 @@
 
 The debugging story deep-copied model, optimizer and scheduler each on its own. A deep copy of an
 optimizer carries copies of the tensors that it optimises, which belong to no model at all: the
-copied model never learns, and nothing complains.
+copied model never learns. All that torch says is a warning about the scheduler's order, since the
+copied scheduler drives yet another copy of the optimizer, which never steps.
 """
 
 from __future__ import annotations

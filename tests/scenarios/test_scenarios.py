@@ -17,6 +17,9 @@ from sklearn.datasets import load_digits
 from scenarios import base, cnn, deepcopy_optimizer, loader, mlp, resnet, upsample
 from scenarios.base import Context, Training
 
+# torch's only sign that deepcopy_optimizer's copied scheduler drives an optimizer that never steps
+pytestmark = pytest.mark.filterwarnings("ignore:Seems like `optimizer.step")
+
 CPU = Context(torch.device("cpu"))
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"steps": 3},
