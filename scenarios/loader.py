@@ -82,9 +82,10 @@ class EpochJournal:
     seconds: float = 0.0  # of the whole epoch, its training steps included
 
     def note(self, index: Tensor, images: Tensor, draws: Tensor) -> None:
-        self.indices.append(index)
-        self.images.append(images)
-        self.draws.append(draws)
+        """Copies, since each tensor from a worker would hold shared memory and a file open."""
+        self.indices.append(index.clone())
+        self.images.append(images.clone())
+        self.draws.append(draws.clone())
 
     def facts(self) -> dict[str, Any]:
         drawn = Counter(tuple(row) for row in torch.cat(self.draws).tolist())

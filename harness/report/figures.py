@@ -183,6 +183,7 @@ def price_of_distance(study: StudyEvidence, table: pd.DataFrame) -> Figure | Non
     for row in rows.to_dict("records"):
         axes.plot(1.0 if pd.isna(row["cost_ratio"]) else row["cost_ratio"], row["weight_rel_l2"],
                   marker="osD^v<>PX*"[settings.index(row["determinism"]) % 10], ms=7, alpha=0.8,
+                  clip_on=False,  # equal bits lie on the axis itself
                   color=COLOURS[scenarios.index(row["scenario"]) % len(COLOURS)],
                   ls="none", label=f"{row['scenario']}, {row['determinism']}")  # fmt: skip
     set_scale_from_zero(axes)
