@@ -1,30 +1,97 @@
-"""Who else computes on a GPU, asked of the driver (NVML); the parent has no CUDA of its own."""
+"""A GPU watched from outside while a run has it, by the driver (NVML); the parent has no CUDA.
+
+The reasons for which clocks are held back are NVML's ``nvmlClocksEventReasons`` (NVML API
+reference, "Clocks Event Reasons"); the older "throttle reasons" calls are deprecated.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
+# What slows a computation. Idling and clocks that somebody set are no faults and are left out.
+HELD_BACK = {
+    "software power cap": 0x04,
+    "hardware slowdown": 0x08,
+    "sync boost": 0x10,
+    "software thermal slowdown": 0x20,
+    "hardware thermal slowdown": 0x40,
+    "hardware power brake": 0x80,
+}
 
-def is_computing(device: str) -> bool:
-    """Whether a process that is none of ours holds a compute context on ``cuda:N``.
 
-    False where the driver cannot be asked.
+@dataclass
+class Watch:
+    """Looked at before, during and after a run on ``device`` (``cuda:N``); elsewhere it is blind.
+
+    ``contended``: a process that is none of ours held a compute context, seen before or after.
+    ``throttled``: for what reasons the clocks were held back, in the order of ``HELD_BACK``.
     """
-    if importlib.util.find_spec("pynvml") is None:
-        return False
-    import pynvml  # noqa: PLC0415 - only on machines with a GPU
 
-    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    device: str
+    contended: bool = False
+    events: int = 0  # all reasons seen, as NVML's bits
+    handle: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.handle = handle_of(self.device)
+
+    @property
+    def throttled(self) -> list[str]:
+        return [reason for reason, bit in HELD_BACK.items() if self.events & bit]
+
+    def look_around(self) -> None:
+        """Notes who else computes there; too dear to be done beside a run."""
+        self.contended = self.contended or any(pid not in ours() for pid in computing(self.handle))
+
+    def look_at_clocks(self) -> None:
+        """Notes for what reasons the driver holds the clocks back now: one cheap question."""
+        self.events |= clock_events(self.handle)
+
+
+def handle_of(device: str) -> Any:
+    """NVML's handle of ``cuda:N``; None on other devices and where the driver cannot be asked."""
+    if not device.startswith("cuda") or importlib.util.find_spec("pynvml") is None:
+        return None
+    import pynvml  # noqa: PLC0415 - only for runs on a GPU
+
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(driver_index(device))
-        running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        return pynvml.nvmlDeviceGetHandleByIndex(driver_index(device))
     except pynvml.NVMLError:
-        return False
-    return any(process.pid not in ours for process in running)
+        return None
+
+
+def computing(handle: Any) -> list[int]:
+    """Process ids with a compute context on the GPU; none where the driver does not tell."""
+    if handle is None:
+        return []
+    import pynvml  # noqa: PLC0415
+
+    try:
+        return [process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
+    except pynvml.NVMLError:
+        return []
+
+
+def clock_events(handle: Any) -> int:
+    """The bits of NVML's clock event reasons; 0 where the driver does not tell."""
+    if handle is None:
+        return 0
+    import pynvml  # noqa: PLC0415
+
+    try:
+        return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+    except pynvml.NVMLError:
+        return 0
+
+
+def ours() -> set[int]:
+    return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
 
 
 def driver_index(device: str) -> int:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from harness.request import Asked, Request
 from harness.spec import Cell, Kind, RunSpec
-from harness.switches import same_experiment
+from harness.switches import plainness, same_experiment
 
 
 class Role(StrEnum):
@@ -71,10 +71,13 @@ def planned_cells(request: Request, device: str) -> list[PlannedCell]:
 
 
 def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
-    """Marks each cell that is the same experiment as an earlier one; baselines are kept first."""
+    """Marks each cell that is the same experiment as another; of those, a baseline runs for all,
+    else the plainest setting.
+    """
     kept: list[PlannedCell] = []
     result: dict[str, PlannedCell] = {}
-    for planned in sorted(cells, key=lambda one: not one.has_twin):
+    order = sorted(cells, key=lambda one: (not one.has_twin, plainness(one.cell.determinism)))
+    for planned in order:
         twin = next((one for one in kept if same_experiment(one.cell, planned.cell)), None)
         if twin is None:
             kept.append(planned)

@@ -107,6 +107,7 @@ class RunRecord:
     setup_s: float | None = None  # from the release to the first step
     wall_s: float | None = None  # from the release to the end
     other_load: float | None = None  # share of all cores that others used meanwhile, 0 to 1
+    throttled: list[str] = field(default_factory=list)  # why the GPU's clocks were held back
     repeats: list[Repeat] = field(default_factory=list)
     timed: Timed | None = None
     schema: int = SCHEMA

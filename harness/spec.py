@@ -73,6 +73,17 @@ class Determinism:
             }
         )
 
+    def switches(self) -> dict[str, Any]:
+        """Every switch by its dotted name (``cudnn.benchmark``), as Hydra and records name it."""
+        found: dict[str, Any] = {}
+        for name, value in dataclasses.asdict(self).items():
+            found |= (
+                {f"{name}.{inner}": one for inner, one in value.items()}
+                if isinstance(value, dict)
+                else {name: value}
+            )
+        return found
+
     def environment(self) -> dict[str, str]:
         """The variables that only count when set before the interpreter starts."""
         variables = {

@@ -37,3 +37,9 @@ def same_experiment(one: Cell, other: Cell) -> bool:
         and one.device == other.device
         and consulted(one) == consulted(other)
     )
+
+
+def plainness(determinism: Determinism) -> int:
+    """How many switches differ from their defaults; the fewest is the plainest."""
+    defaults = Determinism().switches()
+    return sum(value != defaults[name] for name, value in determinism.switches().items())

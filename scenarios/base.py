@@ -71,7 +71,7 @@ class Training(ABC):
 
     @abstractmethod
     def step(self, batch: Any) -> Tensor:
-        """One forward, backward and optimizer step; the loss or losses, detached, float32."""
+        """One forward, backward and optimizer step; the loss or losses, float32, as they come."""
 
     @abstractmethod
     def evaluate(self) -> Evaluation:
@@ -131,7 +131,7 @@ class Supervised(Training):
         loss = self.loss(self.model(batch.inputs), batch.targets)
         loss.backward()
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def evaluate(self) -> Evaluation:
         predicted = predict(self.model, self.held_out.inputs)

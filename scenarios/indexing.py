@@ -63,7 +63,7 @@ class Indexing(Training):
         loss = nn.functional.mse_loss(self.table(batch.inputs), batch.targets)
         loss.backward()
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def evaluate(self) -> Evaluation:
         learned = self.table.rows.detach()

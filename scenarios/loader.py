@@ -149,7 +149,7 @@ class Loading(Training):
         loss = F.cross_entropy(self.model(batch.inputs), batch.targets)
         loss.backward()
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def evaluate(self) -> Evaluation:
         scores = predict(self.model, self.held_out.inputs.to(self.context.device))

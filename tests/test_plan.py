@@ -124,3 +124,10 @@ def test_without_a_baseline_there_is_no_twin(make_cell: MakeCell) -> None:
     planned = plan(request([make_cell("full")], None), "cpu")
     assert not any(spec.twin for spec in planned.runs)
     assert len(planned.cells) == 1
+
+
+def test_equal_settings_run_as_the_plainest_of_them(make_cell: MakeCell) -> None:
+    fancy = make_cell("a", determinism=Determinism(seed=1, cudnn=Cudnn(enabled=False)))
+    plain = make_cell("b", determinism=Determinism(seed=1))
+    planned = plan(request([fancy, plain], None), "cpu").cells
+    assert [one.same_as for one in planned] == [plain.id, None]

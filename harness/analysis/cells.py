@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,11 +43,11 @@ def row(study: StudyEvidence, cell: CellEvidence) -> dict[str, Any]:
 
 def twin_row(cell: CellEvidence) -> dict[str, Any]:
     """The A/A copy is only timed, so nothing is tested of it but its cost, which must be 1."""
-    judgement = judge([], [])
+    untraced = dataclasses.replace(cell, traces=[])
     ratio = cost.paired_ratio(cost.by_block(cell.twins), cost.by_block(cell.timings))
     return {
         **identity(cell, twin=True),
-        **what_is_seen(CellEvidence(cell.id, cell.cell, cell.role, None, None), judgement),
+        **what_is_seen(untraced, judge(untraced.traces)),
         **what_it_costs(cell.twins, ratio, None),
         **counts(cell.twins),
         "note": "",

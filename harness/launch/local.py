@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import gpu
 from harness.errors import StudyStoppedError
+from harness.gpu import Watch
 from harness.launch.worker_process import WorkerProcess
 from harness.record import BadRecordError, Outcome, RunRecord, load, save
 from harness.request import Launch
@@ -79,12 +79,13 @@ class LocalLauncher:
     def supervise(
         self, worker: WorkerProcess, word: str | None, position: int, attempt: int
     ) -> RunRecord:
-        on_gpu = worker.spec.cell.device.startswith("cuda")
-        contended = on_gpu and gpu.is_computing(worker.spec.cell.device)
+        watch = Watch(worker.spec.cell.device)
+        watch.look_around()
         released = word == READY
         if released:
             worker.release(position, attempt)
-            word = worker.wait(self.limits.timeout_s, self.tick)
+            word = worker.wait(self.limits.timeout_s, lambda: self.tick_beside(watch))
+            watch.look_at_clocks()  # a run shorter than a tick is looked at too, before they fall
         if word is None:
             worker.dump_stacks()
         status = worker.end(graceful=word in (DONE, ""))
@@ -92,11 +93,8 @@ class LocalLauncher:
             raise StudyStoppedError(f"the record of {worker.spec.run_id} could not be written "
                                     f"({word.removeprefix(UNWRITTEN + ': ')})")  # fmt: skip
         if word == DONE:
-            record = self.written(worker.spec)
-            contended = contended or (on_gpu and gpu.is_computing(worker.spec.cell.device))
-            if contended and record.outcome is Outcome.ok:
-                return self.keep(replace(record, outcome=Outcome.contended))
-            return record
+            watch.look_around()
+            return self.with_what_was_seen(self.written(worker.spec), watch)
         limit = "launch.timeout_s" if released else "importing torch"
         limit_s = self.limits.timeout_s if released else WARMING_LIMIT_S
         outcome, why = ending(word, status, f"{limit_s:g} s ({limit})")
@@ -111,6 +109,17 @@ class LocalLauncher:
                 message=f"{why}\n{tail}".strip(),
             )
         )
+
+    def tick_beside(self, watch: Watch) -> None:
+        watch.look_at_clocks()
+        self.tick()
+
+    def with_what_was_seen(self, record: RunRecord, watch: Watch) -> RunRecord:
+        """Adds what only the parent can know of a run: it shared its GPU, or that was slowed."""
+        seen = replace(record, throttled=watch.throttled)
+        if watch.contended and record.outcome is Outcome.ok:
+            seen = replace(seen, outcome=Outcome.contended)
+        return record if seen == record else self.keep(seen)
 
     def written(self, spec: RunSpec) -> RunRecord:
         try:

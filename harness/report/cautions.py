@@ -12,7 +12,6 @@ from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import SEEN_WHEN_TIMED, judge
 from harness.record import Outcome, RunRecord
 from harness.report.wording import SURE_RUNS, percent
-from harness.spec import Determinism, to_json
 
 BUSY = 0.10  # of all cores' time used by others during a timing run
 FEW_BLOCKS = 5  # below, Student's t is so wide that most costs cannot be told
@@ -64,6 +63,12 @@ def of_load(runs: list[RunRecord]) -> Iterator[Caution]:
         yield Caution(f"During {len(busy)} timing runs other processes used up to "
                        f"{percent(max(busy))} of the machine.",
                        "Close what else is running, then measure again.")  # fmt: skip
+    slowed = [run for run in runs if run.timed and run.throttled]
+    if slowed:
+        reasons = dict.fromkeys(reason for run in slowed for reason in run.throttled)
+        yield Caution(f"During {len(slowed)} timing runs the GPU held its clocks back: "
+                       f"{', '.join(reasons)}.", "Cool it, raise its power limit, or lock its "
+                       "clocks (nvidia-smi --lock-gpu-clocks), then measure again.")  # fmt: skip
     again = sum(run.attempt > 1 for run in runs)
     if again:
         yield Caution(f"{again} runs were killed from outside and done again.",
@@ -135,21 +140,10 @@ def reason(run: RunRecord) -> str:
 
 def unlike(cell: CellEvidence) -> list[tuple[str, object, object]]:
     """Switches whose value in effect at a run's end was not the one asked for."""
-    asked = flat(cell.cell.determinism)
+    asked = cell.cell.determinism.switches()
     found = {}
     for run in cell.every:
         for name, value in asked.items():
             if value is not None and name in run.effective and run.effective[name] != value:
                 found[name] = (name, value, run.effective[name])
     return list(found.values())
-
-
-def flat(determinism: Determinism) -> dict[str, object]:
-    """A setting's fields with dots, as `effective` names them."""
-    found: dict[str, object] = {}
-    for name, value in to_json(determinism).items():
-        inner = (
-            {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {}
-        )
-        found |= inner or {name: value}
-    return found

@@ -38,6 +38,7 @@ def run_row(run: RunRecord) -> dict[str, Any]:
         "wall_s": run.wall_s,
         "peak_mb": run.peak_mb,
         "other_load": run.other_load,
+        "throttled": ", ".join(run.throttled),
         "threads": run.threads,
         "loss": run.timed.loss if run.timed else first.losses[-1] if first else None,
         "accuracy": end.accuracy if end else None,

@@ -49,7 +49,7 @@ def timed(training: Training, warmup: int, device: torch.device) -> Reading:
         raise UsageError(f"timing.warmup={warmup} leaves no counted step of {len(marks) - 1}: "
                          "use a smaller timing.warmup or more steps")  # fmt: skip
     step_s = [seconds(before, after) for before, after in pairwise(marks)]
-    return Reading(end - start, counted, step_s, loss)
+    return Reading(end - start, counted, step_s, loss.detach())
 
 
 def synchronise(device: torch.device) -> None:

@@ -26,7 +26,7 @@ def traced(cell: Cell, device: torch.device, snapshots: Path) -> Repeat:
     kept: dict[str, str] = {}
     rng_before = state.rng()
     for batch in training.batches():
-        loss = training.step(batch)
+        loss = training.step(batch).detach()  # its graph would keep the step's memory
         steps.append(state.of_step(training, rng_before, batch, loss))
         losses.append(loss)
         if snapshot.is_due(len(steps)):
