@@ -1,13 +1,18 @@
 # `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test lint lock report bench-self shell clean setup setup-dev
+.PHONY: help bench image test test-image lint lock report bench-self shell clean setup setup-dev
 MAKEFLAGS += --no-print-directory
 
 # The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
 SERVED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in .venv/bin/python python3.11 python3.12 python3.13 python3; do \
 	$$python -c '$(SERVED)' >/dev/null 2>&1 && echo $$python && break; done)
+
+# What starts the container needs no more than some Python 3.8.
+HOST_PYTHON = $(or $(PYTHON),python3)
+# Read by `python -m container`: where to run, what to build, and where the build finds its parts.
+export CONTAINER TARGET BASE_IMAGE PIP_CONF CA_BUNDLE WHEELS_IMAGE BUILD_NETWORK
 
 MATRIX ?= quick
 ARGS ?=
@@ -20,11 +25,18 @@ VENV_PYTHON := .venv/bin/python
 help: ## List the targets and their variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-bench: setup ## Run a study (MATRIX=quick|smoke|publish, ARGS="scenario.batch_size=16 device=cpu ...")
-	@$(VENV_PYTHON) -m harness matrix=$(MATRIX) $(ARGS)
+bench: ## Run a study (MATRIX=quick|smoke|publish, CONTAINER=auto|docker|none, ARGS="device=cpu ...")
+	@$(HOST_PYTHON) -m container bench matrix=$(MATRIX) $(ARGS)
+
+image: ## Build the container's image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler, BASE_IMAGE, PIP_CONF)
+	@$(HOST_PYTHON) -m container image
 
 test: setup-dev ## Run the tests (ARGS="-k digest ...")
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+test-image: setup-dev ## Build the CPU image on a private Docker engine and run it (Debian, root, Python 3.11)
+	@tests/container/install_engine.sh
+	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
 
 lint: setup-dev ## Check style and types: ruff, mypy strict
 	@.venv/bin/ruff check

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 
 import harness
+from harness import image
 from harness.scrub import scrub
 
-CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
 ROOT = Path(harness.__file__).resolve().parent.parent
 
 
@@ -29,7 +29,7 @@ def machine() -> dict[str, Any]:
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "memory_gb": round(memory.total / 2**30, 1),
         "driver": driver(),
-        "container": "unidentified" if any(map(Path.exists, CONTAINER_MARKS)) else "none",
+        "container": image.in_words(),
         "harness": harness.__version__,
         "git": git_state(),
     }
@@ -50,6 +50,8 @@ def driver() -> str | None:
 
 def git_state() -> str | None:
     """Commit of the harness, with `+changes` where the checkout differs from it."""
+    if built := image.identity():
+        return str(built["git"])
     if not (ROOT / ".git").exists():
         return None
     commit = command(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])

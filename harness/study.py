@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness import image
 from harness.errors import UsageError
 from harness.machine import machine
 from harness.plan import Plan
@@ -136,6 +137,7 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         "device": probe.device,
         "cells": [{"id": one.cell.id, **to_json(one)} for one in plan.cells],
         "machine": machine(),
+        "image": image.identity(),
         "software": probe.software,
         "cuda": probe.cuda,
         "sources": probe.sources,
@@ -182,8 +184,8 @@ def check_agrees(document: dict[str, Any], probe: Probe) -> None:
         (key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE
     ]
     pairs.append(("CUDA devices", document["cuda"], probe.cuda))
-    pairs += [("cpu", document["machine"]["cpu"], machine()["cpu"]),
-              ("driver", document["machine"]["driver"], machine()["driver"])]  # fmt: skip
+    here = machine()
+    pairs += [(key, document["machine"][key], here[key]) for key in ("cpu", "driver", "container")]
     for name, digest in document["sources"].items():
         pairs.append((f"program of scenario {name}", digest, probe.sources.get(name)))
     for field, then, now in pairs:

@@ -64,12 +64,14 @@ class SetupError(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(description="Create or update .venv from the hash locks.")
     parser.add_argument("--dev", action="store_true", help="install the development tools too")
-    dev = parser.parse_args().dev
+    parser.add_argument("--torch", choices=("cpu", "cuda"), help="which build; else as fits here")
+    asked = parser.parse_args()
     try:
         refuse_other_pythons()
         with (VENV.parent / ".venv.lock").open("w") as turn:
             wait_for(turn)
-            bring_up_to_date([step for step in STEPS if dev or step != "dev"])
+            steps = [step for step in STEPS if asked.dev or step != "dev"]
+            bring_up_to_date(steps, asked.torch)
     except SetupError as error:
         sys.exit(f"set-up: {error}")
     except KeyboardInterrupt:
@@ -95,10 +97,10 @@ def wait_for(turn: IO[str]) -> None:
         fcntl.flock(turn, fcntl.LOCK_EX)
 
 
-def bring_up_to_date(steps: list[str]) -> None:
+def bring_up_to_date(steps: list[str], torch: str | None) -> None:
     """Install those of `steps` that .venv lacks; make it anew first where it does not fit."""
     started_s = time.monotonic()
-    variant, why = choose_torch()
+    variant, why = (torch, "as asked") if torch else choose_torch()
     wanted = {step: lock_digest(step) for step in STEPS}
     wanted["torch"] = f"{variant} {wanted['torch']}"
     wanted["python"] = f"{sys.implementation.name} {platform.python_version()}"
