@@ -39,20 +39,19 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=
     --mount=type=bind,from=wheels,target=/wheels \
     python3 requirements/install.py --torch cpu && .venv/bin/python -m pip check
 
-# ---- What is the same in every image: the program, and the only folder of it that can be written
-FROM cpu-python AS program
-COPY harness harness
-COPY scenarios scenarios
-COPY conf conf
-RUN mkdir results && chown bench results
+# ---- What is the same in every image: the program
+FROM scratch AS program
+COPY harness /harness
+COPY scenarios /scenarios
+COPY conf /conf
 
 FROM cuda-python AS cuda
 ARG IDENTITY={}
 ENV HOME=/tmp PATH=/bench/.venv/bin:$PATH
 COPY --from=cuda-packages /bench/.venv .venv
-COPY --from=program /bench .
+COPY --from=program / .
 RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash harness scenarios \
-    && echo "${IDENTITY}" > image.json
+    && echo "${IDENTITY}" > image.json && mkdir results && chown bench results
 USER 10001
 ENTRYPOINT ["python", "-m", "harness"]
 
@@ -60,21 +59,21 @@ FROM cpu-python AS cpu
 ARG IDENTITY={}
 ENV HOME=/tmp PATH=/bench/.venv/bin:$PATH
 COPY --from=cpu-packages /bench/.venv .venv
-COPY --from=program /bench .
+COPY --from=program / .
 RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash harness scenarios \
-    && echo "${IDENTITY}" > image.json
+    && echo "${IDENTITY}" > image.json && mkdir results && chown bench results
 USER 10001
 ENTRYPOINT ["python", "-m", "harness"]
 
 # ---- With a compiler
 FROM cuda AS cuda-compiler
-USER root
+USER 0
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ python3-dev && rm -rf /var/lib/apt/lists/*
 USER 10001
 
 FROM cpu AS cpu-compiler
-USER root
+USER 0
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ python3-dev && rm -rf /var/lib/apt/lists/*
 USER 10001

@@ -38,10 +38,11 @@ test-image: setup-dev ## Build the CPU image on a private Docker engine and run 
 	@tests/container/install_engine.sh
 	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
 
-lint: setup-dev ## Check style and types: ruff, mypy strict
+lint: setup-dev ## Check style and types: ruff, mypy strict, hadolint
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/hadolint Dockerfile
 
 report: setup ## Make the report of a study again (STUDY=results/..., the latest if not given)
 	@test -n "$(STUDY)" || { echo "there is no study in results/ yet: run 'make bench'" >&2; exit 1; }

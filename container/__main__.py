@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from container import engine, gpu, image
 from container.errors import ContainerError, NoContainerError
@@ -69,7 +69,7 @@ def natively(why: str, words: Sequence[str]) -> int:
     if status:
         return status
     python = str(image.ROOT / ".venv" / "bin" / "python")
-    os.execv(python, [python, "-m", "harness", *words])
+    return os.execv(python, [python, "-m", "harness", *words])  # noqa: S606 - our own Python
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List
 
 from container.errors import NoContainerError
 
@@ -33,7 +33,7 @@ class Engine:
         return Path(self.ask("info", "--format", "{{.DockerRootDir}}").stdout.strip() or "/")
 
 
-def environment() -> Dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, "DOCKER_BUILDKIT": "1"}
 
 
@@ -63,9 +63,9 @@ def find() -> Engine:
 def clients_on_path() -> Iterator[str]:
     """Every `docker` on the PATH: the first may be one that cannot build."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
-        client = Path(folder or ".") / "docker"
-        if client.is_file() and os.access(client, os.X_OK):
-            yield str(client)
+        client = os.path.join(folder or ".", "docker")  # noqa: PTH118 - isfile() never raises
+        if os.path.isfile(client) and os.access(client, os.X_OK):  # noqa: PTH113
+            yield client
 
 
 def can_build(client: str) -> bool:
@@ -77,7 +77,7 @@ def can_build(client: str) -> bool:
     return major.isdigit() and int(major) < FIRST_CLIENT_WITHOUT_BUILDKIT
 
 
-def answers(command: List[str]) -> bool:
+def answers(command: list[str]) -> bool:
     """Whether a command exists here and ends with 0."""
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from container.engine import Engine, environment
 from container.errors import ContainerError, NoContainerError
@@ -31,11 +30,11 @@ LINES_SHOWN = 12
 class Options:
     """What the environment may say of a build; make hands its variables on."""
 
-    base: Optional[str] = None  # instead of the Dockerfile's pinned default
-    pip_conf: Optional[str] = None  # a pip.conf for the build alone
-    ca_bundle: Optional[str] = None  # PEM certificates for the build alone
-    wheels_image: Optional[str] = None  # an image with wheels in its root folder
-    network: Optional[str] = None  # of the build's own steps: host, none, default
+    base: str | None = None  # instead of the Dockerfile's pinned default
+    pip_conf: str | None = None  # a pip.conf for the build alone
+    ca_bundle: str | None = None  # PEM certificates for the build alone
+    wheels_image: str | None = None  # an image with wheels in its root folder
+    network: str | None = None  # of the build's own steps: host, none, default
 
     @classmethod
     def from_environment(cls) -> Options:
@@ -53,48 +52,61 @@ def build(engine: Engine, target: str, options: Options) -> str:
     """
     if target not in TARGETS:
         raise ContainerError(f"TARGET={target} is not one of {', '.join(TARGETS)}")
-    variant = target.partition("-")[0]
+    variant = variant_of(target)
     base = options.base or default_base(variant)
     check_disk(engine, variant, target)
     pull(engine, base)
     with tempfile.TemporaryDirectory() as scratch:
         id_file = Path(scratch) / "id"
-        run_build(engine, build_words(target, variant, base, options, id_file))
+        run_build(engine, build_words(target, base, identity(engine, base), options, id_file))
         return id_file.read_text().strip()
 
 
+def variant_of(target: str) -> str:
+    return target.partition("-")[0]
+
+
 def build_words(
-    target: str, variant: str, base: str, options: Options, id_file: Path
-) -> List[str]:
-    who = identity(base)
+    target: str, base: str, who: dict[str, str], options: Options, id_file: Path
+) -> list[str]:
+    """The client's words for a build; ``who`` is its identity()."""
     labels = {
         "org.opencontainers.image.title": NAME,
         "org.opencontainers.image.revision": who["git"],
-        "org.opencontainers.image.base.name": base.partition("@")[0],
-        "org.opencontainers.image.base.digest": base.partition("@")[2],
+        "org.opencontainers.image.base.name": who["base"],
+        "org.opencontainers.image.base.digest": who["base_digest"],
         f"{NAME}.locks": who["locks"],
     }
+    arguments = {BASE_ARGUMENTS[variant_of(target)]: base, "IDENTITY": json.dumps(who)}
+    if options.wheels_image:
+        arguments["WHEELS_IMAGE"] = options.wheels_image
     words = ["build", "--progress=plain", "--target", target, "--tag", f"{NAME}:{target}",
-             "--iidfile", str(id_file), "--build-arg", f"{BASE_ARGUMENTS[variant]}={base}",
-             "--build-arg", f"IDENTITY={json.dumps(who)}"]  # fmt: skip
+             "--iidfile", str(id_file)]  # fmt: skip
+    for name, value in arguments.items():
+        words += ["--build-arg", f"{name}={value}"]
     for name, value in labels.items():
         words += ["--label", f"{name}={value}"]
     for secret, path in (("pip_conf", options.pip_conf), ("ca_bundle", options.ca_bundle)):
         if path:
             words += ["--secret", f"id={secret},src={path}"]
-    if options.wheels_image:
-        words += ["--build-arg", f"WHEELS_IMAGE={options.wheels_image}"]
     if options.network:
         words += ["--network", options.network]
     return [*words, str(ROOT)]
 
 
-def identity(base: str) -> Dict[str, str]:
-    """What the image says of itself: its base, the locks' digest and the checkout's commit."""
+def identity(engine: Engine, base: str) -> dict[str, str]:
+    """What the image says of itself: its base, the locks' digest and the checkout's commit.
+
+    ``base_digest`` is the one that the base is pinned by, else the id of the local image.
+    """
+    name, _, digest = base.partition("@")
+    if not digest:
+        digest = engine.ask("image", "inspect", "--format", "{{.Id}}", base).stdout.strip()
     locks = hashlib.sha256()
     for lock in sorted((ROOT / "requirements").glob("*.txt")):
         locks.update(lock.read_bytes())
-    return {"base": base, "locks": f"sha256:{locks.hexdigest()}", "git": commit()}
+    return {"base": name, "base_digest": digest, "locks": f"sha256:{locks.hexdigest()}",
+            "git": commit()}  # fmt: skip
 
 
 def commit() -> str:
@@ -131,8 +143,10 @@ def check_disk(engine: Engine, variant: str, target: str) -> None:
 def refuse_small_disk(free: int, needed_gb: int) -> None:
     """Raises ContainerError where fewer than the needed gigabytes (1e9 bytes) are free."""
     if free < needed_gb * 10**9:
-        raise ContainerError(f"the Docker engine has {free / 10**9:.1f} GB of disk left, and the "
-                             f"build needs about {needed_gb}; try: docker system prune")  # fmt: skip
+        raise ContainerError(
+            f"the Docker engine has {free / 10**9:.1f} GB of disk left, and the build needs "
+            f"about {needed_gb}; try: docker system prune"
+        )
 
 
 def pull(engine: Engine, base: str) -> None:
@@ -145,12 +159,13 @@ def pull(engine: Engine, base: str) -> None:
         said = (pulled.stderr.strip().split("\n") or [""])[-1]
         if NO_SPACE in said:
             raise ContainerError(f"the disk is full ({said}); try: docker system prune")
-        raise NoContainerError(f"the base image {base.partition('@')[0]} cannot be pulled ({said}); "
+        name = base.partition("@")[0]
+        raise NoContainerError(f"the base image {name} cannot be pulled ({said}); "
                                "look at the network, or name one that is here: "
                                "BASE_IMAGE=...")  # fmt: skip
 
 
-def run_build(engine: Engine, words: List[str]) -> None:
+def run_build(engine: Engine, words: list[str]) -> None:
     """Builds in silence; where that fails, the telling end of what was said is in the error."""
     print("container: building the image (minutes at first, seconds later)", flush=True)
     done = subprocess.run([engine.client, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

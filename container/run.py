@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import Iterator, List, Sequence
+from collections.abc import Iterator, Sequence
 
 from container.engine import Engine
 from container.errors import ContainerError
@@ -18,7 +17,7 @@ RESULTS = ROOT / "results"
 USER_IN_IMAGE = 10001  # the Dockerfile's; who runs the harness where root calls
 FLAGS = (
     "--rm", "--init", "--network", "none", "--read-only",
-    "--tmpfs", "/tmp:rw,exec,nosuid,nodev,size=4g",  # exec: compiled kernels are loaded from here
+    "--tmpfs", "/tmp:rw,exec,nosuid,nodev,size=4g",  # noqa: S108 - exec: kernels compiled there
     "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
     "--shm-size", "2g", "--pids-limit", "4096",
 )  # fmt: skip
@@ -60,7 +59,7 @@ def run(engine: Engine, image_id: str, gpu: bool, words: Sequence[str]) -> int:
         return attended([engine.client, "run", "--name", name, *flags, *terminal, image_id, *words])
 
 
-def flags_here(image_id: str, gpu: bool) -> List[str]:
+def flags_here(image_id: str, gpu: bool) -> list[str]:
     """What differs between machines and callers."""
     flags = ["--volume", f"{RESULTS}:/bench/results", "--env", f"HARNESS_IMAGE_ID={image_id}",
              "--env", f"TERM={os.environ.get('TERM', 'dumb')}"]  # fmt: skip
@@ -101,7 +100,7 @@ def try_out(engine: Engine, words: Sequence[str]) -> None:
                          + (tried.stderr.strip().split("\n") or [""])[-1])  # fmt: skip
 
 
-def attended(command: List[str]) -> int:
+def attended(command: list[str]) -> int:
     """Waits for the container to end by itself: Ctrl-C and SIGTERM are the harness's to answer."""
     client = subprocess.Popen(command)
     before = {

@@ -27,4 +27,4 @@ def in_words() -> str:
     image = identity()
     if image is None:
         return "unidentified" if any(map(Path.exists, MARKS)) else "none"
-    return f"{image['id'] or 'id not told'}, on {image['base']}"
+    return f"{image['id'] or 'id not told'}, on {image['base']}@{image['base_digest']}"

@@ -96,3 +96,7 @@ def timing(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
         return RunRecord(spec.run_id, spec, Outcome.ok, timed=timed, peak_mb=100.0, setup_s=0.1)
 
     return make
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--image", action="store_true", help="run what needs a Docker engine")

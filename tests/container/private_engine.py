@@ -18,6 +18,11 @@ CLIENT = "/usr/bin/docker"  # Debian's, which builds with BuildKit by itself
 BASE = "test/base:bookworm"
 WHEELS = "test/wheels:locked"
 STARTS_WITHIN_S = 30.0
+MAKE_BASE = """
+set -o pipefail
+mmdebstrap --quiet --variant=minbase --include=python3,python3-venv bookworm - "$1" |
+    "$2" import - "$3"
+"""
 LOCKS = ("build", "base", "torch-cpu")
 
 
@@ -45,7 +50,9 @@ def private_engine() -> Iterator[dict[str, str]]:
         shutil.rmtree(work)
 
 
-def wait_for_answer(environment: dict[str, str], daemon: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_answer(
+    environment: dict[str, str], daemon: subprocess.Popen[bytes], log: Path
+) -> None:
     deadline = time.monotonic() + STARTS_WITHIN_S
     while subprocess.run([CLIENT, "version"], env=environment, capture_output=True,
                          check=False).returncode:  # fmt: skip
@@ -65,15 +72,13 @@ def make_base(environment: dict[str, str]) -> None:
                                       Path("/etc/apt/sources.list"))
                if path.exists() and path.stat().st_size]  # fmt: skip
     subprocess.run(
-        ["bash", "-c", 'set -o pipefail; mmdebstrap --quiet --variant=minbase --include='
-         'python3,python3-venv bookworm - "$1" | "$2" import - "$3"',
-         "make-base", sources[0], CLIENT, BASE],
+        ["bash", "-c", MAKE_BASE, "make-base", sources[0], CLIENT, BASE],
         env=environment, check=True, capture_output=True,
     )  # fmt: skip
 
 
 def make_wheels(environment: dict[str, str], folder: Path) -> None:
-    """What the locks name, fetched as this machine fetches it, so that the build needs no network."""
+    """What the locks name, fetched as this machine fetches it: the build then needs no network."""
     for lock in LOCKS:
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps",

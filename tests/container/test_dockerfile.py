@@ -1,0 +1,27 @@
+"""What the Dockerfile promises, read from it."""
+
+from __future__ import annotations
+
+import re
+
+from tests.conftest import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+VARIED = ("CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def test_every_base_is_pinned_by_digest() -> None:
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
+    for source in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
+        base = defaults[source[2:-1]] if source.startswith("${") else source
+        assert base in ("scratch", *stages) or re.search(r"@sha256:[0-9a-f]{64}$", base), base
+
+
+def test_it_sets_nothing_that_the_matrix_varies() -> None:
+    instructions = "\n".join(line for line in DOCKERFILE.split("\n") if not line.startswith("#"))
+    assert not [name for name in VARIED if name in instructions]
+
+
+def test_it_fetches_no_frontend() -> None:
+    assert not re.search(r"^#\s*syntax\s*=", DOCKERFILE, re.MULTILINE)
