@@ -12,7 +12,7 @@ import pytest
 
 from container.run import FLAGS
 from tests.conftest import ROOT
-from tests.container.private_engine import BASE, WHEELS, make_base, make_wheels, private_engine
+from tests.container.private_engine import build_settings, make_base, make_wheels, private_engine
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,11 @@ def engine(
     if not request.config.getoption("--image"):
         pytest.skip("needs a Docker engine of its own: `make test-image` starts one")
     folder = tmp_path_factory.mktemp("wheels")
-    conf = tmp_path_factory.mktemp("conf") / "pip.conf"
-    conf.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    settings = build_settings(tmp_path_factory.mktemp("conf"))
     with private_engine() as environment:
         make_base(environment)
         make_wheels(environment, folder)
-        yield Engine({**environment, "BASE_IMAGE": BASE, "WHEELS_IMAGE": WHEELS,
-                      "PIP_CONF": str(conf), "TARGET": "cpu"})  # fmt: skip
+        yield Engine({**environment, **settings})
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import ROOT
+from container.image import ROOT
 
 CLIENT = "/usr/bin/docker"  # Debian's, which builds with BuildKit by itself
 BASE = "test/base:bookworm"
@@ -75,6 +75,16 @@ def make_base(environment: dict[str, str]) -> None:
         ["bash", "-c", MAKE_BASE, "make-base", sources[0], CLIENT, BASE],
         env=environment, check=True, capture_output=True,
     )  # fmt: skip
+
+
+def build_settings(folder: Path) -> dict[str, str]:
+    """Variables for `python -m container image`: base and wheels from here, and no index.
+
+    ``folder`` is empty; pip's configuration for the build is written there.
+    """
+    conf = folder / "pip.conf"
+    conf.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    return {"BASE_IMAGE": BASE, "WHEELS_IMAGE": WHEELS, "PIP_CONF": str(conf), "TARGET": "cpu"}
 
 
 def make_wheels(environment: dict[str, str], folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""What the container itself costs: the same files run in it and outside of it, alternating.
+
+The image is unpacked and entered by chroot: Python, torch and the C library are the same bits, and
+only the container's walls (namespaces, seccomp, cgroup, overlay file system) are on one side.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.alternate import in_words
+from container.image import NAME, ROOT
+from container.run import FLAGS
+from harness.analysis.cost import paired_ratio
+from tests.container.private_engine import (
+    CLIENT,
+    build_settings,
+    make_base,
+    make_wheels,
+    private_engine,
+)
+
+PAIRS = 20
+PROGRAM = """
+import torch
+from harness.worker.clock import timed
+from scenarios import {scenario} as one
+from scenarios.base import Context
+cpu = torch.device("cpu")
+reading = timed(one.build(one.Options(), Context(cpu)), 5, cpu)
+print(reading.counted_s / reading.counted_steps)
+"""
+
+
+def run() -> None:
+    with private_engine() as environment, tempfile.TemporaryDirectory() as scratch:
+        parts = {name: Path(scratch) / name for name in ("wheels", "conf", "root")}
+        for folder in parts.values():
+            folder.mkdir()
+        make_base(environment)
+        make_wheels(environment, parts["wheels"])
+        subprocess.run([sys.executable, "-m", "container", "image"], cwd=ROOT, check=True,
+                       env={**environment, **build_settings(parts["conf"])})  # fmt: skip
+        with unpacked(environment, parts["root"]) as outside:
+            inside = [CLIENT, "run", *FLAGS, "--entrypoint", "python", f"{NAME}:cpu"]
+            for scenario in ("mlp", "cnn"):
+                compare(scenario, inside, outside, environment)
+
+
+@contextmanager
+def unpacked(environment: dict[str, str], root: Path) -> Iterator[list[str]]:
+    """The words that start the image's Python without a container."""
+    export = 'set -o pipefail; id=$("$1" create "$2"); "$1" export "$id" | tar -C "$3" -x'
+    subprocess.run(["bash", "-c", export, "export", CLIENT, f"{NAME}:cpu", str(root)],
+                   env=environment, check=True)  # fmt: skip
+    mounts = [root / "proc", root / "sys", root / "dev"]
+    for mount in mounts:
+        subprocess.run(["mount", "--rbind", f"/{mount.name}", str(mount)], check=True)
+        subprocess.run(["mount", "--make-rslave", str(mount)], check=True)
+    python = 'cd /bench && exec .venv/bin/python -c "$1"'
+    try:
+        yield ["chroot", "--userspec=10001:10001", str(root), "/usr/bin/env", "-i", "HOME=/tmp",
+               "/bin/sh", "-c", python, "python"]  # fmt: skip
+    finally:
+        for mount in mounts:
+            subprocess.run(["umount", "--recursive", "--lazy", str(mount)], check=True)
+
+
+def compare(
+    scenario: str, inside: list[str], outside: list[str], environment: dict[str, str]
+) -> None:
+    """Fresh processes in pairs, in random order: their own step times, and their whole times."""
+    program = PROGRAM.format(scenario=scenario)
+    arms = {"inside": [*inside, "-c", program], "outside": [*outside, program]}
+    steps: dict[str, dict[int, float]] = {name: {} for name in arms}
+    wholes: dict[str, dict[int, float]] = {name: {} for name in arms}
+    order = random.Random(0)
+    for pair in range(-1, PAIRS):  # the first pair fills the file cache and is not counted
+        for name in order.sample(sorted(arms), len(arms)):
+            began = time.perf_counter()
+            step_s = step_time(arms[name], environment)
+            if pair >= 0:
+                wholes[name][pair] = time.perf_counter() - began
+                steps[name][pair] = step_s
+    for what, found in (("step", steps), ("whole process", wholes)):
+        ratio = paired_ratio(found["inside"], found["outside"])
+        assert ratio is not None
+        print(f"{what} in the container / outside, {scenario}: {in_words(ratio)}", flush=True)
+
+
+def step_time(words: Sequence[str], environment: dict[str, str]) -> float:
+    done = subprocess.run(words, env={**os.environ, **environment}, check=True, text=True,
+                          capture_output=True)  # fmt: skip
+    return float(done.stdout)
