@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from harness.launch.local import LocalLauncher
 from harness.launch.worker_process import environment
 from harness.plan import Plan
 from harness.progress import Display
-from harness.record import RunRecord
+from harness.record import RunRecord, read_distances
 from harness.request import Request
 from harness.spec import Kind
 from harness.study import StudyFolder
@@ -57,7 +56,7 @@ class Conductor:
         if not reference or not record.outcome.completed or same_snapshots(reference, record):
             return
         document = self.folder.runs / f"distances-{record.spec.cell.id}.json"
-        measured = json.loads(document.read_text()) if document.exists() else {}
+        measured = read_distances(document)
         known = measured.get(record.run_id, {}).get("reference")
         if known != reference.repeats[0].final["params"]:
             self.measure_distances(reference, record)

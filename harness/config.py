@@ -26,7 +26,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from harness.errors import UsageError
 from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
-from harness.scrub import portable_path, scrub
+from harness.scrub import portable_path, scrub, without_secrets
 from harness.spec import Cell, Determinism, Scenario
 from harness.switches import CONDITIONS
 
@@ -134,8 +134,9 @@ def take_cell(found: Collected, config: DictConfig) -> None:
         composed = hydra.compose(config_name="bench", overrides=words)
         baseline = cell_of(composed, label, config.study.baseline, words)
     found.asked.append(Asked(cell, baseline))
-    if config.study.control is not None and not found.controls:
-        found.controls = control_cells(config.study.control, overrides)
+    if config.study.control is not None:
+        cells = control_cells(config.study.control, overrides)  # a pair for each device
+        found.controls += [one for one in cells if one not in found.controls]
 
 
 def check_same_study(found: Collected, config: DictConfig) -> None:
@@ -179,6 +180,7 @@ def cell_of(config: DictConfig, label: str, setting: str, overrides: Sequence[st
         dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
     )
     name = str(options.pop("name", label))
+    options = {key: storable(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
     return Cell(
         scenario=Scenario(label, name, options, uses_loader, source_of(name)),
@@ -191,6 +193,20 @@ def cell_of(config: DictConfig, label: str, setting: str, overrides: Sequence[st
     )
 
 
+def storable(key: str, value: Any) -> Any:
+    """An option as every record will hold it: paths are relative to here or to home (``~/``).
+
+    Raises UsageError where it looks like a secret.
+    """
+    if not isinstance(value, str):
+        return value
+    word = f"{key}={value}"
+    if without_secrets(word) != word:
+        raise UsageError(f"scenario.{key} looks like a secret, and every record would hold it; "
+                         "have the training read it from a file")  # fmt: skip
+    return portable_path(Path(value)) if Path(value).is_absolute() else value
+
+
 def canonical(overrides: Sequence[str]) -> tuple[str, ...]:
     """What else was overridden of the training itself, in one order whatever was typed."""
     words = (word.lstrip("+") for word in overrides)
@@ -201,12 +217,18 @@ def canonical(overrides: Sequence[str]) -> tuple[str, ...]:
 
 def source_of(name: str) -> str | None:
     """The file of a scenario of the user's own: beside its YAML, in a --config-dir's scenario/."""
-    if (SCENARIOS / f"{name}.py").is_file():
-        return None
+    ours = (SCENARIOS / f"{name}.py").is_file()
     for source in HydraConfig.get().runtime.config_sources:
-        path = Path(source.path) / "scenario" / f"{name}.py"
-        if source.schema == "file" and path.is_file():
-            return portable_path(path)
+        folder = Path(source.path) / "scenario"
+        if source.schema != "file" or folder.resolve() == (CONF / "scenario").resolve():
+            continue
+        if ours and any((folder / f"{name}{suffix}").is_file() for suffix in (".py", ".yaml")):
+            raise UsageError(f"scenario '{name}' is both the harness's and in {folder}: "
+                             "give yours another name")  # fmt: skip
+        if (folder / f"{name}.py").is_file():
+            return portable_path(folder / f"{name}.py")
+    if ours:
+        return None
     raise UsageError(
         f"scenario '{name}' has a YAML but no program: expected {name}.py in scenarios/ "
         "or beside the YAML in the scenario/ folder of a --config-dir"

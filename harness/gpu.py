@@ -61,7 +61,10 @@ def handle_of(device: str) -> Any:
 
     try:
         pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByIndex(driver_index(device))
+        place = driver_place(device)
+        if isinstance(place, str):
+            return pynvml.nvmlDeviceGetHandleByUUID(place)
+        return pynvml.nvmlDeviceGetHandleByIndex(place)
     except pynvml.NVMLError:
         return None
 
@@ -94,8 +97,10 @@ def ours() -> set[int]:
     return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
 
 
-def driver_index(device: str) -> int:
-    """The driver's number of ``cuda:N``; workers count in the order of the bus, as it does."""
+def driver_place(device: str) -> int | str:
+    """The driver's number or UUID of ``cuda:N``; workers count by the bus, as the driver does."""
     index = int(device.partition(":")[2] or 0)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return int(visible[index]) if index < len(visible) and visible[index].isdigit() else index
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    if index >= len(visible) or not visible[index]:
+        return index
+    return int(visible[index]) if visible[index].isdigit() else visible[index]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 from harness.study import RESULTS
+from harness.words import command
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("scenario", "determinism", "matrix")
@@ -31,6 +33,6 @@ def describe(path: Path) -> str:
 def studies() -> str:
     rows = []
     for path in sorted(RESULTS.glob("**/manifest.json")):
-        words = " ".join(json.loads(path.read_text())["words"])
-        rows.append(f"  {path.parent}  python -m harness {words}")
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # no study's, or half of one
+            rows.append(f"  {path.parent}  {command(json.loads(path.read_text())['words'])}")
     return "\n".join(["studies", *(rows or ["  none here yet"])])

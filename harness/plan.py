@@ -72,12 +72,15 @@ def planned_cells(request: Request, device: str) -> list[PlannedCell]:
 
 def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
     """Marks each cell that is the same experiment as another; of those, a baseline runs for all,
-    else the plainest setting.
+    else the plainest setting. A control comes last: it is not timed, and what was asked for is.
     """
     kept: list[PlannedCell] = []
     result: dict[str, PlannedCell] = {}
-    order = sorted(cells, key=lambda one: (not one.has_twin, plainness(one.cell.determinism)))
-    for planned in order:
+
+    def rank(one: PlannedCell) -> tuple[bool, bool, int]:
+        return (not one.has_twin, one.role is Role.control, plainness(one.cell.determinism))
+
+    for planned in sorted(cells, key=rank):
         twin = next((one for one in kept if same_experiment(one.cell, planned.cell)), None)
         if twin is None:
             kept.append(planned)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.scrub import user_name
+from harness.scrub import user_name, without_secrets
 from harness.study import RESULTS, StudyFolder
+from harness.words import command
 
 PUBLISHED = RESULTS / "published"
 KEPT = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
@@ -33,6 +34,7 @@ def publish(folder: StudyFolder) -> Path:
     manifest = folder.manifest
     check_finished(folder, manifest)
     check_private(folder.path)
+    check_paths(manifest)
     target = PUBLISHED / folder.path.resolve().name
     if target.exists():
         raise UsageError(f"{target} exists already; remove it to publish the study again")
@@ -48,7 +50,7 @@ def publish(folder: StudyFolder) -> Path:
 
 def check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
     planned = json.loads((folder.path / "schedule.json").read_text())
-    missing = len(set(planned) - {record.run_id for record in folder.records()})
+    missing = len(set(planned) - folder.done())
     if missing:
         raise UsageError(f"{folder.path} lacks {missing} of {len(planned)} runs; "
                          f"`python -m harness resume {folder.path}` first")  # fmt: skip
@@ -59,17 +61,32 @@ def check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
 
 
 def check_private(folder: Path) -> None:
-    """Raises UsageError where a file names this machine's user, host, home or working directory."""
+    """Raises UsageError where a file names this machine's user, host, folders, or a secret."""
     private = re.compile("|".join(private_patterns()))
     for path in folder.rglob("*"):
-        if path.suffix in TEXTS and (found := private.search(path.read_text(encoding="utf-8"))):
+        if path.suffix not in TEXTS:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if found := private.search(text):
             raise UsageError(f"{path} holds {found[0]!r}, which is private; not published")
+        if path.suffix != ".svg" and without_secrets(text) != text:
+            raise UsageError(f"{path} holds what looks like a secret; not published")
+
+
+def check_paths(manifest: dict[str, Any]) -> None:
+    """Raises UsageError where a scenario's program or option is a path of this machine alone."""
+    for cell in manifest["cells"]:
+        scenario = cell["cell"]["scenario"]
+        for value in (scenario["source"], *scenario["options"].values()):
+            if isinstance(value, str) and value.startswith(("/", "~/")):
+                raise UsageError(f"scenario {scenario['label']} names {value}, a place on this "
+                                 "machine; put it under the folder of the study")  # fmt: skip
 
 
 def private_patterns() -> Iterator[str]:
     for path in (Path.home(), Path.cwd()):
         if path != Path("/"):
-            yield re.escape(f"{path}/")
+            yield rf"{re.escape(str(path))}(?![\w.-])"
     for name in (user_name(), socket.gethostname()):
         if len(name) > 3 and name not in ("root", "localhost"):  # shorter ones are parts of words
             yield rf"\b{re.escape(name)}\b"
@@ -99,7 +116,7 @@ def write_index() -> None:
         cores = f", {found['machine']['usable_cores']} cores" * (not found["cuda"])
         row = (
             f"[{name}]({name}/report.md)",
-            f"`python -m harness {' '.join(found['words'])}`",
+            f"`{command(found['words'])}`",
             f"{device}{cores}",
             found["software"]["torch"],
             f"{found['harness']} ({found['machine']['git']})",

@@ -19,6 +19,7 @@ from typing import Any
 from harness.spec import RunSpec, to_json
 
 SCHEMA = 1
+Distances = dict[str, dict[str, Any]]  # by run: the reference's digest, trajectories by repeat
 
 
 class Outcome(StrEnum):
@@ -104,7 +105,7 @@ class RunRecord:
     effective: dict[str, Any] = field(default_factory=dict)  # the setting as read back
     threads: int | None = None
     peak_mb: float | None = None  # highest device memory on CUDA, highest resident set elsewhere
-    setup_s: float | None = None  # from the release to the first step
+    setup_s: float | None = None  # applying the setting and building the training
     wall_s: float | None = None  # from the release to the end
     other_load: float | None = None  # share of all cores that others used meanwhile, 0 to 1
     throttled: list[str] = field(default_factory=list)  # why the GPU's clocks were held back
@@ -184,3 +185,12 @@ def load(path: Path) -> RunRecord:
         return RunRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         raise BadRecordError(f"{path.name} is no whole record ({type(error).__name__})") from error
+
+
+def read_distances(path: Path) -> Distances:
+    """A cell's distances; none where the file is missing or damaged, which is "not measured"."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

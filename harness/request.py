@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import UsageError
 from harness.spec import Cell, Determinism
@@ -85,10 +87,19 @@ class Request:
                 "runs.timing=1: one block has no interval; at least 2 are needed, "
                 "or 0 to measure no cost"
             )
-        if self.launch.timeout_s <= 0:
-            raise UsageError(f"launch.timeout_s={self.launch.timeout_s}: must be above 0 seconds")
+        if not 0 < self.launch.timeout_s < math.inf:
+            raise UsageError(f"launch.timeout_s={self.launch.timeout_s}: a number of seconds above "
+                             "0 is needed")  # fmt: skip
         for asked in self.asked:
             check_switches(asked.cell.determinism)
+            check_finite(asked.cell.scenario.options)
+
+
+def check_finite(options: dict[str, Any]) -> None:
+    """Raises UsageError for infinities and NaN, which JSON, and so a record, cannot hold."""
+    for key, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"scenario.{key}={value}: a finite number is needed")
 
 
 def check_switches(asked: Determinism) -> None:

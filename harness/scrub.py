@@ -7,17 +7,20 @@ import re
 import socket
 from pathlib import Path
 
+# `token` is not `tokens` or `tokenizer`: those are numbers and names of an ordinary training.
 SENSITIVE = (
-    r"[\w-]*(?:token|secret|passw(?:or)?d|(?:api|access|private|auth)[_-]?key|credential)[\w-]*"
+    r"[\w-]*(?:token(?!s\b|i[sz])|secret|passw(?:or)?d|(?:api|access|private|auth)[_-]?key"
+    r"|credential)[\w-]*"
 )
 SECRETS = [
     (re.compile(r"(?i)(?<![\w-])(-{0,2}key)(\s*=\s*|(?<=--key)\s+)([^\s,;&]+)"), r"\1\2***"),
-    # name=value, name: value and --name value
+    # name=value, name: value, 'name': value and --name value
     (
-        re.compile(rf"(?i)\b({SENSITIVE})(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"),
+        re.compile(rf"(?i)\b({SENSITIVE})([\"']?\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"),
         r"\1\2***",
     ),
     (re.compile(r"\b(?:ghp|gho|ghs|github_pat|hf|sk|xox[abp])[-_][A-Za-z0-9_-]{8,}"), "***"),
+    (re.compile(r"\bA(?:KI|SI)A[0-9A-Z]{16}\b"), "***"),
     (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
 ]
@@ -25,14 +28,19 @@ SECRETS = [
 
 def scrub(text: str) -> str:
     """The text without secrets, home, working directory, user or host name."""
-    for pattern, replacement in SECRETS:
-        text = pattern.sub(replacement, text)
+    text = without_secrets(text)
     for path, short in [(str(Path.cwd()), "."), (str(Path.home()), "~")]:
         if len(path) > 1:
             text = text.replace(path, short)
     for name in (user_name(), socket.gethostname()):
         if len(name) > 3 and name != "root":  # too short a name would be found inside words
             text = re.sub(rf"\b{re.escape(name)}\b", "***", text)
+    return text
+
+
+def without_secrets(text: str) -> str:
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
     return text
 
 

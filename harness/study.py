@@ -31,6 +31,7 @@ from harness.probe import Probe
 from harness.record import BadRecordError, Outcome, RunRecord, load, write_json
 from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
 from harness.spec import Cell, RunSpec, to_json
+from harness.words import command
 
 RESULTS = Path("results")
 
@@ -86,8 +87,12 @@ class StudyFolder:
 
     def remaining(self, plan: Plan) -> list[RunSpec]:
         """The runs without a record that counts, in the plan's order."""
-        done = {one.run_id for one in self.records() if one.outcome is not Outcome.lost}
+        done = self.done()
         return [spec for spec in plan.runs if spec.run_id not in done]
+
+    def done(self) -> set[str]:
+        """Ids of the runs whose record counts; one killed from outside is run again."""
+        return {one.run_id for one in self.records() if one.outcome is not Outcome.lost}
 
 
 def create(request: Request, plan: Plan, probe: Probe, repeat_of: str | None = None) -> StudyFolder:
@@ -97,6 +102,8 @@ def create(request: Request, plan: Plan, probe: Probe, repeat_of: str | None = N
     schedule = [spec.run_id for spec in plan.runs]
     if folder.path.exists() and any(folder.path.iterdir()):
         check_same(folder, schedule)
+        check_version(folder.manifest)
+        check_agrees(folder.manifest, probe)
         return folder
     try:
         for part in ("runs", "logs"):
@@ -119,9 +126,8 @@ def check_same(folder: StudyFolder, schedule: Sequence[str]) -> None:
     if not (folder.path / "manifest.json").exists():
         raise UsageError(f"study.dir={folder.path} is not empty and no study; name a new folder")
     if json.loads((folder.path / "schedule.json").read_text()) != list(schedule):
-        words = " ".join(folder.manifest["words"])
         raise UsageError(f"study.dir={folder.path} belongs to another command: "
-                         f"`python -m harness {words}`; name a new folder, "
+                         f"`{command(folder.manifest['words'])}`; name a new folder, "
                          f"or `python -m harness resume {folder.path}`")  # fmt: skip
 
 

@@ -1,9 +1,17 @@
-"""What processes say to each other: words on a pipe, a line each, and one exit status."""
+"""What is said: on a pipe between processes, a line each, and on the command line."""
 
 from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
 
 READY = "ready"  # worker: imported, waiting for its turn
 DONE = "done"  # worker: the record is written
 UNWRITTEN = "unwritten"  # worker: the record could not be written, and why
 
 A_CONTROL_FAILED = 10  # exit status of harness.report; 1 is any program's that raised
+
+
+def command(words: Sequence[str]) -> str:
+    """A command that can be pasted, of the words that came after `python -m harness`."""
+    return f"python -m harness {shlex.join(words)}".strip()

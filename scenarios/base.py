@@ -141,7 +141,12 @@ class Supervised(Training):
 
 
 def shuffled(examples: int, batch_size: int, device: torch.device) -> list[Tensor]:
-    """Full batches of a random order, drawn on the CPU from torch's global generator."""
+    """Full batches of a random order, drawn on the CPU from torch's global generator.
+
+    Raises ValueError where not even one batch can be filled.
+    """
+    if batch_size > examples:
+        raise ValueError(f"batch_size={batch_size}: there are only {examples} examples")
     order = torch.randperm(examples)[: examples // batch_size * batch_size]
     return list(order.to(device).split(batch_size))
 

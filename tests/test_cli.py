@@ -154,6 +154,65 @@ def test_a_scenario_of_ones_own_is_one_yaml_and_one_file(tmp_path: Path) -> None
     assert changed.returncode == 2
 
 
+OWN = (
+    "from dataclasses import dataclass\n"
+    "from scenarios import mlp\n"
+    "@dataclass(frozen=True)\n"
+    "class Options:\n"
+    "    data: str = ''\n"
+    "    api_token: str = ''\n"
+    "def build(options, context):\n"
+    "    assert options.data.startswith('/'), options.data\n"
+    "    return mlp.build(mlp.Options(steps=3), context)\n"
+)
+
+
+def own(folder: Path, name: str) -> None:
+    (folder / "mine" / "scenario").mkdir(parents=True)
+    (folder / "mine" / "scenario" / f"{name}.py").write_text(OWN)
+    (folder / "mine" / "scenario" / f"{name}.yaml").write_text(
+        f"# My own.\nname: {name}\nuses_loader: false\ndata: ''\napi_token: ''\n"
+    )
+
+
+def test_no_record_holds_a_home_or_a_secret(tmp_path: Path) -> None:
+    """A canary home: the training gets its path, the records `~`."""
+    home = tmp_path / "c4n4ry"
+    (home / "work").mkdir(parents=True)
+    own(home / "work", "kept")
+    words = ["--config-dir", "mine", "scenario=kept", f"scenario.data={home}/set"]
+    done = harness(*words, *SMALL, "runs.timing=0", "study.baseline=null", cwd=home / "work",
+                   HOME=str(home))  # fmt: skip
+    study = study_of(done, home / "work")
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = [path for path in study.rglob("*") if path.is_file()]
+    assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
+    told = harness(*words, "scenario.api_token=hunter2hunter2", cwd=home / "work", HOME=str(home))
+    assert told.returncode == 2
+    assert "scenario.api_token looks like a secret" in told.stderr
+    assert "hunter2" not in told.stderr
+
+
+def test_a_scenario_of_ones_own_cannot_hide_behind_a_name_of_ours(tmp_path: Path) -> None:
+    own(tmp_path, "cnn")
+    done = harness("--config-dir", "mine", "scenario=cnn", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "scenario 'cnn' is both the harness's and in" in done.stderr
+
+
+def test_a_command_typed_again_goes_on_only_where_resume_would(tmp_path: Path) -> None:
+    words = ["study.dir=it", "scenario=mlp", "scenario.steps=5", *SMALL]
+    study_of(harness(*words, cwd=tmp_path), tmp_path)
+    assert harness(*words, cwd=tmp_path).returncode in (0, 1)
+    manifest = tmp_path / "it" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    document["software"]["torch"] = "2.0.0"
+    manifest.write_text(json.dumps(document))
+    done = harness(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cannot resume: torch was 2.0.0" in done.stderr
+
+
 def test_a_warm_up_that_leaves_no_step_is_told(tmp_path: Path) -> None:
     done = harness("scenario=mlp", "scenario.steps=2", *SMALL, cwd=tmp_path)
     assert done.returncode == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pynvml
 import pytest
 
-from harness.gpu import HELD_BACK, Watch, driver_index
+from harness.gpu import HELD_BACK, Watch, driver_place
 from harness.record import Outcome, RunRecord, Timed
 from harness.report.cautions import of_load
 from harness.spec import Cell, Determinism, Kind, RunSpec, Scenario
@@ -36,12 +36,14 @@ def test_a_cpu_run_is_neither_contended_nor_throttled() -> None:
     assert (watch.contended, watch.throttled) == (False, [])
 
 
-@pytest.mark.parametrize(("visible", "device", "index"), [("", "cuda:1", 1), ("3,5", "cuda:1", 5)])
-def test_the_drivers_number_follows_the_visible_devices(
-    visible: str, device: str, index: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("visible", "place"), [("", 1), ("3,5", 5), ("GPU-aa,GPU-bb", "GPU-bb"), ("3", 1)]
+)
+def test_the_drivers_place_follows_the_visible_devices(
+    visible: str, place: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert driver_index(device) == index
+    assert driver_place("cuda:1") == place
 
 
 def test_throttled_timing_runs_are_told_with_what_to_do() -> None:

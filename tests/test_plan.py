@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.errors import UsageError
 from harness.plan import Plan, Role, plan
 from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
-from harness.spec import Algorithms, Cell, Cudnn, Determinism, Kind
+from harness.spec import Algorithms, Cell, Cudnn, Determinism, Kind, Scenario
 
 MakeCell = Callable[..., Cell]
 
@@ -131,3 +132,22 @@ def test_equal_settings_run_as_the_plainest_of_them(make_cell: MakeCell) -> None
     plain = make_cell("b", determinism=Determinism(seed=1))
     planned = plan(request([fancy, plain], None), "cpu").cells
     assert [one.same_as for one in planned] == [plain.id, None]
+
+
+def test_what_is_asked_for_is_timed_though_a_control_is_the_same(make_cell: MakeCell) -> None:
+    asked = make_cell("cudnn", determinism=Determinism(seed=42, cudnn=Cudnn(deterministic=True)))
+    planned = plan(request([asked], None, controls=(make_cell("seed"),)), "cpu")
+    assert {one.cell.setting for one in planned.runs if one.kind is Kind.timing} == {"cudnn"}
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_infinite_numbers_are_refused_before_anything_is_created(
+    bad: float, make_cell: MakeCell
+) -> None:
+    asked = request([make_cell()], None)
+    with pytest.raises(UsageError, match="timeout_s"):
+        dataclasses.replace(asked, launch=Launch(timeout_s=bad)).check()
+    scenario = Scenario("mlp", "mlp", {"learning_rate": bad})
+    endless = dataclasses.replace(make_cell(), scenario=scenario)
+    with pytest.raises(UsageError, match=r"scenario.learning_rate=.*a finite number"):
+        request([endless], None).check()

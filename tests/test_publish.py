@@ -67,3 +67,34 @@ def test_a_study_is_published_once(copied: Path) -> None:
     again = harness("publish", "results/mine", cwd=copied)
     assert again.returncode == 2
     assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("api_key=c4n4ry", "a secret"), ("{here}", "private"), ("{here}/x", "private")],
+)
+def test_secrets_and_folders_are_not_published(text: str, why: str, copied: Path) -> None:
+    path = copied / "results" / "mine" / "tables" / "runs.csv"
+    path.write_text(path.read_text() + text.format(here=copied) + "\n")
+    done = harness("publish", "results/mine", cwd=copied)
+    assert done.returncode == 2
+    assert why in done.stderr
+
+
+def test_a_place_on_this_machine_is_not_published(copied: Path) -> None:
+    path = copied / "results" / "mine" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["cells"][0]["cell"]["scenario"]["options"]["data"] = "/mnt/lab/patients.csv"
+    path.write_text(json.dumps(manifest))
+    done = harness("publish", "results/mine", cwd=copied)
+    assert done.returncode == 2
+    assert "names /mnt/lab/patients.csv, a place on this machine" in done.stderr
+
+
+def test_a_run_killed_from_outside_is_not_a_finished_one(copied: Path) -> None:
+    path = next((copied / "results" / "mine" / "runs").glob("*.trace.*.json"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "outcome": "lost"}))
+    done = harness("publish", "results/mine", cwd=copied)
+    assert done.returncode == 2
+    assert "lacks 1 of" in done.stderr

@@ -24,6 +24,9 @@ CANARY = "c4n4ry-7f3a9"
         f"key={CANARY}",
         f"--key {CANARY}",
         f"AWS_ACCESS_KEY={CANARY}",
+        f"{{'api_key': '{CANARY}'}}",
+        f'{{"token": "{CANARY}"}}',
+        f"config={{'password': '{CANARY}'}}",
         "ghp_" + CANARY.replace("-", "A"),
     ],
 )
@@ -38,9 +41,20 @@ def test_home_and_working_directory_become_short(monkeypatch: pytest.MonkeyPatch
     assert scrub("at /home/somebody/x.py and /tmp/y.py") == "at ~/x.py and ./y.py"
 
 
-def test_what_is_harmless_passes_unchanged() -> None:
-    assert scrub("key error in dict key x") == "key error in dict key x"
-    text = "RuntimeError: index_add_cuda_ does not have a deterministic implementation"
+def test_an_access_key_by_its_form_does_not_pass() -> None:
+    assert scrub("used AKIAIOSFODNN7EXAMPLE today") == "used *** today"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key error in dict key x",
+        "RuntimeError: index_add_cuda_ does not have a deterministic implementation",
+        "scenario.tokens=128",
+        "tokenizer=bert",
+    ],
+)
+def test_what_is_harmless_passes_unchanged(text: str) -> None:
     assert scrub(text) == text
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.analysis import cost
-from harness.analysis.evidence import StudyEvidence
+from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Judgement, Verdict, judge
 
 
@@ -16,6 +16,10 @@ class Control(StrEnum):
     not_decided = "not decided"  # too few runs came to their end
     not_possible = "control not possible here"
     off = "off"
+
+
+# Of several devices' controls, the first of these speaks for the study.
+WORST_FIRST = (Control.failed, Control.not_decided, Control.not_possible, Control.passed)
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,31 @@ def twins(study: StudyEvidence) -> list[Twin]:
 
 def positive(study: StudyEvidence) -> Positive:
     name = study.manifest["request"]["study"]["control"]
-    cells = {cell.cell.setting: cell for cell in study.cells
-             if cell.cell.scenario.label == name and not cell.cell.overrides}  # fmt: skip
-    if name is None or not {"seed", "full"} <= cells.keys():
-        return Positive(Control.off, "No positive control was part of this study.")
+    by_device: dict[str, dict[str, CellEvidence]] = {}
+    for cell in study.cells:
+        if cell.cell.scenario.label == name and not cell.cell.overrides:
+            by_device.setdefault(cell.cell.device, {})[cell.cell.setting] = cell
     threads = study.manifest["software"]["threads"]
-    if cells["seed"].cell.device == "cpu" and threads == 1:
+    found = {device: positive_on(device, cells, threads) for device, cells in by_device.items()
+             if {"seed", "full"} <= cells.keys()}  # fmt: skip
+    if not found:
+        return Positive(Control.off, "No positive control was part of this study.")
+    worst = min(found.values(), key=lambda one: WORST_FIRST.index(one.control))
+    if len(found) == 1:
+        return worst
+    parts = [f"{device}: {one.control}. {one.sentence}" for device, one in found.items()]
+    return Positive(worst.control, " ".join(parts))
+
+
+def positive_on(device: str, cells: dict[str, CellEvidence], threads: int) -> Positive:
+    """One device's control; its timing runs count too, as they do for every verdict."""
+    name = cells["seed"].cell.scenario.label
+    if device == "cpu" and threads == 1:
         return Positive(Control.not_possible, f"`{name}` cannot vary on one thread.")
-    seed, full = (judge(cells[setting].traces) for setting in ("seed", "full"))
+    seed, full = (
+        judge(cells[setting].traces, [*cells[setting].timings, *cells[setting].twins])
+        for setting in ("seed", "full")
+    )
     sentence = (f"`{name}` {in_words(seed)} under `seed` ({digests(seed)}) "
                 f"and {in_words(full)} under `full` ({digests(full)}).")  # fmt: skip
     return Positive(decided(seed.verdict, full.verdict), sentence)

@@ -5,7 +5,6 @@ Called between runs, so that a run's snapshots (45 MB each for a ResNet-18) can 
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from harness.record import Repeat, load, number, write_json
+from harness.record import Repeat, load, number, read_distances, write_json
 
 Array = npt.NDArray[Any]
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -97,7 +96,7 @@ def main(study: Path, reference_id: str, run_id: str) -> None:
     reference, run = (load(study / "runs" / f"{name}.json") for name in (reference_id, run_id))
     cell = run.spec.cell.id
     path = study / "runs" / f"distances-{cell}.json"
-    document = json.loads(path.read_text()) if path.exists() else {}
+    document = read_distances(path)
     snapshots = study / "snapshots" / cell
     first = reference.repeats[0]
     document[run_id] = {

@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.verdict import same_snapshots
-from harness.record import BadRecordError, Outcome, Repeat, RunRecord, load
+from harness.record import (
+    BadRecordError,
+    Distances,
+    Outcome,
+    Repeat,
+    RunRecord,
+    load,
+    read_distances,
+)
 from harness.spec import Cell, Kind
 
 Trajectory = dict[str, dict[str, float | str]]  # distances by step
-Distances = dict[str, dict[str, Any]]  # by run: the reference's digest, trajectories by repeat
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def cell_evidence(entry: dict[str, Any], records: list[RunRecord], runs: Path) -
         traces=[one for one in own if one.spec.kind is Kind.trace],
         timings=[one for one in own if one.spec.kind is Kind.timing and not one.spec.twin],
         twins=[one for one in own if one.spec.kind is Kind.timing and one.spec.twin],
-        distances=json.loads(path.read_text()) if path.exists() else {},
+        distances=read_distances(path),
     )
 
 

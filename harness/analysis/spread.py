@@ -37,7 +37,7 @@ def spread(cell: CellEvidence) -> Spread:
     predictions = [np.asarray(one.predictions, dtype=object) for one in trainings]
     weights = final_distances(cell)
     return Spread(
-        loss_spread=relative(float(np.ptp(losses)) if len(losses) else np.nan, losses),
+        loss_spread=relative(float(np.ptp(losses)) if len(losses) > 1 else np.nan, losses),
         loss_sd_rel=relative(sd(losses), losses),
         accuracy_sd=sd(accuracies),
         churn=churn(predictions),
@@ -83,7 +83,7 @@ def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
 
 def final_distances(cell: CellEvidence) -> tuple[float, float, float]:
     """Largest relative L2, ulp and differing share; zero where every snapshot was the same."""
-    if not cell.completed or cell.unmeasured:
+    if len(list(cell.trainings())) < 2 or cell.unmeasured:  # nothing was compared: not 0
         return (np.nan, np.nan, np.nan)
     rows = [(0.0, 0.0, 0.0)]
     for run in cell.completed:

@@ -117,7 +117,7 @@ class LocalLauncher:
     def with_what_was_seen(self, record: RunRecord, watch: Watch) -> RunRecord:
         """Adds what only the parent can know of a run: it shared its GPU, or that was slowed."""
         seen = replace(record, throttled=watch.throttled)
-        if watch.contended and record.outcome is Outcome.ok:
+        if watch.contended and record.outcome in (Outcome.ok, Outcome.nan):
             seen = replace(seen, outcome=Outcome.contended)
         return record if seen == record else self.keep(seen)
 
@@ -154,5 +154,7 @@ def log_tail(log: Path) -> str:
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
-        lines = file.read().decode(errors="replace").rstrip().split("\n")
-    return scrub("\n".join(lines[-LOG_TAIL_LINES:]))
+        text = file.read().decode(errors="replace").rstrip()
+    lines = scrub(text).split("\n")  # before it is cut: half a secret would not be known as one
+    cut = log.stat().st_size > LOG_TAIL_BYTES
+    return "\n".join(lines[cut:][-LOG_TAIL_LINES:])

@@ -35,6 +35,10 @@ def of_study(study: StudyEvidence) -> Iterator[Caution]:
     if study.manifest["request"]["not_for_conclusions"]:
         yield Caution("This matrix only tries whether everything works.",
                        "Not for conclusions: run `make bench` or MATRIX=publish.")  # fmt: skip
+    if first := study.manifest["repeat_of"]:
+        yield Caution(f"This study repeats {first}, in which a control had failed.",
+                       "Read both; a control that fails twice says that this machine is too "
+                       "noisy.")  # fmt: skip
     left_out = study.manifest["request"]["settings_for_cuda"]
     if left_out and not study.manifest["cuda"]:
         yield Caution(f"Left out on a CPU: the settings {', '.join(left_out)}.",
@@ -106,7 +110,7 @@ def of_cell(cell: CellEvidence) -> Iterator[Caution]:
                        "`effective` tells all values.")  # fmt: skip
     if cell.unmeasured:
         yield Caution(f"{cell.id}: runs parted and their distance was not measured.",
-                       "Snapshots had gone; try trace.keep_snapshots=true.")  # fmt: skip
+                       "Try trace.keep_snapshots=true, which keeps what is measured.")  # fmt: skip
     if any(repeat.facts.get("nearest_equals_expand_forward") is False
            for _, repeat in cell.trainings()):  # fmt: skip
         yield Caution(f"{cell.id}: expand and nearest gave other bits forward.",

@@ -15,6 +15,7 @@ from harness.analysis.verdict import Verdict
 from harness.report.cautions import Caution, cautions
 from harness.report.verdicts import sentences
 from harness.report.wording import DASH, duration, figure, interval, is_known, percent
+from harness.words import command
 
 MATRIX_COLUMNS = (
     "scenario", "determinism", "runs", "verdict", "first parts at", "loss spread", "accuracy sd",
@@ -49,20 +50,21 @@ class Story:
 def tell(study: StudyEvidence, shown: pd.DataFrame, checked: Controls) -> Story:
     """``shown`` is the cell table with labels."""
     manifest = study.manifest
+    experiments = with_aliases(shown)
     return Story(
         title=study.name,
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix {manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
-        sentences=sentences(shown[shown["same_as"] == ""]),
+        sentences=sentences(experiments),
         positive=(str(checked.positive.control), checked.positive.sentence),
         twins=[twin_row(twin) for twin in checked.twins],
         smallest_findable=findable(checked),
-        matrix=matrix(shown[~shown["twin"]]),
+        matrix=matrix(experiments[~experiments["twin"]]),
         facts=[told for cell in study.cells if (told := facts(cell))],
         warnings=cautions(study, checked),
         machine=machine(study),
-        command=f"python -m harness {' '.join(manifest['words'])}".strip(),
+        command=command(manifest["words"]),
         summary=summary(study),
     )
 
@@ -73,7 +75,7 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
     several = len(set(table["device"])) > 1
     return table.assign(
         scenario=[name_of(row, "scenario", [row["device"]] * several) for row in rows],
-        determinism=[name_of(row, "determinism", []) for row in rows],
+        determinism=told_apart(rows, [name_of(row, "determinism", []) for row in rows]),
         is_baseline=table["cell"] == table["baseline"],
     )
 
@@ -83,6 +85,30 @@ def name_of(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
     words = row["overrides"].split()
     own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
     return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
+
+
+def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
+    """The names, with the cell's hash where two cells would else have one: scrubbed overrides."""
+    cells: dict[tuple[Any, str], set[str]] = {}
+    for row, name in zip(rows, names, strict=True):
+        cells.setdefault((name_of(row, "scenario", [row["device"]]), name), set()).add(row["cell"])
+    alike = {cell for found in cells.values() if len(found) > 1 for cell in found}
+    return [f"{name} [{row['cell'].rpartition('-')[2]}]" if row["cell"] in alike else name
+            for row, name in zip(rows, names, strict=True)]  # fmt: skip
+
+
+def with_aliases(shown: pd.DataFrame) -> pd.DataFrame:
+    """A row for each experiment, named by all settings that are the same experiment here."""
+    scenarios = dict(zip(shown["cell"], shown["scenario"], strict=True))
+    others: dict[str, list[str]] = {}
+    for row in shown[shown["same_as"] != ""].to_dict("records"):
+        elsewhere = row["scenario"] != scenarios[row["same_as"]]
+        name = f"{row['scenario']} {row['determinism']}" if elsewhere else row["determinism"]
+        others.setdefault(row["same_as"], []).append(name)
+    own = shown[shown["same_as"] == ""]
+    names = [" = ".join([setting, *filter(None, [", ".join(others.get(cell, []))])])
+             for cell, setting in zip(own["cell"], own["determinism"], strict=True)]  # fmt: skip
+    return own.assign(determinism=names)
 
 
 def summary(study: StudyEvidence) -> str:
@@ -114,20 +140,15 @@ def findable(checked: Controls) -> str:
 
 
 def matrix(table: pd.DataFrame) -> list[MatrixRow]:
-    """A row for each experiment; settings that are the same experiment here are named beside it."""
-    aliases = table[table["same_as"] != ""].groupby("same_as")["determinism"].agg(list).to_dict()
-    own = table[table["same_as"] == ""].to_dict("records")
-    return [
-        matrix_row({str(key): value for key, value in row.items()}, aliases.get(row["cell"], []))
-        for row in own
-    ]
+    rows = table.to_dict("records")
+    return [matrix_row({str(key): value for key, value in row.items()}) for row in rows]
 
 
-def matrix_row(row: dict[str, Any], aliases: list[str]) -> MatrixRow:
+def matrix_row(row: dict[str, Any]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
     values = (
         row["scenario"],
-        " = ".join([row["determinism"], *filter(None, [", ".join(aliases)])]),
+        row["determinism"],
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
         row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",
         place(row),

@@ -37,14 +37,19 @@ def sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
 def sentence(rows: list[Row]) -> str:
     identical = [row for row in rows if row["verdict"] == Verdict.identical]
     parts = [evidence(identical)]
-    if prices := {row["determinism"]: price for row in identical if (price := price_of(row))}:
-        slower = {row["determinism"] for row in identical if row["cost"] == "slower"}
+    if prices := {plain_name(row): price for row in identical if (price := price_of(row))}:
+        slower = {plain_name(row) for row in identical if row["cost"] == "slower"}
         parts.append(cheapest(prices, slower))
     for verdict in Verdict:
         names = [f"`{row['determinism']}`" for row in rows if row["verdict"] == verdict]
         if names and verdict is not Verdict.identical:
             parts.append(f"{listed(names)}: {verdict}")
     return "; ".join(parts) + "."
+
+
+def plain_name(row: Row) -> str:
+    """A setting without the others that are the same experiment, named once already."""
+    return str(row["determinism"]).partition(" = ")[0]
 
 
 def evidence(rows: list[Row]) -> str:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import shutil
 import sys
 import time
 import traceback
@@ -30,6 +31,7 @@ REFUSALS = (
     re.compile(r"this operation is not deterministic because it uses (CuBLAS)"),
 )
 TRACEBACK_LINES = 12
+FULL_BELOW = 64 * 2**20  # bytes; snapshots of a large model fail well before the last one is used
 
 
 def perform(spec: RunSpec, study: Path) -> RunRecord:
@@ -42,7 +44,7 @@ def perform(spec: RunSpec, study: Path) -> RunRecord:
     try:
         record = work(spec, record, study)
     except Exception as error:
-        if os.strerror(errno.ENOSPC) in str(error):  # the machine's fault, not the training's
+        if is_disk_full(error, study):  # the machine's fault, not the training's
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         record = failed(record, error)
     return replace(
@@ -52,6 +54,12 @@ def perform(spec: RunSpec, study: Path) -> RunRecord:
         wall_s=time.perf_counter() - began,
         other_load=load.others(),
     )
+
+
+def is_disk_full(error: Exception, study: Path) -> bool:
+    """Whether the study's disk is what is full; a DataLoader says the same of shared memory."""
+    says_so = os.strerror(errno.ENOSPC) in str(error)
+    return says_so and shutil.disk_usage(study).free < FULL_BELOW
 
 
 def trace_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
@@ -99,7 +107,7 @@ def failed(record: RunRecord, error: Exception) -> RunRecord:
     if isinstance(error, UsageError):
         return replace(record, outcome=Outcome.crashed, message=scrub(str(error)))
     lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
-    message = scrub("\n".join(lines[-TRACEBACK_LINES:]))
+    message = "\n".join(scrub("\n".join(lines)).split("\n")[-TRACEBACK_LINES:])
     return replace(record, outcome=Outcome.crashed, message=message)
 
 

@@ -54,9 +54,15 @@ def options(module: types.ModuleType, scenario: Scenario) -> Any:
     for key, value in scenario.options.items():
         check(scenario.label, key, value, kinds)
     try:
-        return module.Options(**scenario.options)
+        return module.Options(**{key: expanded(value) for key, value in scenario.options.items()})
     except ValueError as error:
         raise UsageError(f"scenario '{scenario.label}': {error}") from error
+
+
+def expanded(value: Any) -> Any:
+    """A path under the user's home, which records hold as ``~/...``, as the training needs it."""
+    is_at_home = isinstance(value, str) and value.startswith("~/")
+    return str(Path(value).expanduser()) if is_at_home else value
 
 
 def check(label: str, key: str, value: Any, kinds: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,25 @@ def test_without_the_control_nothing_is_claimed(study: Path) -> None:
     evidence = changed(study)
     evidence.manifest["request"]["study"]["control"] = None
     assert positive(evidence).control is Control.off
+
+
+def test_a_timing_run_of_full_that_ended_otherwise_fails_the_control(study: Path) -> None:
+    evidence = read(study)
+    full = next(cell for cell in evidence.cells if cell.id == "indexing-full-cpu")
+    timing = copy.deepcopy(next(cell for cell in evidence.cells if cell.timings).timings[0])
+    full.timings[:] = [timing]
+    if evidence.manifest["software"]["threads"] > 1:
+        assert positive(evidence).control is Control.failed
+
+
+def test_each_device_has_its_own_control_and_the_worst_speaks(study: Path) -> None:
+    evidence = changed(study, threads=4)
+    seed, full = evidence.by_id("indexing-seed-cpu"), evidence.by_id("indexing-full-cpu")
+    on_cuda = [
+        dataclasses.replace(one, cell=dataclasses.replace(one.cell, device="cuda"), traces=runs)
+        for one, runs in ((seed, full.traces), (full, full.traces))  # a device that does not vary
+    ]
+    told = positive(dataclasses.replace(evidence, cells=[*evidence.cells, *on_cuda]))
+    assert told.control is Control.failed
+    assert "cpu: passed" in told.sentence
+    assert "cuda: failed" in told.sentence

@@ -85,3 +85,8 @@ def test_a_distance_that_nobody_measured_is_unknown_not_zero(
 ) -> None:
     found = spread(cell_of(make_cell, trace(1, repeat("a")), trace(2, repeat("b"))))
     assert np.isnan(found.weight_rel_l2)
+
+
+def test_one_training_has_no_spread_at_all(make_cell: Callable[..., Cell], trace: Make) -> None:
+    found = spread(cell_of(make_cell, trace(1, repeat())))
+    assert np.isnan([found.loss_spread, found.weight_rel_l2, found.churn]).all()

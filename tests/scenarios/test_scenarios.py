@@ -215,3 +215,9 @@ def test_every_literal_option_is_described_in_its_yaml() -> None:
         for kind in typing.get_type_hints(module.Options).values():
             for choice in typing.get_args(kind):
                 assert str(choice) in text, (module, choice)
+
+
+def test_a_batch_larger_than_the_data_is_refused_and_not_trained_empty() -> None:
+    training = mlp.build(mlp.Options(batch_size=2000), Context(torch.device("cpu")))
+    with pytest.raises(ValueError, match="batch_size=2000: there are only 1000 examples"):
+        next(training.batches())
