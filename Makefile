@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench image test test-image lint lock report bench-self shell clean setup setup-dev
+.PHONY: help bench resume image test test-image lint lock report bench-self shell clean setup setup-dev
 MAKEFLAGS += --no-print-directory
 
 # The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
@@ -27,6 +27,10 @@ help: ## List the targets and their variables
 
 bench: ## Run a study (MATRIX=quick|smoke|publish, CONTAINER=auto|docker|none, ARGS="device=cpu ...")
 	@$(HOST_PYTHON) -m container bench matrix=$(MATRIX) $(ARGS)
+
+resume: ## Go on with a study (STUDY=results/..., the latest if not given; CONTAINER as it was begun)
+	@test -n "$(STUDY)" || { echo "there is no study in results/ yet: run 'make bench'" >&2; exit 1; }
+	@$(HOST_PYTHON) -m container bench resume $(STUDY)
 
 image: ## Build the container's image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler, BASE_IMAGE, PIP_CONF)
 	@$(HOST_PYTHON) -m container image

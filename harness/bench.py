@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from harness import conduct
+from harness import conduct, image
 from harness.errors import StudyStoppedError, UsageError
 from harness.plan import Plan, plan
 from harness.probe import Probe, probe
@@ -75,16 +75,22 @@ def carry_out(request: Request, planned: Plan, folder: StudyFolder) -> int:
                 conduct.Conductor(folder, request, planned).run(display)
         except KeyboardInterrupt:
             print(f"\nstopped; what is done is kept. Go on with:\n"
-                  f"  python -m harness resume {folder.path}", file=sys.stderr)  # fmt: skip
+                  f"  {how_to_resume(folder.path)}", file=sys.stderr)  # fmt: skip
             return INTERRUPTED
         except StudyStoppedError as error:
             print(f"stopped: {error}. What is done is kept. When that is mended, go on with:\n"
-                  f"  python -m harness resume {folder.path}", file=sys.stderr)  # fmt: skip
+                  f"  {how_to_resume(folder.path)}", file=sys.stderr)  # fmt: skip
             return RUNS_FAILED
         status = conduct.report(folder.path)
         print(f"study: {folder.path}")
         badly = any(record.outcome in ENDED_BADLY for record in folder.records())
         return status or (RUNS_FAILED if badly else DONE)
+
+
+def how_to_resume(study: Path) -> str:
+    """The command that goes on where the study was begun: in the container, or outside of it."""
+    inside = image.identity() is not None
+    return f"make resume STUDY={study}" if inside else f"python -m harness resume {study}"
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -10,6 +10,7 @@ from typing import Any
 import harness
 
 IDENTITY = Path(harness.__file__).resolve().parent.parent / "image.json"
+NOT_TOLD = {"base": "an unnamed base", "base_digest": None, "locks": None, "git": "unknown"}
 IMAGE_ID = "HARNESS_IMAGE_ID"  # an image cannot know its own id; who starts it tells
 MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
 
@@ -19,7 +20,7 @@ def identity() -> dict[str, Any] | None:
     if not IDENTITY.exists():
         return None
     told: dict[str, Any] = json.loads(IDENTITY.read_text())
-    return {"id": os.environ.get(IMAGE_ID), **told}
+    return {"id": os.environ.get(IMAGE_ID), **NOT_TOLD, **told}
 
 
 def in_words() -> str:
@@ -27,4 +28,5 @@ def in_words() -> str:
     image = identity()
     if image is None:
         return "unidentified" if any(map(Path.exists, MARKS)) else "none"
-    return f"{image['id'] or 'id not told'}, on {image['base']}@{image['base_digest']}"
+    digest = f"@{image['base_digest']}" if image["base_digest"] else ""
+    return f"{image['id'] or 'an unnamed image'}, on {image['base']}{digest}"
