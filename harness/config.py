@@ -12,7 +12,7 @@ import dataclasses
 import sys
 import tempfile
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from harness.claims import TIMED_RULES, Claim
 from harness.errors import UsageError
-from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
+from harness.request import Asked, AskedClaim, Launch, Request, Runs, Study, Timing, Trace
 from harness.scrub import portable_path, scrub, without_secrets
 from harness.spec import Cell, Determinism, Scenario
 from harness.switches import CONDITIONS
@@ -63,6 +64,7 @@ def schema() -> type:
     parts.append(("matrix_name", str | None, field(default=None)))
     parts.append(("not_for_conclusions", bool, field(default=False)))
     parts.append(("settings_for_cuda", list[str], field(default_factory=list)))
+    parts.append(("claims", list[str], field(default_factory=list)))
     return dataclasses.make_dataclass("Bench", parts)
 
 
@@ -72,6 +74,7 @@ class Collected:
 
     asked: list[Asked] = field(default_factory=list)
     controls: list[Cell] = field(default_factory=list)
+    claims: list[AskedClaim] = field(default_factory=list)
     last: DictConfig | None = None
     shared: dict[Any, Any] | None = None  # what is the study's and not a cell's
     several: bool = False
@@ -122,6 +125,9 @@ def run_hydra(found: Collected) -> None:
 def take_cell(found: Collected, config: DictConfig) -> None:
     """Adds this combination's cell with its baseline, and the control's cells once."""
     check_same_study(found, config)
+    if not found.claims:
+        for claim in claims_in(config.claims):
+            take_claim(found, config, claim)
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)
     label, setting = (chosen.runtime.choices[group] for group in ("scenario", "determinism"))
@@ -137,6 +143,45 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     if config.study.control is not None:
         cells = control_cells(config.study.control, overrides)  # a pair for each device
         found.controls += [one for one in cells if one not in found.controls]
+
+
+def claims_in(names: Sequence[str]) -> Iterator[Claim]:
+    """The claims of conf/claims/NAME.yaml; raises UsageError where there is no such file."""
+    for name in names:
+        path = CONF / "claims" / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(one.stem for one in path.parent.glob("*.yaml")))
+            raise UsageError(f"no claims '{name}': there are {known}")
+        document = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+        for claim, fields in document["claims"].items():
+            yield Claim.from_json({"name": claim, "source": document["source"], **fields})
+
+
+def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
+    """Adds a claim and its cells; one whose cost decides is timed against its baseline."""
+    cells = {}
+    timed = claim.rule in TIMED_RULES
+    for role, words in claim.cells.items():
+        cells[role] = composed_cell(config, claim, words.split())
+        baseline = None
+        if timed:
+            baseline = composed_cell(config, claim, [*words.split(), "determinism=seed"])
+        found.asked.append(Asked(cells[role], baseline, claim.needs, timed))
+    found.claims.append(AskedClaim(claim, cells))
+
+
+def composed_cell(config: DictConfig, claim: Claim, words: Sequence[str]) -> Cell:
+    """The cell that a claim's words name; raises UsageError where they name nothing."""
+    chosen = dict(word.split("=", 1) for word in words if "=" in word)
+    if not {"scenario", "determinism"} <= chosen.keys():
+        raise UsageError(f"claim '{claim.name}': a cell needs scenario= and determinism=, "
+                         f"got '{' '.join(words)}'")  # fmt: skip
+    last = [f"{key}={value}" for key, value in chosen.items()]
+    try:
+        composed = hydra.compose(config_name="bench", overrides=[*last, f"device={config.device}"])
+    except HydraException as error:
+        raise UsageError(f"claim '{claim.name}': {error}") from error
+    return cell_of(composed, chosen["scenario"], chosen["determinism"], last)
 
 
 def check_same_study(found: Collected, config: DictConfig) -> None:
@@ -252,6 +297,7 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         not_for_conclusions=config.not_for_conclusions,
         settings_for_cuda=() if named else tuple(config.settings_for_cuda),
         words=tuple(scrub(word) for word in words),
+        claims=tuple(found.claims),
     )
 
 

@@ -17,6 +17,10 @@ class Role(StrEnum):
     asked = "asked"
     baseline = "baseline"  # added, so that a cost has something to be measured against
     control = "control"  # added, so that a study shows that it can find a difference
+    evidence = "evidence"  # asked by a claim that no cost decides, and so not timed
+
+
+UNTIMED = (Role.control, Role.evidence)
 
 
 @dataclass(frozen=True)
@@ -48,37 +52,49 @@ def planned_cells(request: Request, device: str) -> list[PlannedCell]:
     """Asked cells, then what is missing of baselines and controls; each cell once."""
 
     def here(cell: Cell) -> Cell:
-        return dataclasses.replace(cell, device=device if cell.device == "auto" else cell.device)
+        return on_device(cell, device)
 
     def is_for_here(asked: Asked) -> bool:
-        on_cuda = here(asked.cell).device.startswith("cuda")
-        return on_cuda or asked.cell.setting not in request.settings_for_cuda
+        kind = here(asked.cell).device.partition(":")[0]
+        if asked.needs not in ("any", kind):
+            return False
+        return kind == "cuda" or asked.cell.setting not in request.settings_for_cuda
 
     found: dict[str, PlannedCell] = {}
     wanted = [asked for asked in request.asked if is_for_here(asked)]
     for asked in wanted:
         baseline = here(asked.baseline).id if asked.baseline else None
         cell = here(asked.cell)
-        found[cell.id] = PlannedCell(cell, Role.asked, baseline)
+        if asked.timed:
+            found[cell.id] = PlannedCell(cell, Role.asked, baseline)
+        else:
+            found.setdefault(cell.id, PlannedCell(cell, Role.evidence, None))
     for asked in wanted:
         if asked.baseline:
             cell = here(asked.baseline)
-            found.setdefault(cell.id, PlannedCell(cell, Role.baseline, cell.id))
+            known = found.get(cell.id)
+            if known is None or known.role is Role.evidence:
+                found[cell.id] = PlannedCell(cell, Role.baseline, cell.id)
     for control in request.controls:
         cell = here(control)
         found.setdefault(cell.id, PlannedCell(cell, Role.control, None))
     return list(found.values())
 
 
+def on_device(cell: Cell, device: str) -> Cell:
+    """The cell with what ``auto`` means here."""
+    return dataclasses.replace(cell, device=device if cell.device == "auto" else cell.device)
+
+
 def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
     """Marks each cell that is the same experiment as another; of those, a baseline runs for all,
-    else the plainest setting. A control comes last: it is not timed, and what was asked for is.
+    else the plainest setting. What is not timed comes last.
     """
     kept: list[PlannedCell] = []
     result: dict[str, PlannedCell] = {}
 
     def rank(one: PlannedCell) -> tuple[bool, bool, int]:
-        return (not one.has_twin, one.role is Role.control, plainness(one.cell.determinism))
+        return (not one.has_twin, one.role in UNTIMED, plainness(one.cell.determinism))
 
     for planned in sorted(cells, key=rank):
         twin = next((one for one in kept if same_experiment(one.cell, planned.cell)), None)
@@ -122,7 +138,7 @@ def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> 
 
 
 def timing_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
-    timed = [(one, False) for one in cells if one.role is not Role.control]
+    timed = [(one, False) for one in cells if one.role not in UNTIMED]
     twins = [(one, True) for one in cells if one.has_twin]
     return shuffled(
         [

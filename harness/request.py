@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from harness.claims import Claim
 from harness.errors import UsageError
 from harness.spec import Cell, Determinism
 
@@ -53,6 +54,16 @@ class Asked:
 
     cell: Cell
     baseline: Cell | None
+    needs: str = "any"  # the kind of device that it is asked for on: any, cpu, cuda
+    timed: bool = True  # a claim's cell is only traced where no cost decides
+
+
+@dataclass(frozen=True)
+class AskedClaim:
+    """A claim and the cells that decide it, by role."""
+
+    claim: Claim
+    cells: dict[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ class Request:
     not_for_conclusions: bool
     settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
     words: tuple[str, ...]  # as typed, after `python -m harness`
+    claims: tuple[AskedClaim, ...] = ()
 
     def check(self) -> None:
         """Raises UsageError for numbers that no study can be made of."""

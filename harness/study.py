@@ -26,10 +26,10 @@ import harness
 from harness import image
 from harness.errors import UsageError
 from harness.machine import machine
-from harness.plan import Plan
+from harness.plan import Plan, on_device
 from harness.probe import Probe
 from harness.record import BadRecordError, Outcome, RunRecord, load, write_json
-from harness.request import Asked, Launch, Request, Runs, Study, Timing, Trace
+from harness.request import Asked, AskedClaim, Launch, Request, Runs, Study, Timing, Trace
 from harness.spec import Cell, RunSpec, to_json
 from harness.words import command
 
@@ -138,7 +138,9 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         "harness": harness.__version__,
         "words": request.words,
         "request": dataclasses.asdict(
-            dataclasses.replace(request, study=dataclasses.replace(request.study, dir=None))
+            dataclasses.replace(
+                request, study=dataclasses.replace(request.study, dir=None), claims=()
+            )
         ),
         "device": probe.device,
         "cells": [{"id": one.cell.id, **to_json(one)} for one in plan.cells],
@@ -147,8 +149,15 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         "software": probe.software,
         "cuda": probe.cuda,
         "sources": probe.sources,
+        "claims": [resolved(one, probe.device) for one in request.claims],
         "repeat_of": repeat_of,
     }
+
+
+def resolved(asked: AskedClaim, device: str) -> dict[str, Any]:
+    """A claim with the ids of its cells, as the report reads it."""
+    cells = {role: on_device(cell, device).id for role, cell in asked.cells.items()}
+    return dataclasses.asdict(dataclasses.replace(asked.claim, cells=cells))
 
 
 def request_in(document: dict[str, Any]) -> Request:
@@ -158,9 +167,13 @@ def request_in(document: dict[str, Any]) -> Request:
     def cell(part: dict[str, Any] | None) -> Cell | None:
         return Cell.from_json(part) if part else None
 
+    def extra(one: dict[str, Any]) -> tuple[str, bool]:
+        return one["needs"], one["timed"]
+
     return Request(
         asked=tuple(
-            Asked(Cell.from_json(one["cell"]), cell(one["baseline"])) for one in asked["asked"]
+            Asked(Cell.from_json(one["cell"]), cell(one["baseline"]), *extra(one))
+            for one in asked["asked"]
         ),
         controls=tuple(Cell.from_json(one) for one in asked["controls"]),
         runs=Runs(**asked["runs"]),

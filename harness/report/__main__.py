@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from harness.analysis.cells import cell_table
+from harness.analysis.claims import claims_table
 from harness.analysis.controls import controls
 from harness.analysis.evidence import read
 from harness.report import figures, pages, tables, terminal
@@ -17,10 +18,11 @@ def main(folder: Path) -> int:
     study = read(folder)
     table = cell_table(study)
     checked = controls(study)
-    tables.write(folder / "tables", study, table, checked)
+    judged = claims_table(study, table)
+    tables.write(folder / "tables", study, table, checked, judged)
     shown = labelled(table)
     drawn = figures.draw(folder / "figures", study, shown)
-    story = tell(study, shown, checked)
+    story = tell(study, shown, checked, judged)
     pages.write(folder, story, drawn)
     terminal.show(story)
     return A_CONTROL_FAILED if checked.failed else 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.claims import Answer
 from harness.analysis.controls import Controls
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Verdict
@@ -39,6 +40,8 @@ class Story:
     positive: tuple[str, str]  # control, sentence
     twins: list[tuple[str, ...]]
     smallest_findable: str
+    claims: list[dict[str, str]]  # rows of claims.csv
+    answers: str  # how many of them hold, do not, are open
     matrix: list[MatrixRow]
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
     warnings: list[Caution]
@@ -47,7 +50,9 @@ class Story:
     summary: str
 
 
-def tell(study: StudyEvidence, shown: pd.DataFrame, checked: Controls) -> Story:
+def tell(
+    study: StudyEvidence, shown: pd.DataFrame, checked: Controls, claims: pd.DataFrame
+) -> Story:
     """``shown`` is the cell table with labels."""
     manifest = study.manifest
     experiments = with_aliases(shown)
@@ -60,6 +65,11 @@ def tell(study: StudyEvidence, shown: pd.DataFrame, checked: Controls) -> Story:
         positive=(str(checked.positive.control), checked.positive.sentence),
         twins=[twin_row(twin) for twin in checked.twins],
         smallest_findable=findable(checked),
+        claims=[
+            {str(key): str(value) for key, value in row.items()}
+            for row in claims.to_dict("records")
+        ],
+        answers=answers(claims),
         matrix=matrix(experiments[~experiments["twin"]]),
         facts=[told for cell in study.cells if (told := facts(cell))],
         warnings=cautions(study, checked),
@@ -95,6 +105,13 @@ def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
     alike = {cell for found in cells.values() if len(found) > 1 for cell in found}
     return [f"{name} [{row['cell'].rpartition('-')[2]}]" if row["cell"] in alike else name
             for row, name in zip(rows, names, strict=True)]  # fmt: skip
+
+
+def answers(claims: pd.DataFrame) -> str:
+    if claims.empty:
+        return ""
+    counts = claims["answer"].value_counts()
+    return ", ".join(f"{counts.get(str(one), 0)} {one}" for one in Answer)
 
 
 def with_aliases(shown: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,18 @@ from harness.analysis.evidence import StudyEvidence
 from harness.record import RunRecord
 
 
-def write(folder: Path, study: StudyEvidence, cells: pd.DataFrame, checked: Controls) -> None:
+def write(
+    folder: Path,
+    study: StudyEvidence,
+    cells: pd.DataFrame,
+    checked: Controls,
+    claims: pd.DataFrame,
+) -> None:
     folder.mkdir(exist_ok=True)
     cells.to_csv(folder / "cells.csv", index=False)
     pd.DataFrame([run_row(run) for run in study.runs]).to_csv(folder / "runs.csv", index=False)
+    if not claims.empty:
+        claims.to_csv(folder / "claims.csv", index=False)
     controls_table(checked).to_csv(folder / "controls.csv", index=False)
 
 
