@@ -64,7 +64,7 @@ def schema() -> type:
     parts.append(("matrix_name", str | None, field(default=None)))
     parts.append(("not_for_conclusions", bool, field(default=False)))
     parts.append(("settings_for_cuda", list[str], field(default_factory=list)))
-    parts.append(("claims", list[str], field(default_factory=list)))
+    parts.append(("claims_of", list[str], field(default_factory=list)))
     return dataclasses.make_dataclass("Bench", parts)
 
 
@@ -126,7 +126,7 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     """Adds this combination's cell with its baseline, and the control's cells once."""
     check_same_study(found, config)
     if not found.claims:
-        for claim in claims_in(config.claims):
+        for claim in claims_in(config.claims_of):
             take_claim(found, config, claim)
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)

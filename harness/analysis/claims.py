@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Verdict, final_key, judge
@@ -180,19 +181,30 @@ def grows(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG001
         return Ruling(Answer.open, f"{cell.id} has no distances at two steps")
     first, last = min(by_step), max(by_step)
     answer = Answer.holds if by_step[last] > by_step[first] else Answer.fails
-    return Ruling(answer, f"largest distance of weights in {cell.id}",
-                  f"{by_step[first]:.2g} at step {first}, {by_step[last]:.2g} at {last}")  # fmt: skip
+    measured = f"{by_step[first]:.2g} at step {first}, {by_step[last]:.2g} at step {last}"
+    return Ruling(answer, f"largest distance of weights in {cell.id}", measured)
 
 
 def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG001
-    """Standard deviation of held-out accuracy in one cell against another's."""
-    sds = {role: float(table[id_of(cells[role])]["accuracy_sd"]) for role in ("one", "other")}
-    runs = min(verdict_of(cells[role])[1] for role in sds)
-    if any(map(math.isnan, sds.values())) or runs < ENOUGH:
+    """Variance of held-out accuracy over one cell's runs against another's, by the F-test.
+
+    Decided where the two-sided 95 % interval of the ratio of variances excludes 1 (normal
+    accuracies: Snedecor and Cochran, Statistical Methods); against a spread of exactly 0 any is
+    larger.
+    """
+    runs = {role: verdict_of(cells[role])[1] for role in ("one", "other")}
+    sds = {role: float(table[id_of(cells[role])]["accuracy_sd"]) for role in runs}
+    if any(map(math.isnan, sds.values())) or min(runs.values()) < ENOUGH:
         return Ruling(Answer.open, f"a spread of accuracy wants {ENOUGH} runs of each")
-    answer = Answer.holds if sds["one"] > sds["other"] else Answer.fails
-    return Ruling(answer, f"standard deviations of accuracy over {runs} runs",
-                  f"{100 * sds['one']:.3g} % against {100 * sds['other']:.3g} %")  # fmt: skip
+    measured = f"{100 * sds['one']:.3g} % against {100 * sds['other']:.3g} %"
+    freedom = runs["one"] - 1, runs["other"] - 1
+    least, most = stats.f.ppf([0.025, 0.975], *freedom)
+    ratio = (sds["one"] / sds["other"]) ** 2 if sds["other"] else math.inf
+    if sds["one"] == sds["other"] or least < ratio < most:
+        why = f"standard deviations of accuracy, not told apart in {min(runs.values())} runs each"
+        return Ruling(Answer.open, why, measured)
+    answer = Answer.holds if ratio >= most else Answer.fails
+    return Ruling(answer, "standard deviations of accuracy, told apart by an F-test", measured)
 
 
 def not_dearer(claim: Claim, cells: Cells, table: Rows) -> Ruling:

@@ -126,6 +126,11 @@ def test_the_larger_of_two_spreads_is_told(runs: Runs, make_cell: MakeCell) -> N
     claim = claim_of("spread_larger", "one", "other")
     assert answer(claim, {"one": wide, "other": narrow}, make_cell)[0] == Answer.holds
     assert answer(claim, {"one": narrow, "other": wide}, make_cell)[0] == Answer.fails
+    assert answer(claim, {"one": wide, "other": wide}, make_cell)[0] == Answer.open
+    alike = runs(*(dataclasses.replace(OTHER, accuracy=0.12 * n) for n in range(10)))
+    assert answer(claim, {"one": alike, "other": wide}, make_cell)[0] == Answer.open
+    still = runs(*(dataclasses.replace(OTHER, accuracy=0.5) for _ in range(10)))
+    assert answer(claim, {"one": narrow, "other": still}, make_cell)[0] == Answer.holds
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(1.0, Answer.holds), (1.5, Answer.fails)])
