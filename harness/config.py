@@ -1,4 +1,4 @@
-"""The only file that knows Hydra: command-line words in, one frozen Request out.
+"""Command-line words in, one frozen Request out: with composition.py, all that knows Hydra.
 
 Hydra merely *collects*. The decorated function appends one cell to a list, ``-m`` calls it once per
 combination, and the study runs after Hydra has returned, over all cells together: Hydra's own
@@ -14,7 +14,6 @@ import tempfile
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -25,17 +24,14 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from harness.claims import TIMED_RULES, Claim
+from harness.composition import CONF, cell_of, composed, control_cells, kept
 from harness.errors import UsageError
+from harness.flags import apart, take_cfg_job
 from harness.request import Asked, AskedClaim, Launch, Request, Runs, Study, Timing, Trace
-from harness.scrub import portable_path, scrub, without_secrets
-from harness.spec import Cell, Determinism, Scenario
-from harness.switches import CONDITIONS
+from harness.scrub import scrub
+from harness.spec import Cell, Determinism, Noise
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
-SCENARIOS = CONF.parent / "scenarios"
-CONTROL_SETTINGS = ("seed", "full")
-VALUE_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg",
-               "-c", "--package", "-p", "--info", "-i")  # fmt: skip
+OF_A_CELL = ("scenario", "determinism", "noise", "device")
 
 
 def thawed(frozen: type) -> type:
@@ -60,6 +56,7 @@ def schema() -> type:
     for name, kind in kinds.items():
         part = thawed(kind)
         parts.append((name, part, field(default_factory=part)))
+    parts.append(("noise", Noise, field(default=Noise.none)))
     parts.append(("device", str, field(default="auto")))
     parts.append(("matrix_name", str | None, field(default=None)))
     parts.append(("not_for_conclusions", bool, field(default=False)))
@@ -130,15 +127,12 @@ def take_cell(found: Collected, config: DictConfig) -> None:
             take_claim(found, config, claim)
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)
-    label, setting = (chosen.runtime.choices[group] for group in ("scenario", "determinism"))
-    cell = cell_of(config, label, setting, overrides)
+    cell = cell_of(config, chosen.runtime.choices, overrides)
     if any(asked.cell == cell for asked in found.asked):
         return
     baseline = None
     if config.study.baseline is not None:
-        words = [*kept(overrides), f"determinism={config.study.baseline}"]
-        composed = hydra.compose(config_name="bench", overrides=words)
-        baseline = cell_of(composed, label, config.study.baseline, words)
+        baseline = composed([*kept(overrides), f"determinism={config.study.baseline}"])
     found.asked.append(Asked(cell, baseline))
     if config.study.control is not None:
         cells = control_cells(config.study.control, overrides)  # a pair for each device
@@ -161,123 +155,27 @@ def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
     """Adds a claim and its cells; one whose cost decides is timed against its baseline."""
     cells = {}
     timed = claim.rule in TIMED_RULES
-    for role, words in claim.cells.items():
-        cells[role] = composed_cell(config, claim, words.split())
-        baseline = None
-        if timed:
-            baseline = composed_cell(config, claim, [*words.split(), "determinism=seed"])
+    for role, spelt in claim.cells.items():
+        words = [*spelt.split(), f"device={config.device}"]
+        try:
+            cells[role] = composed(words)
+            baseline = composed([*kept(words), "determinism=seed"]) if timed else None
+        except HydraException as error:
+            raise UsageError(f"claim '{claim.name}': {error}") from error
         found.asked.append(Asked(cells[role], baseline, claim.needs, timed))
     found.claims.append(AskedClaim(claim, cells))
 
 
-def composed_cell(config: DictConfig, claim: Claim, words: Sequence[str]) -> Cell:
-    """The cell that a claim's words name; raises UsageError where they name nothing."""
-    chosen = dict(word.split("=", 1) for word in words if "=" in word)
-    if not {"scenario", "determinism"} <= chosen.keys():
-        raise UsageError(f"claim '{claim.name}': a cell needs scenario= and determinism=, "
-                         f"got '{' '.join(words)}'")  # fmt: skip
-    last = [f"{key}={value}" for key, value in chosen.items()]
-    try:
-        composed = hydra.compose(config_name="bench", overrides=[*last, f"device={config.device}"])
-    except HydraException as error:
-        raise UsageError(f"claim '{claim.name}': {error}") from error
-    return cell_of(composed, chosen["scenario"], chosen["determinism"], last)
-
-
 def check_same_study(found: Collected, config: DictConfig) -> None:
     """Raises UsageError where something is swept that is not a cell's but the whole study's."""
-    shared = {
-        key: config[key] for key in config if key not in ("scenario", "determinism", "device")
-    }
+    shared = {key: config[key] for key in config if key not in OF_A_CELL}
     if found.shared is not None and found.shared != shared:
         differing = [key for key in shared if shared[key] != found.shared[key]]
         raise UsageError(
             f"{', '.join(map(str, differing))} cannot be swept: a study has one value of it; "
-            "sweep scenario, determinism, device and what belongs to them"
+            "sweep scenario, determinism, noise, device and what belongs to them"
         )
     found.shared = shared
-
-
-def control_cells(control: str, overrides: Sequence[str]) -> list[Cell]:
-    """The control's two cells: it must vary in the first and be identical in the second."""
-    shared = [word for word in overrides if word.split("=")[0] == "device"]
-    cells = []
-    for setting in CONTROL_SETTINGS:
-        words = [*shared, f"scenario={control}", f"determinism={setting}"]
-        composed = hydra.compose(config_name="bench", overrides=words)
-        cells.append(cell_of(composed, control, setting, words))
-    return cells
-
-
-def kept(overrides: Sequence[str]) -> list[str]:
-    """The overrides that a cell's baseline shares: all but the setting and its switches."""
-    conditions = tuple(f"determinism.{name}=" for name in CONDITIONS)
-    return [
-        word
-        for word in overrides
-        if not word.lstrip("+").startswith(("determinism=", "determinism."))
-        or word.lstrip("+").startswith(conditions)
-    ]
-
-
-def cell_of(config: DictConfig, label: str, setting: str, overrides: Sequence[str]) -> Cell:
-    options: dict[str, Any] = typing.cast(
-        dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
-    )
-    name = str(options.pop("name", label))
-    options = {key: storable(key, value) for key, value in options.items()}
-    uses_loader = bool(options.pop("uses_loader", True))
-    return Cell(
-        scenario=Scenario(label, name, options, uses_loader, source_of(name)),
-        setting=setting,
-        determinism=Determinism.from_json(
-            typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))
-        ),
-        device=config.device,
-        overrides=canonical(overrides),
-    )
-
-
-def storable(key: str, value: Any) -> Any:
-    """An option as every record will hold it: paths are relative to here or to home (``~/``).
-
-    Raises UsageError where it looks like a secret.
-    """
-    if not isinstance(value, str):
-        return value
-    word = f"{key}={value}"
-    if without_secrets(word) != word:
-        raise UsageError(f"scenario.{key} looks like a secret, and every record would hold it; "
-                         "have the training read it from a file")  # fmt: skip
-    return portable_path(Path(value)) if Path(value).is_absolute() else value
-
-
-def canonical(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What else was overridden of the training itself, in one order whatever was typed."""
-    words = (word.lstrip("+") for word in overrides)
-    return tuple(
-        sorted(scrub(word) for word in words if word.startswith(("scenario.", "determinism.")))
-    )
-
-
-def source_of(name: str) -> str | None:
-    """The file of a scenario of the user's own: beside its YAML, in a --config-dir's scenario/."""
-    ours = (SCENARIOS / f"{name}.py").is_file()
-    for source in HydraConfig.get().runtime.config_sources:
-        folder = Path(source.path) / "scenario"
-        if source.schema != "file" or folder.resolve() == (CONF / "scenario").resolve():
-            continue
-        if ours and any((folder / f"{name}{suffix}").is_file() for suffix in (".py", ".yaml")):
-            raise UsageError(f"scenario '{name}' is both the harness's and in {folder}: "
-                             "give yours another name")  # fmt: skip
-        if (folder / f"{name}.py").is_file():
-            return portable_path(folder / f"{name}.py")
-    if ours:
-        return None
-    raise UsageError(
-        f"scenario '{name}' has a YAML but no program: expected {name}.py in scenarios/ "
-        "or beside the YAML in the scenario/ folder of a --config-dir"
-    )
 
 
 def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Request:
@@ -299,28 +197,3 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         words=tuple(scrub(word) for word in words),
         claims=tuple(found.claims),
     )
-
-
-def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Flags with their values, and overrides: argparse dies of ``a=1,2 -m b=2``."""
-    flags: list[str] = []
-    overrides: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if not word.startswith("-"):
-            overrides.append(word)
-            continue
-        flags.append(word)
-        if word in VALUE_FLAGS:
-            flags.extend(value for value in [next(rest, None)] if value is not None)
-    return flags, overrides
-
-
-def take_cfg_job(flags: list[str]) -> bool:
-    """Removes ``--cfg job``, which Hydra does not allow beside ``-m``; whether it was there."""
-    for flag in ("--cfg", "-c"):
-        if flag in flags and flags[flags.index(flag) + 1 :][:1] == ["job"]:
-            at = flags.index(flag)
-            del flags[at : at + 2]
-            return True
-    return False

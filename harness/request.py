@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.claims import Claim
 from harness.errors import UsageError
-from harness.spec import Cell, Determinism
+from harness.spec import Algorithms, Cell, Determinism, Noise
 
+CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # ATEN_CPU_CAPABILITY
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
 
@@ -104,6 +105,7 @@ class Request:
                              "0 is needed")  # fmt: skip
         for asked in self.asked:
             check_switches(asked.cell.determinism)
+            check_noise(asked.cell)
             check_finite(asked.cell.scenario.options)
 
 
@@ -126,3 +128,21 @@ def check_switches(asked: Determinism) -> None:
     if asked.matmul_precision not in (None, *PRECISIONS):
         raise UsageError(f"determinism.matmul_precision={asked.matmul_precision}: "
                          f"allowed are {', '.join(PRECISIONS)} and null")  # fmt: skip
+    if asked.cpu_capability not in (None, *CAPABILITIES):
+        raise UsageError(f"determinism.cpu_capability={asked.cpu_capability}: "
+                         f"allowed are {', '.join(CAPABILITIES)} and null")  # fmt: skip
+
+
+def check_noise(cell: Cell) -> None:
+    """Raises UsageError where the setting lets vary what the noise is to hold, or the converse."""
+    noise, asked = cell.noise, cell.determinism
+    if noise is Noise.none:
+        return
+    if asked.seed is None:
+        raise UsageError(f"noise={noise} needs a seed to hold or to vary, and determinism="
+                         f"{cell.setting} has none; leave determinism= out")  # fmt: skip
+    held = asked.algorithms is Algorithms.require
+    if held != noise.holds_kernels:
+        wanted = "deterministic kernels" if noise.holds_kernels else "torch's own choice of kernels"
+        raise UsageError(f"noise={noise} is defined under {wanted}, which determinism="
+                         f"{cell.setting} does not ask for; leave determinism= out")  # fmt: skip

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+# Marks a field that studies made before it do not know: left out of JSON where it has its default,
+# so that equal questions keep their ids.
+LATER = {"later": True}
+
 
 class Algorithms(StrEnum):
     """What ``torch.use_deterministic_algorithms`` is asked to do."""
@@ -28,6 +32,29 @@ class Kind(StrEnum):
 
     trace = "trace"
     timing = "timing"
+
+
+class Noise(StrEnum):
+    """What may vary from run to run of a cell, on purpose.
+
+    Implementation and algorithm are the two sources that Zhuang et al. tell apart ("Randomness in
+    neural network training", MLSys 2022); the last two are yardsticks of how chaotic a training is.
+    """
+
+    none = "none"  # nothing is said: the setting alone decides
+    implementation = "implementation"  # the machine: seeds are fixed, kernels are free
+    algorithm = "algorithm"  # the seed: another one in each run, kernels are held
+    both = "both"
+    bit_flip = "bit_flip"  # one bit of one initial weight, all else held
+    tiny = "tiny"  # 1e-8 of normal noise on half of the initial weights, all else held
+
+    @property
+    def varies_seed(self) -> bool:
+        return self in (Noise.algorithm, Noise.both)
+
+    @property
+    def holds_kernels(self) -> bool:
+        return self in (Noise.algorithm, Noise.bit_flip, Noise.tiny)
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,7 @@ class Determinism:
     threads: int | None = None
     tf32: bool | None = None
     matmul_precision: str | None = None
+    cpu_capability: str | None = field(default=None, metadata=LATER)  # torch's instruction set
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Determinism:
@@ -91,6 +119,7 @@ class Determinism:
             "CUBLAS_WORKSPACE_CONFIG": self.cublas_workspace,
             "OMP_NUM_THREADS": self.threads,
             "MKL_NUM_THREADS": self.threads,
+            "ATEN_CPU_CAPABILITY": self.cpu_capability,
         }
         return {name: str(value) for name, value in variables.items() if value is not None}
 
@@ -119,6 +148,7 @@ class Cell:
     determinism: Determinism
     device: str
     overrides: tuple[str, ...] = ()
+    noise: Noise = field(default=Noise.none, metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Cell:
@@ -128,12 +158,14 @@ class Cell:
             determinism=Determinism.from_json(document["determinism"]),
             device=document["device"],
             overrides=tuple(document["overrides"]),
+            noise=Noise(document.get("noise", Noise.none)),
         )
 
     @property
     def id(self) -> str:
         """A readable name; anything overridden adds a short hash of all that is asked."""
-        plain = f"{self.scenario.label}-{self.setting}-{self.device.replace(':', '')}"
+        setting = self.setting if self.noise is Noise.none else f"{self.setting}-{self.noise}"
+        plain = f"{self.scenario.label}-{setting}-{self.device.replace(':', '')}"
         return f"{plain}-{short_hash(self)}" if self.overrides else plain
 
 
@@ -160,6 +192,14 @@ class RunSpec:
         )
 
     @property
+    def determinism(self) -> Determinism:
+        """The cell's setting with this run's own seed, where the seed is what varies."""
+        asked = self.cell.determinism
+        if not self.cell.noise.varies_seed or asked.seed is None:
+            return asked
+        return dataclasses.replace(asked, seed=asked.seed + self.number - 1)
+
+    @property
     def run_id(self) -> str:
         """Names the record: equal exactly where everything asked is equal."""
         twin = "-twin" if self.twin else ""
@@ -168,8 +208,19 @@ class RunSpec:
 
 def to_json(spec: Any) -> dict[str, Any]:
     """The JSON document of any spec in this file."""
-    document: dict[str, Any] = dataclasses.asdict(spec)
+    document: dict[str, Any] = plain(spec)
     return document
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, without fields that came later and have their default."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        known = {one.name: (one, getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {name: plain(inner) for name, (one, inner) in known.items()
+                if not (one.metadata.get("later") and inner == one.default)}  # fmt: skip
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def short_hash(spec: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.spec import Cell, Cudnn, Determinism, Loader
+from harness.spec import Cell, Cudnn, Determinism, Loader, Noise
 
 # Consulted by CUDA code paths alone: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
 CUDA_ONLY = {"cudnn": Cudnn(), "cublas_workspace": None, "tf32": None}
@@ -17,7 +17,7 @@ CUDA_ONLY = {"cudnn": Cudnn(), "cublas_workspace": None, "tf32": None}
 LOADER_ONLY = {"loader": Loader()}
 
 # The circumstances of a comparison rather than its subject: a baseline keeps these overrides.
-CONDITIONS = ("seed", "threads", "tf32", "matmul_precision")
+CONDITIONS = ("seed", "threads", "tf32", "matmul_precision", "cpu_capability")
 
 
 def consulted(cell: Cell) -> Determinism:
@@ -36,7 +36,13 @@ def same_experiment(one: Cell, other: Cell) -> bool:
         (one.scenario.name, one.scenario.options) == (other.scenario.name, other.scenario.options)
         and one.device == other.device
         and consulted(one) == consulted(other)
+        and purpose(one.noise) == purpose(other.noise)
     )
+
+
+def purpose(noise: Noise) -> Noise:
+    """Fixed seeds and free kernels are what a setting without noise asks for anyway."""
+    return Noise.none if noise is Noise.implementation else noise
 
 
 def plainness(determinism: Determinism) -> int:

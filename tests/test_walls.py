@@ -13,6 +13,7 @@ FORBIDDEN = {
     "harness.__main__": HEAVY,
     "harness.bench": HEAVY,
     "harness.config": HEAVY,
+    "harness.composition": HEAVY,
     "harness.plan": HEAVY | {"hydra", "omegaconf"},
     "harness.study": HEAVY | {"hydra", "omegaconf"},
     "harness.launch.local": HEAVY | {"hydra", "omegaconf"},
@@ -76,13 +77,13 @@ def test_a_side_reaches_none_of_the_others_libraries(side: str) -> None:
         assert not trespasses(module, FORBIDDEN[side]), module
 
 
-def test_only_config_imports_hydra() -> None:
+def test_only_configuration_and_composition_import_hydra() -> None:
     users = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "harness").rglob("*.py")
         if {one.split(".")[0] for one in imports(path)} & {"hydra", "omegaconf"}
     }
-    assert users == {"harness/config.py"}
+    assert users == {"harness/config.py", "harness/composition.py"}
 
 
 def test_the_wall_is_found_broken_where_it_is(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from harness.analysis.evidence import CellEvidence, StudyEvidence, is_timed
 from harness.analysis.spread import divergence_rate_upper, spread
 from harness.analysis.verdict import Judgement, judge, outcome_key
 from harness.record import Outcome, RunRecord
+from harness.spec import Noise
 
 FAILED = (Outcome.crashed, Outcome.timeout, Outcome.lost)
 
@@ -61,6 +62,7 @@ def identity(cell: CellEvidence, twin: bool) -> dict[str, Any]:
         "baseline": cell.baseline or "",
         "scenario": cell.cell.scenario.label,
         "determinism": cell.cell.setting,
+        "noise": "" if cell.cell.noise is Noise.none else str(cell.cell.noise),
         "device": cell.cell.device,
         "twin": twin,
         "role": cell.role,

@@ -98,7 +98,8 @@ def read(folder: Path) -> StudyEvidence:
                 records.append(load(path))
             except BadRecordError as error:
                 unreadable.append(str(error))
-        cells = [cell_evidence(entry, records, runs) for entry in manifest["cells"]]
+        asked = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
+        cells = [cell_evidence(entry, asked, records, runs) for entry in manifest["cells"]]
     return StudyEvidence(folder.resolve().name, manifest, cells, unreadable, planned)
 
 
@@ -114,14 +115,16 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
         yield Path(scratch) / "runs"
 
 
-def cell_evidence(entry: dict[str, Any], records: list[RunRecord], runs: Path) -> CellEvidence:
+def cell_evidence(
+    entry: dict[str, Any], asked: dict[str, Cell], records: list[RunRecord], runs: Path
+) -> CellEvidence:
     """A cell that is the same experiment as another has that one's runs."""
     measured = entry["same_as"] or entry["id"]
-    own = sorted((one for one in records if one.spec.cell.id == measured), key=number)
+    own = sorted((one for one in records if one.spec.cell == asked[measured]), key=number)
     path = runs / f"distances-{measured}.json"
     return CellEvidence(
         id=entry["id"],
-        cell=Cell.from_json(entry["cell"]),
+        cell=asked[entry["id"]],
         role=entry["role"],
         baseline=entry["baseline"],
         same_as=entry["same_as"],

@@ -144,10 +144,9 @@ def reason(run: RunRecord) -> str:
 
 def unlike(cell: CellEvidence) -> list[tuple[str, object, object]]:
     """Switches whose value in effect at a run's end was not the one asked for."""
-    asked = cell.cell.determinism.switches()
     found = {}
     for run in cell.every:
-        for name, value in asked.items():
+        for name, value in run.spec.determinism.switches().items():
             if value is not None and name in run.effective and run.effective[name] != value:
                 found[name] = (name, value, run.effective[name])
     return list(found.values())

@@ -85,7 +85,7 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
     several = len(set(table["device"])) > 1
     return table.assign(
         scenario=[name_of(row, "scenario", [row["device"]] * several) for row in rows],
-        determinism=told_apart(rows, [name_of(row, "determinism", []) for row in rows]),
+        determinism=told_apart(rows, [name_of(row, "determinism", noise(row)) for row in rows]),
         is_baseline=table["cell"] == table["baseline"],
     )
 
@@ -95,6 +95,10 @@ def name_of(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
     words = row["overrides"].split()
     own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
     return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
+
+
+def noise(row: dict[Hashable, Any]) -> list[str]:
+    return [f"noise={row['noise']}"] if row["noise"] else []
 
 
 def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:

@@ -20,9 +20,10 @@ from harness.errors import UsageError
 from harness.record import Outcome, RunRecord, Timed
 from harness.scrub import scrub
 from harness.spec import Kind, RunSpec
-from harness.worker import scenario, setting, state
+from harness.worker import setting, state
 from harness.worker.clock import timed
 from harness.worker.load import Load
+from harness.worker.prepare import prepared
 from harness.worker.trace import scalar, traced
 
 # What torch says where an operation has no deterministic version; the first names the operation.
@@ -65,17 +66,16 @@ def is_disk_full(error: Exception, study: Path) -> bool:
 def trace_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
     device = torch.device(spec.cell.device)
     snapshots = study / "snapshots" / spec.cell.id
-    repeats = [traced(spec.cell, device, snapshots) for _ in range(spec.repeats)]
+    repeats = [traced(spec, device, snapshots) for _ in range(spec.repeats)]
     all_finite = all(isinstance(loss, float) for one in repeats for loss in one.losses)
     return replace(record, outcome=Outcome.ok if all_finite else Outcome.nan, repeats=repeats)
 
 
 def timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # noqa: ARG001
     """Nothing is digested before the clock has stopped."""
-    cell, device = spec.cell, torch.device(spec.cell.device)
+    device = torch.device(spec.cell.device)
     began = time.perf_counter()
-    setting.apply(cell.determinism)
-    training = scenario.build(cell.scenario, setting.context(cell.determinism, device))
+    training = prepared(spec, device)
     setup_s = time.perf_counter() - began
     reading = timed(training, spec.warmup, device)
     peak = peak_mb(device)  # before evaluation and digests, which may need more

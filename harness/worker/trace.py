@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from harness.record import Components, Repeat, number
-from harness.spec import Cell
-from harness.worker import scenario, setting, snapshot, state
+from harness.spec import RunSpec
+from harness.worker import snapshot, state
 from harness.worker.digest import digest
+from harness.worker.prepare import prepared
 from scenarios.base import Evaluation
 
 
-def traced(cell: Cell, device: torch.device, snapshots: Path) -> Repeat:
+def traced(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
     """One training from a full reset: everything built anew, the setting applied again."""
     reset(device)
-    setting.apply(cell.determinism)
-    training = scenario.build(cell.scenario, setting.context(cell.determinism, device))
+    training = prepared(spec, device)
     initial = digest([*state.params(training), *state.buffers(training)])
     steps: list[Components] = []
     losses: list[Tensor] = []
