@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import UsageError
 
-# Each rule by the roles of the cells that it reads; harness/analysis/claims.py has the code.
+# Each rule by the roles of the cells that it reads; harness/analysis/rules_of_*.py have the code.
 RULES: dict[str, tuple[str, ...]] = {
     "identical": ("it",),
     "varies": ("it",),
@@ -26,9 +26,14 @@ RULES: dict[str, tuple[str, ...]] = {
     "grows": ("it",),
     "spread_larger": ("one", "other"),
     "not_dearer": ("it",),
+    "wider_relatively": ("it",),
+    "moves_more": ("one", "other"),
+    "agree_at_first": ("it",),
+    "faster_each": ("one", "other"),
     "no_experiment": (),  # nothing decides it yet; ``why`` says so
 }
-TIMED_RULES = ("not_dearer",)
+TIMED_RULES = ("not_dearer", "faster_each")
+LIMITED_RULES = ("spread_at_most", "spread_above", "not_dearer", "agree_at_first")
 NEEDS = ("any", "cpu", "cuda")
 
 
@@ -79,7 +84,7 @@ class Claim:
         if roles != self.cells.keys():
             raise UsageError(f"claim '{self.name}' gives the cells {sorted(self.cells)}, but its "
                              f"rule reads {sorted(roles)}")  # fmt: skip
-        if self.rule in ("spread_at_most", "spread_above", "not_dearer") and self.limit is None:
+        if self.rule in LIMITED_RULES and self.limit is None:
             raise UsageError(f"claim '{self.name}': the rule {self.rule} needs a limit")
 
     def is_for(self, device: str) -> bool:

@@ -18,17 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader, TensorDataset
 
-from scenarios.base import (
-    Context,
-    Evaluation,
-    Examples,
-    Training,
-    classified,
-    digits,
-    predict,
-    shuffled,
-)
+from scenarios.base import Context, Evaluation, Examples, Training, classified, digits, predict
 from scenarios.resnet import ResNet
 
 BATCH_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -43,8 +35,10 @@ class Options:
         "rebuilt_model_seed_outside",
     ] = "shared_optimizer"
     pair: Literal["original_and_copy", "two_copies"] = "original_and_copy"
+    amp: bool = False  # forward passes in bfloat16 where autocast allows it
     width: int = 8
     depth: int = 1
+    size: int = 8  # edge of the images; a batch of one needs 16 to leave batch norm several pixels
     samples: int = 352  # of an epoch, at whose end the schedulers step
     batch_size: int = 32
     steps: int = 44
@@ -97,39 +91,56 @@ def pair_of(options: Options, context: Context) -> tuple[Learner, Learner]:
 
 
 class Pair(Training):
-    """Both learners see every batch; the loss is the two of them, shape (2,)."""
+    """Both learners see every batch; the loss is the two of them, shape (2,).
+
+    An ordinary DataLoader shuffles, from torch's global generator: a seed that a constructor sets
+    fixes its orders too.
+    """
 
     def __init__(self, options: Options, context: Context) -> None:
         self.options = options
         self.learners = dict(zip(("first", "second"), pair_of(options, context), strict=True))
         self.models = {name: learner.model for name, learner in self.learners.items()}
         self.optimizers = {name: learner.optimizer for name, learner in self.learners.items()}
-        train, self.held_out = digits(context.device)
+        train, held_out = (
+            Examples(F.interpolate(part.inputs, size=options.size), part.targets)
+            for part in digits(context.device)
+        )
         self.train = train.at(torch.arange(options.samples, device=context.device))
+        self.held_out = held_out
+        self.right = dict.fromkeys(self.learners, torch.zeros((), device=context.device))
+        self.seen = 0
         self.at_start = {name: state_of(model) for name, model in self.models.items()}
 
     def batches(self) -> Iterator[Examples]:
+        if self.options.batch_size > len(self.train):
+            raise ValueError(f"batch_size={self.options.batch_size}: "
+                             f"there are only {len(self.train)} examples")  # fmt: skip
+        dataset = TensorDataset(self.train.inputs, self.train.targets)
+        loader = DataLoader(dataset, self.options.batch_size, shuffle=True, drop_last=True)
         taken = 0
         while True:
-            for index in shuffled(
-                len(self.train), self.options.batch_size, self.train.inputs.device
-            ):
+            for inputs, targets in loader:
                 if taken == self.options.steps:
                     return
                 taken += 1
-                yield self.train.at(index)
+                yield Examples(inputs, targets)
             for learner in self.learners.values():
                 learner.scheduler.step()
 
     def step(self, batch: Examples) -> Tensor:
         losses = []
-        for learner in self.learners.values():
+        for name, learner in self.learners.items():
             learner.model.zero_grad()
             learner.optimizer.zero_grad()
-            loss = F.cross_entropy(learner.model(batch.inputs), batch.targets)
+            with torch.autocast(batch.inputs.device.type, torch.bfloat16, self.options.amp):
+                scores = learner.model(batch.inputs)
+                loss = F.cross_entropy(scores, batch.targets)
             loss.backward()
             learner.optimizer.step()
             losses.append(loss.detach())
+            self.right[name] = self.right[name] + (scores.argmax(1) == batch.targets).sum()
+        self.seen += len(batch)
         return torch.stack(losses)
 
     def evaluate(self) -> Evaluation:
@@ -140,12 +151,15 @@ class Pair(Training):
 
     def facts(self) -> dict[str, Any]:
         first, second = (state_of(model) for model in self.models.values())
+        told = {name: self.facts_of(name) for name in self.learners}
         return {
             "variant": self.options.variant,
             "pair": self.options.pair,
             "equal_bits": all(torch.equal(first[name], second[name]) for name in first),
-            **{name: self.facts_of(name) for name in self.learners},
-        }
+            **{f"{measure}_equal": told["first"][measure] == told["second"][measure]
+               for measure in ("accuracy", "training_accuracy")},
+            **told,
+        }  # fmt: skip
 
     def facts_of(self, name: str) -> dict[str, Any]:
         learner = self.learners[name]
@@ -160,6 +174,7 @@ class Pair(Training):
             "weights_changed": bool(changed - statistics),
             "batch_norm_statistics_changed": bool(changed & statistics),
             "accuracy": classified(scores, self.held_out.targets).accuracy,
+            "training_accuracy": self.right[name].item() / max(1, self.seen),
         }
 
 

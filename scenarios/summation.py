@@ -55,7 +55,8 @@ class Summation(Training):
             "backwards": backwards,
             "difference": abs(forwards - backwards),
             "orders_differ": any(one != other for one, other in self.sums),
-            "threads_differ": sums_by_threads_differ(self.device),
+            "threads_differ": sums_by_threads_differ(self.device, torch.float32),
+            "threads_differ_float16": sums_by_threads_differ(self.device, torch.float16),
             "amplified": (product := amplified(self.options.factors)),
             "amplified_lost": 1 - product,
         }
@@ -69,10 +70,10 @@ def one_by_one(numbers: list[float]) -> float:
     return total
 
 
-def sums_by_threads_differ(device: torch.device) -> bool:
-    """Whether one float32 vector has several sums under 1 to 4 threads; on CUDA, in two runs."""
+def sums_by_threads_differ(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether one vector has several sums under 1 to 4 threads of the CPU; CUDA asks for none."""
     generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(THREADED, generator=generator).to(device)
+    vector = torch.randn(THREADED, generator=generator).to(device, dtype)
     threads = torch.get_num_threads()
     sums = set()
     try:

@@ -9,6 +9,7 @@ from harness.analysis.cells import cell_table
 from harness.analysis.claims import claims_table
 from harness.analysis.controls import controls
 from harness.analysis.evidence import read
+from harness.analysis.noise import noise_table
 from harness.report import figures, pages, tables, terminal
 from harness.report.story import labelled, tell
 from harness.words import A_CONTROL_FAILED
@@ -19,10 +20,11 @@ def main(folder: Path) -> int:
     table = cell_table(study)
     checked = controls(study)
     judged = claims_table(study, table)
-    tables.write(folder / "tables", study, table, checked, judged)
+    sources = noise_table(table)
+    tables.write(folder / "tables", study, table, checked, judged, sources)
     shown = labelled(table)
     drawn = figures.draw(folder / "figures", study, shown)
-    story = tell(study, shown, checked, judged)
+    story = tell(study, shown, checked, judged, sources)
     pages.write(folder, story, drawn)
     terminal.show(story)
     return A_CONTROL_FAILED if checked.failed else 0

@@ -1,4 +1,4 @@
-"""The four figures, as SVG: divergence by step, cost, every run by position, cost and distance."""
+"""The figures, as SVG: two runs, divergence, cost, every run by position, cost and distance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -17,9 +18,11 @@ from matplotlib.figure import Figure as Canvas
 from harness.analysis.cost import step_s
 from harness.analysis.evidence import CellEvidence, StudyEvidence, is_timed
 from harness.analysis.verdict import Verdict, judge
+from harness.spec import Noise
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+PANELS = 3  # of the figure of two runs
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -44,12 +47,47 @@ class Figure:
 def draw(folder: Path, study: StudyEvidence, table: pd.DataFrame) -> list[Figure]:
     """Draws what the study has data for, writes each to its file."""
     folder.mkdir(exist_ok=True)
-    drawers = (divergence, costs, schedule, price_of_distance)
+    drawers = (two_runs, divergence, costs, schedule, price_of_distance)
     with mpl.rc_context(STYLE):
         figures = [figure for drawer in drawers if (figure := drawer(study, table))]
     for figure in figures:
         (folder / f"{figure.name}.svg").write_text(str(figure.svg), encoding="utf-8")
     return figures
+
+
+def two_runs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+    """The losses of the first training and of the one that strays furthest from it."""
+    cells = [
+        cell
+        for cell in study.cells
+        if cell.same_as is None
+        and judge(cell.traces).verdict.differs
+        and len(cell.completed[0].repeats[0].losses) > 1
+    ]
+    if not cells:
+        return None
+    by_seeds_alone = sorted(cells, key=lambda cell: cell.cell.determinism.seed is None)
+    chosen = {cell.cell.scenario.label: cell for cell in reversed(by_seeds_alone)}
+    shown = list(chosen.values())[::-1][:PANELS]
+    canvas = Canvas(figsize=(10, 2.8))
+    for axes, cell in zip(canvas.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        first, *others = loss_rows(cell)
+        stray = max(others, key=lambda one: float(np.nanmax(np.abs(one - first))))
+        steps = np.arange(1, len(first) + 1)
+        axes.plot(steps, first, color=COLOURS[0], lw=2.2, label="the first")
+        axes.plot(steps, stray, color=COLOURS[1], lw=1.1, label="the one furthest from it")
+        noise = "" if cell.cell.noise is Noise.none else f", noise={cell.cell.noise}"
+        axes.set_title(f"{cell.cell.scenario.label}, {cell.cell.setting}{noise}: loss")
+        axes.set_xlabel("step")
+    canvas.legend(*canvas.axes[0].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=2, frameon=False)  # fmt: skip
+    return finished(
+        canvas,
+        "two_runs",
+        "Two runs of one training",
+        "The loss of a cell's first training and of the one that strays furthest from it: where "
+        "one line hides the other, they differ by less than its width.",
+    )
 
 
 def divergence(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
@@ -92,12 +130,17 @@ def weight_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
 
 
 def loss_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
-    losses = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
-    steps = min(map(len, losses))
-    table = np.array([one[:steps] for one in losses])
+    table = loss_rows(cell)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(table - table[0]).max(axis=0) / np.abs(table[0])
-    return list(range(1, steps + 1)), relative.tolist()
+    return list(range(1, len(relative) + 1)), relative.tolist()
+
+
+def loss_rows(cell: CellEvidence) -> npt.NDArray[np.float64]:
+    """A row for each training, (trainings, steps), cut to the shortest one."""
+    losses = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
+    steps = min(map(len, losses))
+    return np.array([one[:steps] for one in losses])
 
 
 def set_scale_from_zero(axes: Axes) -> None:

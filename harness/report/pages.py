@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from harness.report.figures import Figure
-from harness.report.story import MATRIX_COLUMNS, Story
+from harness.report.story import MATRIX_COLUMNS, NOISE_COLUMNS, Story
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -24,7 +24,8 @@ def write(folder: Path, story: Story, figures: list[Figure]) -> None:
     )
     environment.filters["code"] = code
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    words = {"story": story, "columns": MATRIX_COLUMNS, "figures": figures}
+    words = {"story": story, "columns": MATRIX_COLUMNS, "noise_columns": NOISE_COLUMNS,
+             "figures": figures}  # fmt: skip
     for name in ("report.md", "report.html"):
         text = environment.get_template(f"{name}.j2").render(**words)
         (folder / name).write_text(text, encoding="utf-8")

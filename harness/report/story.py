@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.claims import Answer
 from harness.analysis.controls import Controls
 from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.ruling import Answer
 from harness.analysis.verdict import Verdict
 from harness.report.cautions import Caution, cautions
 from harness.report.verdicts import sentences
@@ -22,6 +22,17 @@ MATRIX_COLUMNS = (
     "scenario", "determinism", "runs", "verdict", "first parts at", "loss spread", "accuracy sd",
     "churn", "weights", "peak", "step", "cost", "",
 )  # fmt: skip
+
+
+NOISE_COLUMNS = ("scenario", "what varies", "runs", "loss sd", "accuracy sd", "95 % interval",
+                 "churn", "weights")  # fmt: skip
+SOURCES = {
+    "implementation": "the machine (seeds fixed, kernels free)",
+    "algorithm": "the seed (kernels deterministic)",
+    "both": "machine and seed",
+    "bit_flip": "one bit of one initial weight",
+    "tiny": "1e-8 on half of the initial weights",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class Story:
     smallest_findable: str
     claims: list[dict[str, str]]  # rows of claims.csv
     answers: str  # how many of them hold, do not, are open
+    noise: list[tuple[str, ...]]  # a row for each of NOISE_COLUMNS
     matrix: list[MatrixRow]
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
     warnings: list[Caution]
@@ -51,7 +63,11 @@ class Story:
 
 
 def tell(
-    study: StudyEvidence, shown: pd.DataFrame, checked: Controls, claims: pd.DataFrame
+    study: StudyEvidence,
+    shown: pd.DataFrame,
+    checked: Controls,
+    claims: pd.DataFrame,
+    noise: pd.DataFrame,
 ) -> Story:
     """``shown`` is the cell table with labels."""
     manifest = study.manifest
@@ -70,6 +86,7 @@ def tell(
             for row in claims.to_dict("records")
         ],
         answers=answers(claims),
+        noise=noise_rows(noise),
         matrix=matrix(experiments[~experiments["twin"]]),
         facts=[told for cell in study.cells if (told := facts(cell))],
         warnings=cautions(study, checked),
@@ -85,7 +102,9 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
     several = len(set(table["device"])) > 1
     return table.assign(
         scenario=[name_of(row, "scenario", [row["device"]] * several) for row in rows],
-        determinism=told_apart(rows, [name_of(row, "determinism", noise(row)) for row in rows]),
+        determinism=told_apart(
+            rows, [name_of(row, "determinism", noise_word(row)) for row in rows]
+        ),
         is_baseline=table["cell"] == table["baseline"],
     )
 
@@ -97,8 +116,28 @@ def name_of(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
     return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
 
 
-def noise(row: dict[Hashable, Any]) -> list[str]:
+def noise_word(row: dict[Hashable, Any]) -> list[str]:
     return [f"noise={row['noise']}"] if row["noise"] else []
+
+
+def noise_rows(noise: pd.DataFrame) -> list[tuple[str, ...]]:
+    rows = noise.to_dict("records")
+    several = len({row["device"] for row in rows}) > 1
+    return [noise_row(row, several) for row in rows]
+
+
+def noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ...]:
+    spread = (percent(row["accuracy_sd_low"]), percent(row["accuracy_sd_high"]))
+    return (
+        name_of(row, "scenario", [row["device"]] * several_devices),
+        SOURCES[row["noise"]],
+        str(row["trace_runs"]),
+        percent(row["loss_sd_rel"]),
+        percent(row["accuracy_sd"]),
+        f"{spread[0]} – {spread[1]}" if is_known(row["accuracy_sd"]) else DASH,
+        percent(row["churn"]),
+        figure(row["weight_rel_l2"], 2),
+    )
 
 
 def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables as files: cells.csv, runs.csv, controls.csv."""
+"""The tables as files: cells, runs and controls, and claims and noise where they were asked for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ def write(
     cells: pd.DataFrame,
     checked: Controls,
     claims: pd.DataFrame,
+    noise: pd.DataFrame,
 ) -> None:
     folder.mkdir(exist_ok=True)
     cells.to_csv(folder / "cells.csv", index=False)
     pd.DataFrame([run_row(run) for run in study.runs]).to_csv(folder / "runs.csv", index=False)
     if not claims.empty:
         claims.to_csv(folder / "claims.csv", index=False)
+    if not noise.empty:
+        noise.to_csv(folder / "noise.csv", index=False)
     controls_table(checked).to_csv(folder / "controls.csv", index=False)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.analysis.cells import cell_table
-from harness.analysis.claims import RULES as CODE
-from harness.analysis.claims import Answer, claims_table
+from harness.analysis.claims import claims_table, code_of
 from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.ruling import Answer
 from harness.claims import RULES, Claim
 from harness.config import CONF, claims_in
 from harness.errors import UsageError
@@ -148,6 +148,63 @@ def test_a_cost_is_held_against_its_limit(
     assert claims_table(study, cell_table(study)).iloc[0]["answer"] == told
 
 
+def test_the_relatively_wider_of_accuracy_and_loss_is_told(runs: Runs, make_cell: MakeCell) -> None:
+    def scattered(accuracy: float, loss: float) -> list[RunRecord]:
+        signs = (1, -1, 1, 1, -1, 1, -1, -1, 1, -1)
+        return runs(*(dataclasses.replace(OTHER, accuracy=0.5 + accuracy * sign * n / 10,
+                                          losses=[1.0, 1 + loss * sign * (9 - n) / 10])
+                      for n, sign in enumerate(signs)))  # fmt: skip
+
+    claim = claim_of("wider_relatively", "it")
+    assert answer(claim, {"it": scattered(0.4, 0.01)}, make_cell)[0] == Answer.holds
+    assert answer(claim, {"it": scattered(0.01, 0.4)}, make_cell)[0] == Answer.fails
+    assert answer(claim, {"it": scattered(0.05, 0.1)}, make_cell)[0] == Answer.open
+    assert answer(claim, {"it": scattered(0, 0)}, make_cell)[1].endswith("did not vary")
+    assert answer(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == Answer.open
+
+
+def test_a_move_is_held_against_the_scatter(runs: Runs, make_cell: MakeCell) -> None:
+    def around(mean: float) -> list[RunRecord]:
+        return runs(*(dataclasses.replace(OTHER, accuracy=mean + 0.001 * n) for n in range(10)))
+
+    claim = claim_of("moves_more", "one", "other")
+    for mean, told in ((0.7, Answer.holds), (0.5, Answer.fails), (0.503, Answer.open)):
+        assert answer(claim, {"one": around(0.5), "other": around(mean)}, make_cell)[0] == told
+
+
+def test_losses_agree_for_so_many_steps_or_do_not(runs: Runs, make_cell: MakeCell) -> None:
+    late = repeat("b", ("a", "a", "a", "b"))
+    found = {"it": runs(repeat("a", ("a", "a", "a", "a")), late)}
+    for limit, told in ((3, Answer.holds), (4, Answer.fails)):
+        assert answer(claim_of("agree_at_first", "it", limit=limit), found, make_cell)[0] == told
+    still = {"it": runs(SAME, copies=2)}
+    assert answer(claim_of("agree_at_first", "it", limit=1), still, make_cell)[0] == Answer.open
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.8, Answer.holds), (1.0, Answer.fails), (1.2, Answer.fails)],
+)
+def test_the_time_of_an_example_is_compared(
+    seconds: float, told: str, timing: Make, make_cell: MakeCell
+) -> None:
+    """Steps of 32 examples against steps of 16 that take half as long."""
+    cells = []
+    for role, batch, time in (("one", 32, seconds), ("other", 16, 0.5)):
+        asked = make_cell()
+        sized = dataclasses.replace(asked.scenario, options={"batch_size": batch})
+        runs = [timing(n, time * (1 + n / 1000)) for n in range(1, 9)]
+        cell = dataclasses.replace(asked, scenario=sized)
+        cells.append(CellEvidence(role, cell, "asked", role, None, timings=runs))
+    claim = dataclasses.replace(
+        claim_of("faster_each", "one", "other"), cells={"one": "one", "other": "other"}
+    )
+    study = StudyEvidence(
+        "s", {"claims": [dataclasses.asdict(claim)], "device": "cpu"}, cells, [], 0
+    )
+    assert claims_table(study, cell_table(study)).iloc[0]["answer"] == told
+
+
 def test_a_claim_about_another_device_is_not_decided(runs: Runs, make_cell: MakeCell) -> None:
     claim = claim_of("identical", "it", needs="cuda")
     told, why = answer(claim, {"it": runs(SAME, copies=10)}, make_cell)
@@ -171,7 +228,8 @@ def test_a_claim_that_names_what_does_not_exist_is_refused(
 
 
 def test_every_rule_has_its_code() -> None:
-    assert CODE.keys() | {"no_experiment"} == RULES.keys()
+    for rule in RULES.keys() - {"no_experiment"}:
+        assert code_of(rule).__doc__ or rule in ("identical", "varies", "refused", "spread_above")
 
 
 def test_shipped_claims_are_whole_and_no_name_is_given_twice() -> None:

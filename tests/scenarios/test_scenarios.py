@@ -173,12 +173,13 @@ def pair(**options: Any) -> dict[str, Any]:
 def test_an_optimizer_copied_alone_holds_nobodys_weights() -> None:
     facts = pair(variant="shared_optimizer")
     assert facts["first"]["optimizer_holds"] == "own"
-    assert facts["second"] | {"accuracy": 0} == {
+    assert facts["second"] | {"accuracy": 0, "training_accuracy": 0} == {
         "optimizer_holds": "none",
         "scheduler_drives_optimizer": False,
         "weights_changed": False,
         "batch_norm_statistics_changed": True,
         "accuracy": 0,
+        "training_accuracy": 0,
     }
 
 
@@ -205,6 +206,41 @@ def test_rebuilding_cures_and_the_place_of_the_seed_decides_equality(
         assert facts[name]["weights_changed"]
         assert facts[name]["scheduler_drives_optimizer"]
     assert facts["equal_bits"] is equal
+
+
+def test_copies_that_see_one_example_at_a_time_stay_equal_too() -> None:
+    facts = pair(variant="rebuilt_optimizer", batch_size=1, size=16)
+    assert facts["equal_bits"]
+    assert facts["training_accuracy_equal"]
+    assert 0 <= facts["first"]["training_accuracy"] <= 1
+
+
+def test_a_seed_in_the_constructor_fixes_the_loaders_orders_too() -> None:
+    weights_of = [
+        weights(trained("deepcopy_optimizer", seed=seed, variant="rebuilt_model_seed_inside"))
+        for seed in (1, 2)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*weights_of, strict=True))
+
+
+def test_mixed_precision_changes_the_training() -> None:
+    plain, mixed = (weights(trained("deepcopy_optimizer", amp=amp)) for amp in (False, True))
+    assert not all(torch.equal(a, b) for a, b in zip(plain, mixed, strict=True))
+
+
+def test_cross_validation_holds_every_example_out_once() -> None:
+    training = trained("split", folds=5)
+    assert len(training.models) == 5
+    assert len(training.evaluate().predictions) == 1797
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"folds": 0}, "folds=0: 1 to 898"), ({"held_out": 0}, "held_out=0: 1 to 1796")],
+)
+def test_a_split_that_leaves_nothing_is_refused(options: dict[str, int], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        built("split", **options)
 
 
 def test_the_control_reads_its_table_often_enough_to_race() -> None:

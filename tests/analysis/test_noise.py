@@ -1,0 +1,45 @@
+"""The table of noise by source, and the interval of a standard deviation, on planted truths."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from harness.analysis.cells import cell_table
+from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.noise import noise_table, sd_interval
+from harness.record import RunRecord
+from harness.spec import Cell, Noise
+from tests.conftest import repeat
+
+
+def test_the_interval_of_a_standard_deviation_misses_the_truth_in_one_of_twenty() -> None:
+    values = np.random.default_rng(0).normal(0, 3.0, (4000, 12))
+    intervals = [sd_interval(float(sd), 12) for sd in values.std(axis=1, ddof=1)]
+    missed = np.mean([not low <= 3.0 <= high for low, high in intervals])
+    assert 0.04 < missed < 0.06
+
+
+@pytest.mark.parametrize(("sd", "runs"), [(0.5, 1), (math.nan, 12)])
+def test_without_a_spread_there_is_no_interval(sd: float, runs: int) -> None:
+    assert all(map(math.isnan, sd_interval(sd, runs)))
+
+
+def test_each_source_that_was_asked_for_has_its_row(
+    make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]
+) -> None:
+    runs = [trace(1, repeat()), trace(2, dataclasses.replace(repeat("b"), accuracy=0.7))]
+    cells = [
+        CellEvidence(noise, make_cell(noise=noise), "asked", None, None, traces=runs)
+        for noise in (Noise.none, Noise.implementation, Noise.both)
+    ]
+    study = StudyEvidence("s", {}, cells, [], 0)
+    table = noise_table(cell_table(study))
+    assert list(table["noise"]) == ["implementation", "both"]
+    assert table["accuracy_sd"].to_numpy() == pytest.approx(0.2 / 2**0.5)
+    plain = StudyEvidence("s", {}, cells[:1], [], 0)
+    assert noise_table(cell_table(plain)).empty
