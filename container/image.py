@@ -66,6 +66,10 @@ def variant_of(target: str) -> str:
     return target.partition("-")[0]
 
 
+def stage_of(target: str) -> str:
+    return "compiler" if target.endswith("-compiler") else "program"
+
+
 def build_words(
     target: str, base: str, who: dict[str, str], options: Options, id_file: Path
 ) -> list[str]:
@@ -77,11 +81,12 @@ def build_words(
         "org.opencontainers.image.base.digest": who["base_digest"],
         f"{NAME}.locks": who["locks"],
     }
-    arguments = {BASE_ARGUMENTS[variant_of(target)]: base, "IDENTITY": json.dumps(who)}
+    variant = variant_of(target)
+    arguments = {"VARIANT": variant, BASE_ARGUMENTS[variant]: base, "IDENTITY": json.dumps(who)}
     if options.wheels_image:
         arguments["WHEELS_IMAGE"] = options.wheels_image
-    words = ["build", "--progress=plain", "--target", target, "--tag", f"{NAME}:{target}",
-             "--iidfile", str(id_file)]  # fmt: skip
+    words = ["build", "--progress=plain", "--target", stage_of(target),
+             "--tag", f"{NAME}:{target}", "--iidfile", str(id_file)]  # fmt: skip
     for name, value in arguments.items():
         words += ["--build-arg", f"{name}={value}"]
     for name, value in labels.items():

@@ -41,12 +41,15 @@ CUDA_DOWNLOAD = "about 2.7 GB" if sys.platform == "linux" else "about 0.1 GB"
 # What pip says when...
 NO_SUCH_FILE = "No matching distribution found"
 UNREACHABLE = "Retrying (Retry("
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 OTHER_HASH = "DO NOT MATCH THE HASHES"
 BEGAN_TO_INSTALL = "Installing collected packages"  # before it, the venv is as it was
 LINES_SHOWN = 8
 ADVICE = {
     OTHER_HASH: "a file is not the one that was locked, so it was not installed. See where pip"
     " downloads from: `pip config list`. If a lock was edited: `git checkout requirements/`.",
+    UNTRUSTED: "pip does not trust the certificate of an index. Name the CA's file: `PIP_CERT=file"
+    " make ...`, or `CA_BUNDLE=file make ...` where the container's image is built.",
     UNREACHABLE: "pip could not reach an index. Look at the network and at `pip config list`,"
     " then run the same command again; what was installed is kept.",
 }
@@ -143,7 +146,8 @@ def install_torch(variant: str, why: str) -> None:
             options = ["--extra-index-url", index] if index else []
             install("PyTorch, CPU build", "torch-cpu", *options)
         except SetupError as error:
-            if NO_SUCH_FILE not in error.output or UNREACHABLE in error.output:
+            unseen = UNREACHABLE in error.output or UNTRUSTED in error.output
+            if NO_SUCH_FILE not in error.output or unseen:
                 raise
             why = "pip finds no CPU build; TORCH_INDEX_URL can name an index that has it"
         else:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import BadRecordError, RunRecord, load, number, save, write_json
+from harness.record import (
+    BadRecordError,
+    RunRecord,
+    load,
+    number,
+    read_distances,
+    save,
+    write_json,
+)
 from tests.conftest import repeat
 
 Trace = Callable[..., RunRecord]
@@ -54,3 +62,21 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> 
 
 def test_what_json_lacks_becomes_a_word() -> None:
     assert [number(x) for x in (1.5, float("nan"), float("-inf"))] == [1.5, "nan", "-inf"]
+
+
+def test_distances_read_back_equal(tmp_path: Path) -> None:
+    path = tmp_path / "distances.json"
+    written = {"r": {"reference": "a", "repeats": [{"1": {"rel_l2": 0.1, "max_ulp": "nan"}}]}}
+    write_json(path, written)
+    assert read_distances(path) == written
+
+
+@pytest.mark.parametrize("content", ["", '{"r": {"reference": "a", "rep', "[1]", "null", "\xff"])
+def test_damaged_distances_are_none_at_all(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "distances.json"
+    path.write_text(content, encoding="latin-1")
+    assert read_distances(path) == {}
+
+
+def test_missing_distances_are_none_at_all(tmp_path: Path) -> None:
+    assert read_distances(tmp_path / "distances.json") == {}

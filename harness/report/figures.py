@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,10 +225,11 @@ def price_of_distance(study: StudyEvidence, table: pd.DataFrame) -> Figure | Non
     scenarios = list(dict.fromkeys(rows["scenario"]))
     settings = list(dict.fromkeys(rows["determinism"]))
     for row in rows.to_dict("records"):
+        colour = COLOURS[scenarios.index(row["scenario"]) % len(COLOURS)]
         axes.plot(1.0 if pd.isna(row["cost_ratio"]) else row["cost_ratio"], row["weight_rel_l2"],
                   marker="osD^v<>PX*"[settings.index(row["determinism"]) % 10], ms=7, alpha=0.8,
-                  clip_on=False,  # equal bits lie on the axis itself
-                  color=COLOURS[scenarios.index(row["scenario"]) % len(COLOURS)],
+                  clip_on=False,  # equal weights lie on the axis itself
+                  color=colour, mfc="white" if varies_with_equal_weights(row) else colour,
                   ls="none", label=f"{row['scenario']}, {row['determinism']}")  # fmt: skip
     set_scale_from_zero(axes)
     axes.axvline(1, color="black", lw=0.6)
@@ -239,9 +241,14 @@ def price_of_distance(study: StudyEvidence, table: pd.DataFrame) -> Figure | Non
         canvas,
         "reproducibility",
         "Reproducibility against cost",
-        "On the bottom line every training ended with the same bits; further up they ended "
-        "further apart. To the left is cheaper.",
+        "On the bottom line the trainings that were compared ended with the same weights; further "
+        "up they ended further apart. Hollow: the cell varies all the same, in another outcome or "
+        "in a timing run, whose weights nobody keeps. To the left is cheaper.",
     )
+
+
+def varies_with_equal_weights(row: dict[Hashable, Any]) -> bool:
+    return bool(row["weight_rel_l2"] == 0 and Verdict(row["verdict"]).differs)
 
 
 def looks(cells: list[CellEvidence]) -> list[dict[str, str]]:

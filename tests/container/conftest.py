@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from container.run import FLAGS
 from tests.conftest import ROOT
 from tests.container.private_engine import build_settings, make_base, make_wheels, private_engine
+
+PARTS = ("harness", "scenarios", "conf", "requirements", "container", "Dockerfile", ".dockerignore")
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,19 @@ def inside(engine: Engine, image: str) -> Callable[[str], str]:
     """What a Python program prints that runs as the harness does."""
 
     def run(program: str) -> str:
-        done = engine.docker("run", *FLAGS, "--entrypoint", "python", image, "-c", program)
+        words = ["--entrypoint", "python", image, "-c", dedent(program)]
+        done = engine.docker("run", *FLAGS, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the image is made of, to be changed."""
+    for part in PARTS:
+        source = ROOT / part
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, tmp_path / part)
+    return tmp_path

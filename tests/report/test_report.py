@@ -13,6 +13,7 @@ import pytest
 
 from harness.analysis.evidence import read
 from harness.record import load
+from harness.report.story import MATRIX_COLUMNS
 from tests.conftest import harness
 
 COLUMNS = {
@@ -136,6 +137,25 @@ def test_a_missing_and_a_broken_record_are_told(study: Path, tmp_path: Path) -> 
     assert "2 of" in text
     assert f"{paths[1].name} is no whole record" in text
     assert "mlp" in text
+
+
+def test_damaged_distances_are_told_and_never_printed_as_0(study: Path, tmp_path: Path) -> None:
+    assert row(study, "mlp", "none")["weight_rel_l2"] > 0
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    (path,) = (copy / "runs").glob("distances-mlp-none-*.json")
+    path.write_text(path.read_text()[:-10])
+    done = harness("report", "copy", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    found = row(copy, "mlp", "none")
+    assert pd.isna(found["weight_rel_l2"])
+    text = (copy / "report.md").read_text()
+    assert f"{found['cell']}: runs parted and their distance was not measured." in text
+    (line,) = re.findall(r"^\| mlp[^|]*\| none.*$", text, re.MULTILINE)
+    weights = [value.strip() for value in line.strip("|").split("|")][
+        MATRIX_COLUMNS.index("weights")
+    ]
+    assert weights == "–"
 
 
 def test_snapshots_are_gone_when_their_cell_ends(study: Path) -> None:

@@ -1,0 +1,112 @@
+"""A build behind a private index, over https with a certificate that only CA_BUNDLE knows."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.container.conftest import Engine
+from tests.container.private_engine import LOCKS
+
+WHEEL = "tiny-1.0-py3-none-any.whl"
+INFO = {
+    "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+    "WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    "RECORD": "",
+}
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index on this machine's own loopback that serves one package."""
+
+    url: str
+    certificate: Path
+    wheel_sha256: str
+    asked: list[str] = field(default_factory=list)  # the paths that were asked for
+
+
+@pytest.fixture
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    folder = tmp_path_factory.mktemp("index")
+    certificate, key = make_certificate(folder)
+    packages = folder / "served" / "simple" / "tiny"
+    packages.mkdir(parents=True)
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, *_: object) -> None:
+            asked.append(self.path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder / "served"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Index(f"https://127.0.0.1:{server.server_port}/simple", certificate,
+                make_wheel(packages / WHEEL), asked)  # fmt: skip
+    server.shutdown()
+    server.server_close()
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate that signs itself, for a day, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=a test", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+def make_wheel(path: Path) -> str:
+    """Writes a package without a module; its SHA-256."""
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in INFO.items():
+            wheel.writestr(f"tiny-1.0.dist-info/{name}", text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def behind_it(index: Index, checkout: Path) -> dict[str, str]:
+    """A checkout that needs nothing but the served package, and the variables of its build."""
+    for lock in LOCKS:
+        path = checkout / "requirements" / f"{lock}.txt"
+        path.write_text(f"tiny==1.0 --hash=sha256:{index.wheel_sha256}\n")
+    conf = checkout / "pip.conf"
+    conf.write_text(f"[global]\nindex-url = {index.url}\nretries = 0\n")
+    return {"PIP_CONF": str(conf), "BUILD_NETWORK": "host"}
+
+
+def test_with_its_certificate_the_build_fetches_from_it(
+    engine: Engine, index: Index, checkout: Path, behind_it: dict[str, str]
+) -> None:
+    settings = {**behind_it, "CA_BUNDLE": str(index.certificate)}
+    done = engine.container("image", root=checkout, **settings)
+    assert done.returncode == 0, done.stderr
+    assert f"/simple/tiny/{WHEEL}" in index.asked
+
+
+@pytest.mark.parametrize("bundle", ["none", "empty"])
+def test_without_its_certificate_the_build_fails_and_says_why(
+    engine: Engine, index: Index, checkout: Path, behind_it: dict[str, str], bundle: str
+) -> None:
+    empty = checkout / "empty.pem"
+    empty.touch()
+    settings = {**behind_it, "CA_BUNDLE": str(empty) if bundle == "empty" else ""}
+    done = engine.container("image", root=checkout, **settings)
+    assert done.returncode == 2
+    assert "pip does not trust the certificate of an index" in done.stderr
+    assert index.asked == []

@@ -1,0 +1,42 @@
+"""Claims as people name them: what does not exist is told before anything runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, harness
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("{it: scenario=nothing determinism=seed}", "nothing"),
+        ("{it: scenario=mlp determinism=seed scenario.colour=red}", "colour"),
+        ("{it: scenario=mlp}", "a cell needs scenario= and determinism="),
+        ("{that: scenario=mlp determinism=seed}", "gives the cells"),
+    ],
+)
+def test_a_claim_about_what_does_not_exist_fails_before_anything_runs(
+    cells: str, told: str, tmp_path: Path
+) -> None:
+    """In a copy of the program, whose claims are ours to change."""
+    for part in ("harness", "scenarios", "conf"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    claim = f"rule: identical, says: so, cells: {cells}"
+    text = f"source: s\nclaims:\n  wrong: {{{claim}}}\n"
+    (tmp_path / "conf" / "claims" / "mine.yaml").write_text(text)
+    done = harness("claims_of=[mine]", "scenario=mlp", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "wrong" in done.stderr
+    assert told in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_unknown_claims_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+    done = harness("claims_of=[nothing]", "scenario=mlp", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no claims 'nothing': there are" in done.stderr
+    assert "pytorch_guide" in done.stderr
