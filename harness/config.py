@@ -157,6 +157,7 @@ def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
     timed = claim.rule in TIMED_RULES
     for role, spelt in claim.cells.items():
         words = [*spelt.split(), f"device={config.device}"]
+        check_names_a_cell(claim, words)
         try:
             cells[role] = composed(words)
             baseline = composed([*kept(words), "determinism=seed"]) if timed else None
@@ -164,6 +165,14 @@ def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
             raise UsageError(f"claim '{claim.name}': {error}") from error
         found.asked.append(Asked(cells[role], baseline, claim.needs, timed))
     found.claims.append(AskedClaim(claim, cells))
+
+
+def check_names_a_cell(claim: Claim, words: Sequence[str]) -> None:
+    """Raises UsageError where a default would decide what is compared."""
+    groups = {word.partition("=")[0] for word in words}
+    if "scenario" not in groups or not groups & {"determinism", "noise"}:
+        raise UsageError(f"claim '{claim.name}': a cell needs scenario=, and determinism= or "
+                         f"noise=, got '{' '.join(words)}'")  # fmt: skip
 
 
 def check_same_study(found: Collected, config: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""What there is: scenarios, settings, matrices and the studies of this folder, a line each."""
+"""What there is: scenarios, settings, noise, matrices and the studies of this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.study import RESULTS
 from harness.words import command
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-GROUPS = ("scenario", "determinism", "matrix")
+GROUPS = ("scenario", "determinism", "noise", "matrix")
 
 
 def listing() -> str:

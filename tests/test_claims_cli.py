@@ -15,7 +15,7 @@ from tests.conftest import ROOT, harness
     [
         ("{it: scenario=nothing determinism=seed}", "nothing"),
         ("{it: scenario=mlp determinism=seed scenario.colour=red}", "colour"),
-        ("{it: scenario=mlp}", "a cell needs scenario= and determinism="),
+        ("{it: scenario=mlp}", "a cell needs scenario=, and determinism="),
         ("{that: scenario=mlp determinism=seed}", "gives the cells"),
     ],
 )
