@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from harness.report.figures import Figure
+from harness.report.canvas import Figure
 from harness.report.story import MATRIX_COLUMNS, NOISE_COLUMNS, Story
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -10,7 +10,8 @@ import pytest
 from harness.analysis.cells import cell_table
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.record import Repeat, RunRecord
-from harness.report.figures import Figure, price_of_distance
+from harness.report.canvas import Figure
+from harness.report.figures import price_of_distance
 from harness.spec import Cell
 from tests.conftest import repeat
 

@@ -93,7 +93,7 @@ def test_sections_come_in_the_promised_order(study: Path) -> None:
 def test_the_page_needs_no_other_file(study: Path) -> None:
     html = (study / "report.html").read_text()
     assert not re.search(r"""(?:src|href)=["'](?!#)""", html)
-    assert html.count("<svg") == len(list((study / "figures").glob("*.svg"))) == 4
+    assert html.count("<svg") == len(list((study / "figures").glob("*.svg"))) == 5
 
 
 def test_few_runs_are_called_no_proof(study: Path) -> None:

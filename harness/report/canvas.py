@@ -1,0 +1,50 @@
+"""What all figures share: their look, a scale that shows exactly 0, and SVG."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "svg.fonttype": "none",  # text stays text: small files that can be searched
+    "svg.hashsalt": "harness",  # equal data, equal file
+    "font.family": "sans-serif",
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    title: str
+    caption: str
+    svg: Markup
+
+
+def set_scale_from_zero(axes: Axes) -> None:
+    """Logarithmic, with exactly 0 at the bottom, where equal bits belong."""
+    drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    values = np.concatenate([np.zeros(0), *drawn])
+    positive = values[np.isfinite(values) & (values > 0)]
+    axes.set_yscale("symlog", linthresh=float(positive.min()) if len(positive) else 1e-9)
+    axes.set_ylim(bottom=0)
+
+
+def finished(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
+    buffer = io.StringIO()
+    canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return Figure(name, title, caption, Markup(text[text.index("<svg") :]))  # noqa: S704
