@@ -44,7 +44,8 @@ def two_runs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noq
         "two_runs",
         "Two runs of one training",
         "The loss of a cell's first training and of the one that strays furthest from it: where "
-        "one line hides the other, they differ by less than its width.",
+        "one line hides the other, they differ by less than its width. At most three scenarios are "
+        "shown, those with one seed that stray most.",
     )
 
 
