@@ -51,7 +51,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder / "served"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = context.wrap_socket(  # hands are shaken in the request's own thread
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Index(f"https://127.0.0.1:{server.server_port}/simple", certificate,
                 make_wheel(packages / WHEEL), asked)  # fmt: skip
