@@ -32,6 +32,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "hash_order": {"steps": 3},
     "split": {"steps": 3},
     "summation": {"steps": 2, "numbers": 100},
+    "atomics": {"steps": 2},
+    "augmentation": {"steps": 3},
+    "lstm": {"steps": 3, "width": 4},
+    "attention": {"steps": 3, "width": 8},
 }
 TRAINED = [name for name in SMALL if name != "summation"]  # which has no weights
 
