@@ -147,7 +147,7 @@ OPERATIONS: dict[Op, Operation] = {
     "fractional_max_pool2d": Operation(lambda x: F.fractional_max_pool2d(x, 3, 25), IMAGE),
     "fractional_max_pool3d": Operation(lambda x: F.fractional_max_pool3d(x, 3, 12), VOLUME),
     # random places, so that two inputs may meet in one: which of them stays is left open
-    "max_unpool2d": Operation(lambda x: F.max_unpool2d(x, draw(x, 64 * 64), [2]), IMAGE),
+    "max_unpool2d": Operation(lambda x: F.max_unpool2d(x, draw(x, 64 * 64), [2, 2]), IMAGE),
     "reflection_pad1d": Operation(padded("reflect", 200, 200), LINE),
     "reflection_pad2d": Operation(padded("reflect", 20, 20, 20, 20), IMAGE),
     "reflection_pad3d": Operation(padded("reflect", 8, 8, 8, 8, 8, 8), VOLUME),

@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "augmentation": {"steps": 3},
     "lstm": {"steps": 3, "width": 4},
     "attention": {"steps": 3, "width": 8},
+    "ddp": {"steps": 3, "processes": 1},  # several: tests/scenarios/test_ddp.py
 }
 TRAINED = [name for name in SMALL if name != "summation"]  # which has no weights
 
