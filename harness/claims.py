@@ -2,7 +2,8 @@
 
 A claim is written in conf/claims/*.yaml. Its cells are words of the command line; ``config.py``
 turns them into cells of the study, and the manifest keeps the claim with their ids, so that the
-report needs nothing else.
+report needs nothing else. A claim with a list ``each`` stands for as many claims: ``{each}`` in its
+texts is filled with every name in turn.
 """
 
 from __future__ import annotations

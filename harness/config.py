@@ -148,7 +148,22 @@ def claims_in(names: Sequence[str]) -> Iterator[Claim]:
             raise UsageError(f"no claims '{name}': there are {known}")
         document = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
         for claim, fields in document["claims"].items():
-            yield Claim.from_json({"name": claim, "source": document["source"], **fields})
+            for one in for_each({"name": claim, "source": document["source"], **fields}):
+                yield Claim.from_json(one)
+
+
+def for_each(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A claim made of several things is one of each: ``{each}`` in its texts stands for them."""
+    if "each" not in claim:
+        yield claim
+    for name in claim.pop("each", ()):
+        yield filled(claim, name)
+
+
+def filled(tree: Any, name: str) -> Any:
+    if isinstance(tree, dict):
+        return {key: filled(value, name) for key, value in tree.items()}
+    return tree.replace("{each}", name) if isinstance(tree, str) else tree
 
 
 def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:

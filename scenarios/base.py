@@ -36,17 +36,23 @@ DIGITS = Path(__file__).parent / "data" / "digits.npz"
 DIGITS_HELD_OUT = 360  # a fifth, always the same: the last ones in the file
 
 
+def leave_as_it_is() -> None:
+    """What a context without a setting does in a child: nothing."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the harness hands to a scenario.
 
     ``loader_generator`` is a fresh seeded generator for each call, or None where the setting does
     not seed loaders; ``worker_init`` likewise is a DataLoader's ``worker_init_fn`` or None.
+    ``in_child`` applies the setting in a process that the scenario starts itself; it is picklable.
     """
 
     device: torch.device
     loader_generator: Callable[[], torch.Generator | None] = lambda: None
     worker_init: Callable[[int], None] | None = None
+    in_child: Callable[[], None] = leave_as_it_is
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def algorithms_in_effect() -> Algorithms:
 
 
 def context(asked: Determinism, device: torch.device) -> Context:
-    """What a scenario needs to know of the setting: the device, and how to seed a DataLoader."""
+    """What a scenario needs to know of the setting: the device, and how to seed its helpers."""
 
     def seeded_generator() -> torch.Generator | None:
         return torch.Generator().manual_seed(asked.seed or 0) if asked.loader.generator else None
@@ -85,6 +86,7 @@ def context(asked: Determinism, device: torch.device) -> Context:
         device=device,
         loader_generator=seeded_generator,
         worker_init=seed_loader_worker if asked.loader.worker_init else None,
+        in_child=partial(apply, asked),
     )
 
 

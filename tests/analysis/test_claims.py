@@ -236,3 +236,10 @@ def test_shipped_claims_are_whole_and_no_name_is_given_twice() -> None:
     names = [path.stem for path in (CONF / "claims").glob("*.yaml")]
     claims = [claim.name for claim in claims_in(names)]
     assert len(claims) == len(set(claims)) > 47
+
+
+def test_a_claim_about_each_of_several_things_is_one_claim_of_each() -> None:
+    told = {claim.name: claim for claim in claims_in(["pytorch_note"])}
+    assert "scenario.op=bincount" in told["atomics-forward-bincount"].cells["it"]
+    assert told["atomics-backward-ctc_loss"].says.startswith("ctc_loss is")
+    assert not any("each" in name for name in told)

@@ -32,6 +32,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "hash_order": {"steps": 3},
     "split": {"steps": 3},
     "summation": {"steps": 2, "numbers": 100},
+    "atomics": {"steps": 2},
+    "augmentation": {"steps": 3},
+    "lstm": {"steps": 3, "width": 4},
+    "attention": {"steps": 3, "width": 8},
+    "ddp": {"steps": 3, "processes": 1},  # several: tests/scenarios/test_ddp.py
 }
 TRAINED = [name for name in SMALL if name != "summation"]  # which has no weights
 

@@ -1,0 +1,77 @@
+"""Online augmentation and dropout: two sources of randomness in nearly every training, each alone.
+
+Every image is flipped with probability 1/2 and shifted by up to a pixel each time it is used. Both
+that and dropout draw from torch's global generator, without worker processes: whatever varies here
+is cured by its seed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scenarios.base import Context, Examples, Supervised, digits
+
+SHIFT = 1  # pixels, at most, in each direction
+
+
+@dataclass(frozen=True)
+class Options:
+    augment: bool = True
+    dropout: float = 0.0  # 0 is off
+    width: int = 64
+    batch_size: int = 32
+    steps: int = 80
+    learning_rate: float = 0.003
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout}: a share from 0 to below 1 is needed")
+
+
+class Augmented(Supervised):
+    """Each batch is augmented as it is handed out, so that the record sees what was drawn."""
+
+    def batches(self) -> Iterator[Examples]:
+        for batch in super().batches():
+            yield Examples(shifted(flipped(batch.inputs)), batch.targets)
+
+
+def flipped(images: Tensor) -> Tensor:
+    """About half of the images (n, 1, h, w), mirrored left to right."""
+    mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(mirrored, images.flip(-1), images)
+
+
+def shifted(images: Tensor) -> Tensor:
+    """Images (n, 1, h, w), each moved by its own number of rows and columns; what leaves on one
+    side comes in on the other.
+    """
+    count, _, height, width = images.shape
+    down, right = torch.randint(-SHIFT, SHIFT + 1, (2, count, 1), device=images.device)
+    rows = (torch.arange(height, device=images.device) - down) % height
+    columns = (torch.arange(width, device=images.device) - right) % width
+    each = torch.arange(count, device=images.device)
+    return images[each[:, None, None], :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+
+
+def build(options: Options, context: Context) -> Supervised:
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, options.width), nn.ReLU(),
+        nn.Dropout(options.dropout), nn.Linear(options.width, 10),
+    ).to(context.device)  # fmt: skip
+    train, held_out = digits(context.device)
+    kind = Augmented if options.augment else Supervised
+    return kind(
+        model=model,
+        optimizer=torch.optim.Adam(model.parameters(), lr=options.learning_rate),
+        loss=F.cross_entropy,
+        train=train,
+        held_out=held_out,
+        batch_size=options.batch_size,
+        steps=options.steps,
+    )

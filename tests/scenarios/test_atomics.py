@@ -1,0 +1,66 @@
+"""Each operation runs as it says, and what differs in it would be seen."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenarios import atomics, base
+from scenarios.base import Context
+
+CPU = Context(torch.device("cpu"))
+FORWARD_ONLY = {"bincount", "histc", "median", "kthvalue"}
+NOT_ON_A_CPU = {"attention_efficient"}
+CONF = Path(base.__file__).parent.parent / "conf" / "scenario" / "atomics.yaml"
+
+
+def stepped(op: atomics.Op, seed: int = 0) -> atomics.Atomics:
+    torch.manual_seed(seed)
+    training = atomics.build(atomics.Options(op=op, steps=1), CPU)
+    for batch in training.batches():
+        training.step(batch)
+    return training
+
+
+def test_every_operation_that_can_be_asked_for_is_in_the_table_and_in_the_yaml() -> None:
+    assert set(typing.get_args(atomics.Op)) == set(atomics.OPERATIONS)
+    text = CONF.read_text()
+    assert [op for op in atomics.OPERATIONS if op not in text] == []
+
+
+@pytest.mark.parametrize("op", sorted(set(atomics.OPERATIONS) - NOT_ON_A_CPU))
+def test_an_operation_shows_its_output_and_its_gradients(op: atomics.Op) -> None:
+    training = stepped(op)
+    assert training.applied.output.isfinite().all()
+    assert len(training.applied.output) > 1
+    has_gradients = {bool(p.grad is not None and p.grad.any()) for p in training.applied.inputs}
+    assert has_gradients == {op not in FORWARD_ONLY}
+    told = "forward" if op in FORWARD_ONLY else "forward and backward"
+    assert training.facts() == {"op": op, "direction": told}
+
+
+def test_the_gradient_sent_back_is_drawn_anew_in_each_step() -> None:
+    training = stepped("cumsum")
+    before = training.applied.inputs[0].grad
+    assert before is not None
+    training.step(1)
+    after = training.applied.inputs[0].grad
+    assert after is not None
+    assert not torch.equal(before, after)
+
+
+def test_size_scales_the_first_input_and_all_three_of_attention() -> None:
+    grown = atomics.build(atomics.Options(op="conv2d", size=3), CPU).applied.inputs
+    assert [one.shape[0] for one in grown] == [24, 16]
+    grown = atomics.build(atomics.Options(op="attention_math", size=2), CPU).applied.inputs
+    assert [one.shape[0] for one in grown] == [8, 8, 8]
+    with pytest.raises(ValueError, match="size=0: at least 1 is needed"):
+        atomics.Options(size=0)
+
+
+def test_a_kernel_that_is_not_there_is_named_and_not_replaced() -> None:
+    with pytest.raises(ValueError, match="backend=efficient: this torch has no such kernel for fl"):
+        stepped("attention_efficient")

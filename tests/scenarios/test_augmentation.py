@@ -1,0 +1,54 @@
+"""Augmentation changes where and how a digit stands, and is the only thing that draws for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scenarios import augmentation, lstm
+from scenarios.base import Context, Supervised
+
+CPU = Context(torch.device("cpu"))
+
+
+def built(**options: object) -> Supervised:
+    torch.manual_seed(1)
+    return augmentation.build(augmentation.Options(**options), CPU)  # type: ignore[arg-type]
+
+
+def test_about_half_of_the_images_are_mirrored_and_the_others_stay() -> None:
+    images = torch.rand(1000, 1, 8, 8)
+    flipped = augmentation.flipped(images)
+    stayed = (flipped == images).flatten(1).all(dim=1)
+    assert 400 < stayed.sum() < 600
+    assert torch.equal(flipped[~stayed], images[~stayed].flip(-1))
+
+
+def test_every_image_is_rolled_by_its_own_pixel_or_none() -> None:
+    images = torch.rand(300, 1, 8, 8)
+    rolls = {(d, r): images.roll((d, r), (2, 3)) for d in (-1, 0, 1) for r in (-1, 0, 1)}
+    shifted = augmentation.shifted(images)
+    found = [(shifted == rolled).flatten(1).all(dim=1) for rolled in rolls.values()]
+    assert torch.stack(found).sum(dim=0).eq(1).all()
+    assert all(one.any() for one in found)
+
+
+@pytest.mark.parametrize(
+    ("options", "draws"),
+    [({"augment": False}, False), ({"augment": False, "dropout": 0.5}, True), ({}, True)],
+)
+def test_only_augmentation_and_dropout_draw_during_a_step(
+    options: dict[str, object], draws: bool
+) -> None:
+    training = built(**options)
+    batches = training.batches()
+    training.step(next(batches))  # the epoch's order is drawn with its first batch
+    before = torch.get_rng_state()
+    training.step(next(batches))
+    assert torch.equal(before, torch.get_rng_state()) is not draws
+
+
+@pytest.mark.parametrize("options", [augmentation.Options, lstm.Options])
+def test_a_dropout_of_everything_is_refused(options: type) -> None:
+    with pytest.raises(ValueError, match=r"dropout=1\.0: a share from 0 to below 1"):
+        options(dropout=1.0)
