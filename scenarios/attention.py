@@ -38,7 +38,7 @@ class Options:
     layers: int = 2
     batch_size: int = 32
     steps: int = 40
-    learning_rate: float = 0.005
+    learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.width % self.heads:

@@ -23,7 +23,7 @@ class Options:
     dropout: float = 0.2  # between the layers; 0 is off
     batch_size: int = 32
     steps: int = 40
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:

@@ -14,7 +14,18 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from scenarios import base, cnn, deepcopy_optimizer, loader, mlp, resnet, summation, upsample
+from scenarios import (
+    atomics,
+    attention,
+    base,
+    cnn,
+    deepcopy_optimizer,
+    loader,
+    mlp,
+    resnet,
+    summation,
+    upsample,
+)
 from scenarios.base import Context, Training
 
 # torch's only sign that deepcopy_optimizer's copied scheduler drives an optimizer that never steps
@@ -255,7 +266,7 @@ def test_the_control_reads_its_table_often_enough_to_race() -> None:
 
 def test_every_literal_option_is_described_in_its_yaml() -> None:
     conf = Path(base.__file__).parent.parent / "conf" / "scenario"
-    for module in (mlp, cnn, upsample, loader, deepcopy_optimizer):
+    for module in (mlp, cnn, upsample, loader, deepcopy_optimizer, atomics, attention):
         text = (conf / f"{module.__name__.split('.')[1]}.yaml").read_text()
         for kind in typing.get_type_hints(module.Options).values():
             for choice in typing.get_args(kind):
