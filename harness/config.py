@@ -26,6 +26,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from harness.claims import TIMED_RULES, Claim
 from harness.errors import UsageError
+from harness.frameworks import FRAMEWORKS
 from harness.request import Asked, AskedClaim, Launch, Request, Runs, Study, Timing, Trace
 from harness.scrub import portable_path, scrub, without_secrets
 from harness.spec import Cell, Determinism, Scenario
@@ -133,6 +134,8 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     label, setting = (chosen.runtime.choices[group] for group in ("scenario", "determinism"))
     cell = cell_of(config, label, setting, overrides)
     if any(asked.cell == cell for asked in found.asked):
+        found.asked = [dataclasses.replace(one, for_claim=one.for_claim and one.cell != cell)
+                       for one in found.asked]  # fmt: skip
         return
     baseline = None
     if config.study.baseline is not None:
@@ -166,7 +169,8 @@ def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
         baseline = None
         if timed:
             baseline = composed_cell(config, claim, [*words.split(), "determinism=seed"])
-        found.asked.append(Asked(cells[role], baseline, claim.needs, timed))
+        asked = Asked(cells[role], baseline, claim.needs, timed, for_claim=True)
+        found.asked.append(asked)
     found.claims.append(AskedClaim(claim, cells))
 
 
@@ -227,8 +231,11 @@ def cell_of(config: DictConfig, label: str, setting: str, overrides: Sequence[st
     name = str(options.pop("name", label))
     options = {key: storable(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
+    framework = str(options.pop("framework", "torch"))
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"scenario.framework={framework}: allowed are {', '.join(FRAMEWORKS)}")
     return Cell(
-        scenario=Scenario(label, name, options, uses_loader, source_of(name)),
+        scenario=Scenario(label, name, options, uses_loader, source_of(name), framework),
         setting=setting,
         determinism=Determinism.from_json(
             typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +58,7 @@ class Asked:
     baseline: Cell | None
     needs: str = "any"  # the kind of device that it is asked for on: any, cpu, cuda
     timed: bool = True  # a claim's cell is only traced where no cost decides
+    for_claim: bool = False  # nobody asked for it but a claim: it may be left out
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Request:
     settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
     words: tuple[str, ...]  # as typed, after `python -m harness`
     claims: tuple[AskedClaim, ...] = ()
+
+    def without(self, missing: Collection[str]) -> Request:
+        """What is left to run where these frameworks cannot; the claims still name all cells."""
+        left = (one for one in self.asked if one.cell.scenario.framework not in missing)
+        return dataclasses.replace(self, asked=tuple(left))
 
     def check(self) -> None:
         """Raises UsageError for numbers that no study can be made of."""

@@ -104,6 +104,7 @@ class Scenario:
     options: dict[str, Any]
     uses_loader: bool = True
     source: str | None = None  # a file of the user's own, relative to where the command was typed
+    framework: str = "torch"  # one of harness/frameworks.py
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Scenario:
@@ -168,8 +169,17 @@ class RunSpec:
 
 def to_json(spec: Any) -> dict[str, Any]:
     """The JSON document of any spec in this file."""
-    document: dict[str, Any] = dataclasses.asdict(spec)
+    document: dict[str, Any] = dataclasses.asdict(spec, dict_factory=document_of)
     return document
+
+
+# Fields that are younger than the first published study. At their default they are not written, so
+# that the ids of all older cells and runs, which are hashes of what is written, stay.
+YOUNGER = {"framework": "torch"}
+
+
+def document_of(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in fields if key not in YOUNGER or value != YOUNGER[key]}
 
 
 def short_hash(spec: Any) -> str:

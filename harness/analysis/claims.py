@@ -28,6 +28,10 @@ class Answer(StrEnum):
     open = "cannot be decided here"
 
 
+# The answer to the opposite of a claim.
+SWAPPED = {Answer.holds: Answer.fails, Answer.fails: Answer.holds, Answer.open: Answer.open}
+
+
 @dataclass(frozen=True)
 class Ruling:
     """``measured`` is our figure, to stand beside the published one; ``why`` says what decided."""
@@ -70,6 +74,9 @@ def judged(claim: Claim, study: StudyEvidence, table: Rows) -> Ruling:
     if not claim.is_for(study.manifest["device"]):
         return Ruling(Answer.open, f"it speaks of {claim.needs.upper()} devices, and this study "
                       f"ran on {study.manifest['device'].upper()}")  # fmt: skip
+    missing = study.manifest.get("missing", {})  # older studies had nothing to miss
+    if why := next((missing[id_] for id_ in claim.cells.values() if id_ in missing), None):
+        return Ruling(Answer.open, why)
     known = {cell.id: cell for cell in study.cells}
     cells = {role: known[id_] for role, id_ in claim.cells.items() if id_ in known}
     if cells.keys() != claim.cells.keys():
@@ -91,8 +98,7 @@ def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG00
 
 def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     found = identical(claim, cells, table)
-    swapped = {Answer.holds: Answer.fails, Answer.fails: Answer.holds, Answer.open: Answer.open}
-    return Ruling(swapped[found.answer], found.why, found.measured)
+    return Ruling(SWAPPED[found.answer], found.why, found.measured)
 
 
 def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG001
@@ -126,6 +132,16 @@ def unequal(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG001
     if ends["one"] != ends["other"]:
         return Ruling(Answer.holds, "each gives one result, and the two differ")
     return Ruling(Answer.fails, "both give the same bits")
+
+
+def equal(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Two cells, each of which gives one result in enough runs: are the two results the same?"""
+    found = unequal(claim, cells, table)
+    runs = {cells[role].id: verdict_of(cells[role])[1] for role in ("one", "other")}
+    for id_, number in runs.items():
+        if number < ENOUGH and found.answer is not Answer.open:
+            return Ruling(Answer.open, f"sameness wants {ENOUGH} runs, and {id_} had {number}")
+    return Ruling(SWAPPED[found.answer], found.why, found.measured)
 
 
 def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG001
@@ -162,8 +178,7 @@ def spread_at_most(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 def spread_above(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     found = spread_at_most(claim, cells, table)
-    swapped = {Answer.holds: Answer.fails, Answer.fails: Answer.holds, Answer.open: Answer.open}
-    return Ruling(swapped[found.answer], found.why, found.measured)
+    return Ruling(SWAPPED[found.answer], found.why, found.measured)
 
 
 def grows(claim: Claim, cells: Cells, table: Rows) -> Ruling:  # noqa: ARG001
@@ -227,6 +242,7 @@ RULES: dict[str, Callable[[Claim, Cells, Rows], Ruling]] = {
     "refused": refused,
     "cured": cured,
     "unequal": unequal,
+    "equal": equal,
     "facts": facts,
     "spread_at_most": spread_at_most,
     "spread_above": spread_above,

@@ -12,14 +12,14 @@ from harness.record import Components, Repeat, number
 from harness.spec import Cell
 from harness.worker import scenario, setting, snapshot, state
 from harness.worker.digest import digest
-from scenarios.base import Evaluation
+from scenarios.base import Evaluation, Training
 
 
 def traced(cell: Cell, device: torch.device, snapshots: Path) -> Repeat:
     """One training from a full reset: everything built anew, the setting applied again."""
     reset(device)
     setting.apply(cell.determinism)
-    training = scenario.build(cell.scenario, setting.context(cell.determinism, device))
+    training: Training = scenario.build(cell.scenario, setting.context(cell.determinism, device))
     initial = digest([*state.params(training), *state.buffers(training)])
     steps: list[Components] = []
     losses: list[Tensor] = []
