@@ -71,7 +71,7 @@ def part_of_array(name: str, array: npt.NDArray[Any]) -> Part:
     Raises TypeError, naming the array, where its elements are not numbers (bfloat16 and its like,
     which NumPy knows by ml_dtypes, are).
     """
-    if array.dtype.kind in "OSUMm":
+    if array.dtype.kind in "OSUMm" or array.dtype.names:
         raise TypeError(f"no digest for array '{name}' of dtype {array.dtype}: only numbers have "
                         "defined bytes")  # fmt: skip
     native = array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.worker.digest import CHUNK, digest
+from harness.worker.parts import digest_of, part_of_array
 
 
 def of(tensor: Tensor, name: str = "w") -> str:
@@ -172,3 +174,25 @@ def test_a_digest_of_several_tensors_and_values_is_what_it_always_was() -> None:
     named = [(name, PINNED[name][0]) for name in ("float32", "int64")]
     plain = {"lr": 0.1, "betas": [0.9, 0.999]}
     assert digest(named, plain) == "32583b2f2c503d7f8dd5b298e2195da4"
+
+
+ARRAYS = [name for name, (tensor, _) in PINNED.items() if name not in ("bfloat16", "coo")]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_has_the_digest_of_the_tensor_of_its_bytes(name: str) -> None:
+    tensor, pinned = PINNED[name]
+    assert digest_of([part_of_array(name, tensor.numpy())]) == pinned
+
+
+def test_strides_and_byte_order_of_an_array_do_not_count() -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    wanted = digest_of([part_of_array("w", array)])
+    assert digest_of([part_of_array("w", np.asfortranarray(array))]) == wanted
+    assert digest_of([part_of_array("w", array.astype(">f4"))]) == wanted
+
+
+@pytest.mark.parametrize("values", [["a"], [None], np.zeros(1, [("x", "f4")])])
+def test_an_array_of_anything_but_numbers_is_named(values: object) -> None:
+    with pytest.raises(TypeError, match="array 'w'"):
+        part_of_array("w", np.asarray(values))

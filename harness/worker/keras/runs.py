@@ -27,8 +27,7 @@ __all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm"]
 # TensorFlow has no one sentence for an operation without a deterministic version; these are its
 # kernels' and its Python side's.
 REFUSALS = (
-    re.compile(r"[Dd]eterministic GPU implementation of (.+?),? (?:when |is )?not "),
-    re.compile(r"[Dd]eterministic GPU implementation of (.+?), when "),
+    re.compile(r"[Dd]eterministic GPU implementation of ([^,]+?)(?:,| is | not )"),
     re.compile(r"GPU implementation of (\S+) that would have been executed is not deterministic"),
     re.compile(r"(\S+) cannot be called when determinism is enabled"),
     re.compile(r"([Rr]andom ops) require a seed to be set when determinism is enabled"),
