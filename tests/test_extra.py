@@ -36,7 +36,7 @@ def test_a_claim_about_keras_stays_open_and_says_why(tmp_path: Path) -> None:
     claim = "rule: identical, says: so, cells: {{it: scenario={0} determinism=seed}}"
     claims = "".join(f"  {name}: {{{claim.format(name)}}}\n" for name in ("keras_mlp", "mlp"))
     (tmp_path / "conf" / "claims" / "mine.yaml").write_text(f"source: s\nclaims:\n{claims}")
-    done = harness("claims_of=[mine]", "scenario=indexing", "determinism=seed", "runs.trace=2",
+    done = harness("claims_of=[mine]", "scenario=mlp", "scenario.steps=3", "runs.trace=2",
                    "runs.timing=0", "study.baseline=null", cwd=tmp_path,
                    PYTHONPATH=str(tmp_path))  # fmt: skip
     study = study_of(done, tmp_path)
@@ -46,7 +46,7 @@ def test_a_claim_about_keras_stays_open_and_says_why(tmp_path: Path) -> None:
     assert "wants 10 runs" in rows["mlp"][1]
     manifest = json.loads((study / "manifest.json").read_text())
     assert manifest["missing"] == {"keras_mlp-seed-cpu": "extra 'keras' not installed"}
-    assert {one["cell"]["scenario"]["name"] for one in manifest["cells"]} == {"indexing", "mlp"}
+    assert {one["cell"]["scenario"]["name"] for one in manifest["cells"]} == {"mlp"}
     assert harness("resume", str(study), cwd=tmp_path, PYTHONPATH=str(tmp_path)).returncode == 0
 
 

@@ -106,7 +106,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def row(study: Path, setting: str, flags: bool) -> dict[str, str]:
     with (study / "tables" / "cells.csv").open() as file:
         rows = [one for one in csv.DictReader(file) if one["twin"] == "False"]
-    wanted = f"scenario.torch_flags={str(flags).lower()}"
+    wanted = f"scenario.torch_flags={flags}"  # as Hydra sweeps it
     return next(one for one in rows if one["determinism"] == setting and wanted in one["overrides"])
 
 
