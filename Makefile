@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-image lint lock report bench-self shell clean setup setup-dev
+.PHONY: help bench resume image test test-keras test-image lint lock report bench-self shell clean setup setup-dev setup-keras
 MAKEFLAGS += --no-print-directory
 
 # The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
@@ -38,6 +38,9 @@ image: ## Build the container's image (TARGET=cuda|cpu|cuda-compiler|cpu-compile
 test: setup-dev ## Run the tests (ARGS="-k digest ...")
 	@$(VENV_PYTHON) -m pytest $(ARGS)
 
+test-keras: setup-dev setup-keras ## Run the tests of the Keras scenarios, with Keras installed
+	@$(VENV_PYTHON) -m pytest -m keras $(ARGS)
+
 test-image: setup-dev ## Build the CPU image on a private Docker engine and run it (Debian, root, Python 3.11)
 	@tests/container/install_engine.sh
 	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
@@ -69,6 +72,7 @@ lock: setup-dev ## Make the hash locks again from requirements/*.in (UPGRADE=--u
 	lock build.in -o build.txt && \
 	lock base.in -o base.txt && \
 	lock dev.in -c base.txt -o dev.txt && \
+	lock keras.in -c base.txt -c build.txt -c dev.txt -o keras.txt && \
 	lock torch-cuda.in -c base.txt -c build.txt $(NOT_CUDA:%=--no-emit-package %) -o torch-cuda.txt
 	@echo "torch-cpu.txt is kept by hand: one wheel and its hash, of torch-cuda.in's version"
 
@@ -81,5 +85,8 @@ setup:
 
 setup-dev:
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --dev,$(NO_PYTHON))
+
+setup-keras: ## Install the extra `keras` too: Keras and TensorFlow
+	@$(if $(PYTHON),$(PYTHON) requirements/install.py --keras,$(NO_PYTHON))
 
 NO_PYTHON = echo "set-up: no Python 3.11, 3.12 or 3.13 was found; name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1

@@ -26,6 +26,7 @@ def bench(request: Request) -> int:
     """Asks the machine, plans, creates the study, runs it; gives the exit status."""
     request.check()
     found = probe(request)
+    request = request.without(found.missing)
     status, folder = begin(request, found)
     if status == CONTROL_FAILED and request.study.repeat_failed and request.runs.timing:
         return repeat(request, found, folder)

@@ -21,6 +21,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "refused": ("it",),
     "cured": ("untreated", "treated"),
     "unequal": ("one", "other"),
+    "equal": ("one", "other"),
     "facts": (),  # the cells are named by the facts
     "spread_at_most": ("it",),
     "spread_above": ("it",),

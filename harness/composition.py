@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from harness.errors import UsageError
+from harness.frameworks import FRAMEWORKS
 from harness.scrub import portable_path, scrub, without_secrets
 from harness.spec import Cell, Determinism, Noise, Scenario
 from harness.switches import CONDITIONS
@@ -52,8 +53,11 @@ def cell_of(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[
     name = str(options.pop("name", label))
     options = {key: storable(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
+    framework = str(options.pop("framework", "torch"))
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"scenario.framework={framework}: allowed are {', '.join(FRAMEWORKS)}")
     return Cell(
-        scenario=Scenario(label, name, options, uses_loader, source_of(name)),
+        scenario=Scenario(label, name, options, uses_loader, source_of(name), framework),
         setting=choices["determinism"],
         determinism=Determinism.from_json(
             typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))

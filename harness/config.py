@@ -129,6 +129,8 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     overrides = list(chosen.overrides.task)
     cell = cell_of(config, chosen.runtime.choices, overrides)
     if any(asked.cell == cell for asked in found.asked):
+        found.asked = [dataclasses.replace(one, for_claim=one.for_claim and one.cell != cell)
+                       for one in found.asked]  # fmt: skip
         return
     baseline = None
     if config.study.baseline is not None:
@@ -178,7 +180,7 @@ def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
             baseline = composed([*kept(words), "determinism=seed"]) if timed else None
         except HydraException as error:
             raise UsageError(f"claim '{claim.name}': {error}") from error
-        found.asked.append(Asked(cells[role], baseline, claim.needs, timed))
+        found.asked.append(Asked(cells[role], baseline, claim.needs, timed, for_claim=True))
     found.claims.append(AskedClaim(claim, cells))
 
 

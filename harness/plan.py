@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.frameworks import environment_of
 from harness.request import Asked, Request
 from harness.spec import Cell, Kind, RunSpec
 from harness.switches import plainness, same_experiment
@@ -129,7 +130,7 @@ def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> 
                 kind=Kind.trace,
                 number=number,
                 repeats=request.runs.repeats,
-                environment=one.cell.determinism.environment(),
+                environment=environment_of(one.cell),
             )
             for one in cells
         ],
@@ -148,7 +149,7 @@ def timing_block(request: Request, cells: Sequence[PlannedCell], number: int) ->
                 number=number,
                 twin=twin,
                 warmup=request.timing.warmup,
-                environment=one.cell.determinism.environment(),
+                environment=environment_of(one.cell),
             )
             for one, twin in timed + twins
         ],

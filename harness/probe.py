@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
+from harness.frameworks import FRAMEWORKS
 from harness.launch.worker_process import environment
+from harness.plan import on_device
 from harness.request import Request
 from harness.spec import Scenario, to_json
 
 PROBE_LIMIT_S = 300.0
+PROBES = {"torch": "harness.worker.probe", "keras": "harness.worker.keras.probe"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Probe:
     software: dict[str, Any]
     cuda: list[dict[str, Any]]
     sources: dict[str, str]
+    missing: dict[str, str] = field(default_factory=dict)  # framework to why it cannot run here
 
     @property
     def device(self) -> str:
@@ -31,31 +35,64 @@ class Probe:
 
 
 def probe(request: Request) -> Probe:
-    """Raises UsageError for what cannot run here: a device, a scenario's program or options."""
+    """Raises UsageError for what cannot run here: a device, a scenario's program or options.
+
+    What only a claim asks for, of a framework that cannot run here, is no error but ``missing``.
+    """
     cells = [asked.cell for asked in request.asked] + list(request.controls)
-    answer = ask([cell.scenario for cell in cells])
+    answer = ask("torch", [cell.scenario for cell in cells if cell.scenario.framework == "torch"])
+    device = "cuda" if answer["cuda"] else "cpu"
+    missing = {}
+    for name in sorted({cell.scenario.framework for cell in cells} - {"torch"}):
+        found, why = ask_other(name, request, device)
+        if why:
+            missing[name] = why
+        else:
+            answer = {**answer, **found, "problems": answer["problems"] + found["problems"],
+                      "sources": {**answer["sources"], **found["sources"]}}  # fmt: skip
     if answer["problems"]:
         raise UsageError("\n".join(answer["problems"]))
-    for device in {cell.device for cell in cells}:
-        check_device(device, len(answer["cuda"]))
-    named = ("problems", "cuda", "sources")
+    for kind in {cell.device for cell in cells}:
+        check_device(kind, len(answer["cuda"]))
+    named = ("problems", "cuda", "sources", "gpus")
     software = {key: value for key, value in answer.items() if key not in named}
-    return Probe(software, answer["cuda"], answer["sources"])
+    return Probe(software, answer["cuda"], answer["sources"], missing)
 
 
-def ask(scenarios: list[Scenario]) -> dict[str, Any]:
+def ask_other(name: str, request: Request, device: str) -> tuple[dict[str, Any], str | None]:
+    """What a framework beside torch answers, or why none of its cells can run here.
+
+    Raises UsageError where such a cell is asked for by more than a claim.
+    """
+    asked = [one for one in request.asked if one.cell.scenario.framework == name]
+    why, found = FRAMEWORKS[name].missing, {}
+    advice = f"pip install 'determinism-harness[{name}]', or `make setup-{name}`"
+    if why is None:
+        found = ask(name, [one.cell.scenario for one in asked])
+        devices = {on_device(one.cell, device).device.partition(":")[0] for one in asked}
+        if "cuda" in devices and not found["gpus"]:
+            why = "its TensorFlow sees no CUDA device"
+            advice = "install one that does, or use device=cpu"
+    for one in asked:
+        if why and not one.for_claim:
+            raise UsageError(f"scenario '{one.cell.scenario.label}' cannot run here: {why}; "
+                             f"{advice}")  # fmt: skip
+    return found, why
+
+
+def ask(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
     question = json.dumps({"scenarios": [to_json(scenario) for scenario in scenarios]})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "harness.worker.probe"],
+            [sys.executable, "-m", PROBES[framework]],
             input=question, capture_output=True, text=True, check=False,
-            env=environment({}), timeout=PROBE_LIMIT_S,
+            env=environment(FRAMEWORKS[framework].environment), timeout=PROBE_LIMIT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise UsageError(f"torch did not answer within {PROBE_LIMIT_S:g} s") from error
+        raise UsageError(f"{framework} did not answer within {PROBE_LIMIT_S:g} s") from error
     if done.returncode != 0:
         last = done.stderr.strip().split("\n")[-1]
-        raise UsageError(f"torch cannot be used here: {last}")
+        raise UsageError(f"{framework} cannot be used here: {last}")
     answer: dict[str, Any] = json.loads(done.stdout.split("\n")[-1])
     return answer
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +59,7 @@ class Asked:
     baseline: Cell | None
     needs: str = "any"  # the kind of device that it is asked for on: any, cpu, cuda
     timed: bool = True  # a claim's cell is only traced where no cost decides
+    for_claim: bool = False  # nobody asked for it but a claim: it may be left out
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class Request:
     settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
     words: tuple[str, ...]  # as typed, after `python -m harness`
     claims: tuple[AskedClaim, ...] = ()
+
+    def without(self, missing: Collection[str]) -> Request:
+        """What is left to run where these frameworks cannot; the claims still name all cells."""
+        left = (one for one in self.asked if one.cell.scenario.framework not in missing)
+        return dataclasses.replace(self, asked=tuple(left))
 
     def check(self) -> None:
         """Raises UsageError for numbers that no study can be made of."""
@@ -138,6 +146,8 @@ def check_noise(cell: Cell) -> None:
     noise, asked = cell.noise, cell.determinism
     if noise is Noise.none:
         return
+    if noise in (Noise.bit_flip, Noise.tiny) and cell.scenario.framework != "torch":
+        raise UsageError(f"noise={noise} is built for torch's trainings only")
     if asked.seed is None:
         raise UsageError(f"noise={noise} needs a seed to hold or to vary, and determinism="
                          f"{cell.setting} has none; leave determinism= out")  # fmt: skip

@@ -133,6 +133,7 @@ class Scenario:
     options: dict[str, Any]
     uses_loader: bool = True
     source: str | None = None  # a file of the user's own, relative to where the command was typed
+    framework: str = field(default="torch", metadata=LATER)  # one of harness/frameworks.py
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Scenario:

@@ -36,7 +36,7 @@ from harness.words import command
 RESULTS = Path("results")
 
 # Where one of these differs from the manifest's, further runs would not belong to the same study.
-MUST_AGREE = ("python", "torch", "torch_cuda", "cudnn", "numpy", "threads")
+MUST_AGREE = ("python", "torch", "torch_cuda", "cudnn", "numpy", "threads", "keras", "tensorflow")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "harness": harness.__version__,
         "words": request.words,
-        "request": dataclasses.asdict(
+        "request": to_json(
             dataclasses.replace(
                 request, study=dataclasses.replace(request.study, dir=None), claims=()
             )
@@ -150,6 +150,7 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         "cuda": probe.cuda,
         "sources": probe.sources,
         "claims": [resolved(one, probe.device) for one in request.claims],
+        "missing": left_out(request, probe),
         "repeat_of": repeat_of,
     }
 
@@ -160,6 +161,13 @@ def resolved(asked: AskedClaim, device: str) -> dict[str, Any]:
     return dataclasses.asdict(dataclasses.replace(asked.claim, cells=cells))
 
 
+def left_out(request: Request, probe: Probe) -> dict[str, str]:
+    """The claims' cells that cannot run here, by id, each with why."""
+    cells = [on_device(cell, probe.device) for one in request.claims for cell in one.cells.values()]
+    return {cell.id: probe.missing[cell.scenario.framework]
+            for cell in cells if cell.scenario.framework in probe.missing}  # fmt: skip
+
+
 def request_in(document: dict[str, Any]) -> Request:
     """The request of a manifest, for `resume`."""
     asked = document["request"]
@@ -167,8 +175,8 @@ def request_in(document: dict[str, Any]) -> Request:
     def cell(part: dict[str, Any] | None) -> Cell | None:
         return Cell.from_json(part) if part else None
 
-    def extra(one: dict[str, Any]) -> tuple[str, bool]:
-        return one["needs"], one["timed"]
+    def extra(one: dict[str, Any]) -> tuple[str, bool, bool]:
+        return one["needs"], one["timed"], one["for_claim"]
 
     return Request(
         asked=tuple(

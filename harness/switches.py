@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.spec import Cell, Cudnn, Determinism, Loader, Noise
+from harness.spec import Algorithms, Cell, Cudnn, Determinism, Loader, Noise
 
 # Consulted by CUDA code paths alone: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
 CUDA_ONLY = {"cudnn": Cudnn(), "cublas_workspace": None, "tf32": None}
 
 # Consulted only where a scenario builds a DataLoader.
 LOADER_ONLY = {"loader": Loader()}
+
+# Torch's own, which no other framework asks.
+TORCH_ONLY = {
+    "cudnn": Cudnn(),
+    "cublas_workspace": None,
+    "loader": Loader(),
+    "fill_uninitialized_memory": None,
+    "tf32": None,
+    "matmul_precision": None,
+    "cpu_capability": None,
+}
 
 # The circumstances of a comparison rather than its subject: a baseline keeps these overrides.
 CONDITIONS = ("seed", "threads", "tf32", "matmul_precision", "cpu_capability")
@@ -27,6 +38,10 @@ def consulted(cell: Cell) -> Determinism:
         ignored |= CUDA_ONLY
     if not cell.scenario.uses_loader:
         ignored |= LOADER_ONLY
+    if cell.scenario.framework != "torch":
+        ignored |= TORCH_ONLY
+        if cell.determinism.algorithms is Algorithms.warn:  # TensorFlow requires or allows
+            ignored |= {"algorithms": Algorithms.allow}
     return dataclasses.replace(cell.determinism, **ignored)  # type: ignore[arg-type]
 
 

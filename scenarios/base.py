@@ -23,17 +23,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-DIGITS = Path(__file__).parent / "data" / "digits.npz"
-DIGITS_HELD_OUT = 360  # a fifth, always the same: the last ones in the file
+from scenarios import stored
 
 
 def leave_as_it_is() -> None:
@@ -173,8 +170,11 @@ def classified(scores: Tensor, targets: Tensor) -> Evaluation:
 
 def digits(device: torch.device) -> tuple[Examples, Examples]:
     """The UCI handwritten digits, (n, 1, 8, 8) in 0..1, as training and held-out examples."""
-    with np.load(DIGITS) as stored:
-        images = torch.from_numpy(stored["images"]).to(device, torch.float32).div(16).unsqueeze(1)
-        labels = torch.from_numpy(stored["labels"]).to(device, torch.int64)
-    cut = len(images) - DIGITS_HELD_OUT
-    return Examples(images[:cut], labels[:cut]), Examples(images[cut:], labels[cut:])
+    train, held_out = (
+        Examples(
+            torch.from_numpy(images).to(device, torch.float32).div(16).unsqueeze(1),
+            torch.from_numpy(labels).to(device, torch.int64),
+        )
+        for images, labels in stored.digits()
+    )
+    return train, held_out

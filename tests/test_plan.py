@@ -151,3 +151,20 @@ def test_infinite_numbers_are_refused_before_anything_is_created(
     endless = dataclasses.replace(make_cell(), scenario=scenario)
     with pytest.raises(UsageError, match=r"scenario.learning_rate=.*a finite number"):
         request([endless], None).check()
+
+
+def test_what_only_torch_asks_makes_no_other_experiment_of_a_keras_cell(
+    make_cell: MakeCell,
+) -> None:
+    scenario = Scenario("keras_mlp", "keras_mlp", {}, framework="keras")
+    cudnn = Determinism(seed=42, cudnn=Cudnn(deterministic=True), algorithms=Algorithms.warn)
+    require = Determinism(seed=42, algorithms=Algorithms.require)
+    cells = [make_cell(device="cuda", determinism=one) for one in (cudnn, require)]
+    cells = [dataclasses.replace(one, scenario=scenario, setting=name)
+             for one, name in zip(cells, ("cudnn", "full"), strict=True)]  # fmt: skip
+    seed = dataclasses.replace(make_cell(device="cuda"), scenario=scenario)
+    planned = plan(request(cells, seed), "cuda")
+    assert {one.cell.setting: one.same_as for one in planned.cells} == {
+        "cudnn": "keras_mlp-seed-cuda", "full": None, "seed": None,
+    }  # fmt: skip
+    assert {run.environment["KERAS_BACKEND"] for run in planned.runs} == {"tensorflow"}

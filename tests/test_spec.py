@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 
 import pytest
 
-from harness.spec import Cell, Determinism, Kind, Noise, RunSpec, short_hash, to_json
+from harness.analysis.evidence import unpacked_runs
+from harness.spec import Cell, Determinism, Kind, Noise, RunSpec, Scenario, short_hash, to_json
+from tests.conftest import ROOT
 
 MakeCell = Callable[..., Cell]
+PUBLISHED = sorted((ROOT / "results" / "published").glob("*/manifest.json"))
+RUNS = 100  # of each study
 
 
 def test_a_spec_comes_back_from_json_equal(make_cell: MakeCell) -> None:
@@ -40,3 +46,22 @@ def test_only_noise_of_the_algorithm_gives_each_run_a_seed_of_its_own(
     assert [run.determinism.seed for run in runs] == seeds
     unseeded = dataclasses.replace(cell, determinism=Determinism())
     assert RunSpec(unseeded, Kind.trace, 3).determinism.seed is None
+
+
+@pytest.mark.parametrize("manifest", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_cells_and_runs_keep_their_ids(manifest: Path) -> None:
+    for one in json.loads(manifest.read_text())["cells"]:
+        assert Cell.from_json(one["cell"]).id == one["id"]
+    with unpacked_runs(manifest.parent) as runs:
+        for path in islice(sorted(runs.glob("*.t*.*.json")), RUNS):
+            record = json.loads(path.read_text())
+            assert RunSpec.from_json(record["spec"]).run_id == record["run_id"] == path.stem
+
+
+def test_only_another_framework_than_torch_is_written() -> None:
+    plain, keras = (Scenario("a", "a", {}, framework=name) for name in ("torch", "keras"))
+    assert "framework" not in to_json(plain)
+    assert to_json(keras)["framework"] == "keras"
+    assert short_hash(plain) != short_hash(keras)
+    for one in (plain, keras):
+        assert Scenario.from_json(to_json(one)) == one

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "pandas", "matplotlib", "scipy", "numpy"}
+TELLING = {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"}
 FORBIDDEN = {
     "harness.__main__": HEAVY,
     "harness.bench": HEAVY,
@@ -20,6 +21,12 @@ FORBIDDEN = {
     "harness.analysis.verdict": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
     "harness.record": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
     "harness.worker.__main__": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"},
+    "harness.worker.perform": {*HEAVY - {"numpy"}, "keras", "tensorflow", "hydra", "rich"},
+    "harness.worker.torch_runs": {*TELLING, "keras", "tensorflow"},
+    "harness.worker.keras.runs": {*TELLING, "torch"},
+    "harness.worker.keras.probe": {*TELLING, "torch"},
+    "scenarios.keras_mlp": {"torch"},
+    "scenarios.keras_cnn": {"torch"},
     "harness.worker.probe": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"},
     "scenarios": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy", "harness"},
     "harness.report.__main__": {"torch", "hydra", "omegaconf"},

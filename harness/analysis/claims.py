@@ -45,6 +45,9 @@ def judged(claim: Claim, study: StudyEvidence, table: Rows) -> Ruling:
     if not claim.is_for(study.manifest["device"]):
         return Ruling(Answer.open, f"it speaks of {claim.needs.upper()} devices, and this study "
                       f"ran on {study.manifest['device'].upper()}")  # fmt: skip
+    missing = study.manifest.get("missing", {})  # older studies had nothing to miss
+    if why := next((missing[id_] for id_ in claim.cells.values() if id_ in missing), None):
+        return Ruling(Answer.open, why)
     known = {cell.id: cell for cell in study.cells}
     cells = {role: known[id_] for role, id_ in claim.cells.items() if id_ in known}
     if cells.keys() != claim.cells.keys():

@@ -69,6 +69,16 @@ def unequal(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     return Ruling(Answer.fails, "both give the same bits")
 
 
+def equal(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Two cells, each of which gives one result in enough runs: are the two results the same?"""
+    found = unequal(claim, cells, table)
+    runs = {cells[role].id: verdict_of(cells[role])[1] for role in ("one", "other")}
+    for id_, number in runs.items():
+        if number < ENOUGH and found.answer is not Answer.open:
+            return Ruling(Answer.open, f"sameness wants {ENOUGH} runs, and {id_} had {number}")
+    return swapped(found)
+
+
 def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     """Every training of every run must tell what the claim says."""
     told, measured = True, []

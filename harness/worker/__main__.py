@@ -21,10 +21,10 @@ def main() -> None:
 
     from harness import record  # noqa: PLC0415 - imports are the warming up
     from harness.worker import scenario  # noqa: PLC0415
+    from harness.worker.framework import framework  # noqa: PLC0415
     from harness.worker.perform import perform  # noqa: PLC0415
-    from harness.worker.warm import warm  # noqa: PLC0415
 
-    warm()
+    framework(spec.cell.scenario.framework).warm()
     scenario.load(spec.cell.scenario)
     wall.say(READY)
     turn = json.loads(wall.hear())

@@ -1,8 +1,10 @@
-"""How much of the machine others used meanwhile: a timing beside a busy neighbour is not one."""
+"""How much of the machine was used: by others, beside whom nothing can be timed, and by the run."""
 
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -39,3 +41,9 @@ def busy_s() -> float | None:
 def own_s() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
+
+
+def resident_mb() -> float:
+    """The highest resident set so far (getrusage)."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -16,7 +16,9 @@ TINY = 1e-8  # standard deviation; float32 weights above 0.17 are too coarse to 
 
 def prepared(spec: RunSpec, device: torch.device) -> Training:
     setting.apply(spec.determinism)
-    training = scenario.build(spec.cell.scenario, setting.context(spec.determinism, device))
+    training: Training = scenario.build(
+        spec.cell.scenario, setting.context(spec.determinism, device)
+    )
     perturb(training, spec.cell.noise, spec.number)
     return training
 

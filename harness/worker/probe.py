@@ -1,4 +1,4 @@
-"""What only torch knows, asked once per study in a process of its own.
+"""What only torch knows, asked once per study in a process of its own; Keras has its own probe.
 
 Reads cells from standard input, writes one JSON document to standard output: versions, devices,
 threads, and what about the cells cannot run here. Parents have no torch.
@@ -14,10 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.errors import UsageError
-from harness.spec import Scenario
-from harness.worker import scenario
-from harness.worker.digest import digest
+from harness.worker.programs import problems, sources
 
 
 def main() -> None:
@@ -56,31 +53,6 @@ def cuda() -> list[dict[str, Any]]:
             }
         )
     return devices
-
-
-def problems(scenarios: list[dict[str, Any]]) -> list[str]:
-    """One sentence for each scenario whose program or options do not fit."""
-    found = []
-    for document in scenarios:
-        asked = Scenario.from_json(document)
-        try:
-            scenario.options(scenario.load(asked), asked)
-        except UsageError as error:
-            found.append(str(error))
-        except Exception as error:  # noqa: BLE001 - a user's file may raise anything
-            found.append(f"scenario '{asked.label}' cannot be loaded: {error!r}")
-    return list(dict.fromkeys(found))
-
-
-def sources(scenarios: list[dict[str, Any]]) -> dict[str, str]:
-    """A digest of each scenario's program, so that `resume` can tell that it has changed."""
-    found = {}
-    for document in scenarios:
-        module = scenario.load(Scenario.from_json(document))
-        with open(str(module.__file__), "rb") as file:  # noqa: PTH123
-            program = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
-        found[document["name"]] = digest([("program", program)])
-    return found
 
 
 if __name__ == "__main__":

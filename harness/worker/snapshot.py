@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,13 +9,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.worker.digest import digest
+from harness.worker.keeping import is_due, keep_once
 from harness.worker.state import params
 from scenarios.base import Training
 
-
-def is_due(step: int) -> bool:
-    """At steps 1, 2, 4, 8, …: divergence grows by factors, not by steps."""
-    return step & (step - 1) == 0
+__all__ = ["is_due", "keep"]
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -30,15 +27,8 @@ def stored(tensor: Tensor) -> Tensor:
 
 def keep(training: Training, folder: Path) -> str:
     """Stores the parameters under their digest, which is returned; equal ones are stored once."""
-    name = digest(params(training))
-    path = folder / f"{name}.safetensors"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        tensors = {key: stored(value) for key, value in params(training)}
-        try:
-            save_file(tensors, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    return name
+
+    def save(path: Path) -> None:
+        save_file({key: stored(value) for key, value in params(training)}, path)
+
+    return keep_once(folder, digest(params(training)), save)

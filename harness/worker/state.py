@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from harness.record import Components
 from harness.worker.digest import Named, digest
+from harness.worker.leaves import leaves
 from scenarios.base import Evaluation, Training
 
 
@@ -85,20 +84,6 @@ def optimizer(training: Training) -> str:
             else:
                 plain[path] = repr(value)
     return digest(tensors, plain)
-
-
-def leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every leaf of nested mappings, sequences and dataclasses with its path."""
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        tree = {f.name: getattr(tree, f.name) for f in dataclasses.fields(tree)}
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from leaves(value, f"{path}.{key}")
-    elif isinstance(tree, Sequence) and not isinstance(tree, str):
-        for index, value in enumerate(tree):
-            yield from leaves(value, f"{path}.{index}")
-    else:
-        yield path, tree
 
 
 def tensors_in(batch: Any) -> Named:

@@ -89,6 +89,26 @@ def test_two_cells_of_one_result_each_are_compared(runs: Runs, make_cell: MakeCe
     assert answer(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
 
 
+def test_two_cells_are_the_same_bits_only_in_enough_runs(runs: Runs, make_cell: MakeCell) -> None:
+    claim = claim_of("equal", "one", "other")
+    a, b = runs(SAME, copies=10), runs(OTHER, copies=10)
+    assert answer(claim, {"one": a, "other": a}, make_cell)[0] == Answer.holds
+    assert answer(claim, {"one": a, "other": b}, make_cell)[0] == Answer.fails
+    assert answer(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
+    told, why = answer(claim, {"one": a, "other": a[:9]}, make_cell)
+    assert told == Answer.open
+    assert "wants 10 runs, and other had 9" in why
+
+
+def test_a_claim_whose_cells_could_not_run_here_says_why(make_cell: MakeCell) -> None:
+    document = dataclasses.asdict(dataclasses.replace(claim_of("varies", "it"), cells={"it": "k"}))
+    manifest = {"claims": [document], "device": "cpu", "missing": {"k": "extra 'keras' missing"}}
+    mlp = CellEvidence("mlp", make_cell(), "evidence", None, None)
+    study = StudyEvidence("s", manifest, [mlp], [], 0)
+    row = claims_table(study, cell_table(study)).iloc[0]
+    assert (row["answer"], row["why"]) == (Answer.open, "extra 'keras' missing")
+
+
 def test_refusal_is_told_both_ways(runs: Runs, make_cell: MakeCell) -> None:
     claim = claim_of("refused", "it")
     refused = runs(SAME, outcome=Outcome.refused)

@@ -1,0 +1,45 @@
+"""What a scenario may be written in, and what that needs of this machine. Standard library only."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field
+
+from harness.spec import Cell
+
+
+@dataclass(frozen=True)
+class Framework:
+    packages: tuple[str, ...]  # what must be importable
+    extra: str | None = None  # the extra that brings them, where the harness itself does not
+    environment: dict[str, str] = field(default_factory=dict)  # only counts before the start
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing of it can run in this Python; None where it can."""
+        if all(importlib.util.find_spec(package) for package in self.packages):
+            return None
+        return f"extra '{self.extra}' not installed"
+
+
+FRAMEWORKS = {
+    "torch": Framework(("torch",)),
+    "keras": Framework(
+        packages=("keras", "tensorflow"),
+        extra="keras",
+        environment={
+            "KERAS_BACKEND": "tensorflow",
+            "KERAS_HOME": os.devnull,  # ~/.keras/keras.json would set precision and layout
+            "TF_CPP_MIN_LOG_LEVEL": "2",  # errors; else each log tells of the CPU's features
+        },
+    ),
+}
+
+
+def environment_of(cell: Cell) -> dict[str, str]:
+    """The variables that a cell's worker begins with: its framework's and its setting's."""
+    return {
+        **FRAMEWORKS[cell.scenario.framework].environment,
+        **cell.determinism.environment(),
+    }

@@ -1,0 +1,1 @@
+"""Runs of Keras' scenarios, on TensorFlow: nothing in here, or reached from here, imports torch."""

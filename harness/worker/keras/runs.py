@@ -1,0 +1,125 @@
+"""Runs of Keras' scenarios: what harness/worker/framework.py asks for; torch's are alike."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from harness.record import Components, Repeat, Timed, number
+from harness.spec import RunSpec
+from harness.worker import scenario
+from harness.worker.framework import TimedRun
+from harness.worker.keeping import is_due
+from harness.worker.keras import setting, state
+from harness.worker.keras.setting import effective, threads
+from harness.worker.load import resident_mb
+from harness.worker.reading import Clock, elapsed, read
+from scenarios.keras_base import Context, Evaluation, Training
+
+__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm"]
+
+# TensorFlow has no one sentence for an operation without a deterministic version; these are its
+# kernels' and its Python side's.
+REFUSALS = (
+    re.compile(r"[Dd]eterministic GPU implementation of ([^,]+?)(?:,| is | not )"),
+    re.compile(r"GPU implementation of (\S+) that would have been executed is not deterministic"),
+    re.compile(r"(\S+) cannot be called when determinism is enabled"),
+    re.compile(r"([Rr]andom ops) require a seed to be set when determinism is enabled"),
+)
+
+
+def warm() -> None:
+    """Importing this file was all: Keras and TensorFlow load nothing later that takes long."""
+
+
+def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+    """One training from a full reset: everything built anew, the setting applied again."""
+    training = begun(spec)
+    initial = state.digest([*state.params(training), *state.buffers(training)])
+    steps: list[Components] = []
+    losses: list[float | str] = []
+    kept: dict[str, str] = {}
+    rng_before = state.rng(training)
+    loss = None
+    for batch in training.batches():
+        loss = training.step(batch)
+        steps.append(state.of_step(training, rng_before, batch, loss))
+        losses.append(scalar(loss))
+        if is_due(len(steps)):
+            kept[str(len(steps))] = state.keep(training, snapshots)
+        rng_before = state.rng(training)
+    if not steps:
+        raise ValueError("the training made no step: give it more steps, epochs or data")
+    if not is_due(len(steps)):
+        kept[str(len(steps))] = state.keep(training, snapshots)
+    evaluation = training.evaluate()
+    return Repeat(
+        initial=initial,
+        steps=steps,
+        losses=losses,
+        final=state.final(training, loss, evaluation),
+        predictions=predictions(evaluation),
+        accuracy=evaluation.accuracy,
+        facts=training.facts(),
+        snapshots=kept,
+    )
+
+
+def timed(spec: RunSpec) -> TimedRun:
+    """Nothing is digested before the clock has stopped."""
+    began = time.perf_counter()
+    training = begun(spec)
+    setup_s = time.perf_counter() - began
+    synchronise = tf.test.experimental.sync_devices  # returns at once where nothing is under way
+    reading = read(training, spec.warmup, Clock(time.perf_counter, elapsed, synchronise))
+    peak = peak_mb(spec.cell.device)
+    evaluation = training.evaluate()
+    return TimedRun(
+        setup_s=setup_s,
+        peak_mb=peak,
+        timed=Timed(
+            counted_s=reading.counted_s,
+            counted_steps=reading.counted_steps,
+            step_s=reading.step_s,
+            final=state.final(training, reading.loss, evaluation),
+            loss=scalar(reading.loss),
+            accuracy=evaluation.accuracy,
+            facts=training.facts(),
+        ),
+    )
+
+
+def begun(spec: RunSpec) -> Training:
+    """A training from a full reset: Keras counts its layers' names anew, as in a fresh process."""
+    keras.utils.clear_session()
+    cell = spec.cell
+    setting.apply(spec.determinism, cell.device)
+    training: Training = scenario.build(cell.scenario, Context(cell.device))
+    return training
+
+
+def peak_mb(device: str) -> float:
+    """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
+    if device.startswith("cuda"):
+        used: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]  # the one it sees
+        return used / 2**20
+    return resident_mb()
+
+
+def scalar(loss: Any) -> float | str:
+    """The step's loss as one number; several losses (two models) give their mean."""
+    return number(float(state.array_of(loss).astype(np.float64).mean()))
+
+
+def predictions(evaluation: Evaluation) -> list[float | int | str]:
+    values = evaluation.predictions
+    if np.issubdtype(values.dtype, np.floating):
+        return [number(value) for value in values.astype(np.float64).tolist()]
+    found: list[float | int | str] = values.tolist()
+    return found

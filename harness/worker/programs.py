@@ -1,0 +1,36 @@
+"""What about the scenarios asked for does not fit, and a digest of each one's program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.spec import Scenario
+from harness.worker import scenario
+from harness.worker.parts import Part, digest_of
+
+
+def problems(scenarios: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each scenario whose program or options do not fit."""
+    found = []
+    for document in scenarios:
+        asked = Scenario.from_json(document)
+        try:
+            scenario.options(scenario.load(asked), asked)
+        except UsageError as error:
+            found.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a user's file may raise anything
+            found.append(f"scenario '{asked.label}' cannot be loaded: {error!r}")
+    return list(dict.fromkeys(found))
+
+
+def sources(scenarios: list[dict[str, Any]]) -> dict[str, str]:
+    """A digest of each scenario's program, so that `resume` can tell that it has changed."""
+    found = {}
+    for document in scenarios:
+        module = scenario.load(Scenario.from_json(document))
+        program = Path(str(module.__file__)).read_bytes()
+        part = Part("program", "torch.uint8", (len(program),), memoryview(program))
+        found[document["name"]] = digest_of([part])
+    return found

@@ -1,0 +1,64 @@
+"""Runs of torch's scenarios: what harness/worker/framework.py asks for."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import torch
+
+from harness.record import Repeat, Timed
+from harness.spec import RunSpec
+from harness.worker import state, trace
+from harness.worker.clock import timed as clocked
+from harness.worker.framework import TimedRun
+from harness.worker.load import resident_mb
+from harness.worker.prepare import prepared
+from harness.worker.setting import effective
+from harness.worker.warm import warm
+
+__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm"]
+
+REFUSALS = (
+    re.compile(r"(\S+) does not have a deterministic implementation"),
+    re.compile(r"this operation is not deterministic because it uses (CuBLAS)"),
+)
+
+
+def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+    return trace.traced(spec, torch.device(spec.cell.device), snapshots)
+
+
+def timed(spec: RunSpec) -> TimedRun:
+    device = torch.device(spec.cell.device)
+    began = time.perf_counter()
+    training = prepared(spec, device)
+    setup_s = time.perf_counter() - began
+    reading = clocked(training, spec.warmup, device)
+    peak = peak_mb(device)
+    evaluation = training.evaluate()
+    return TimedRun(
+        setup_s=setup_s,
+        peak_mb=peak,
+        timed=Timed(
+            counted_s=reading.counted_s,
+            counted_steps=reading.counted_steps,
+            step_s=reading.step_s,
+            final=state.final(training, reading.loss, evaluation),
+            loss=trace.scalar(reading.loss),
+            accuracy=evaluation.accuracy,
+            facts=training.facts(),
+        ),
+    )
+
+
+def peak_mb(device: torch.device) -> float:
+    """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resident_mb()
+
+
+def threads() -> int:
+    return torch.get_num_threads()
