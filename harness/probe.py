@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.frameworks import FRAMEWORKS
 from harness.launch.worker_process import environment
 from harness.plan import on_device
-from harness.request import Request
+from harness.request import Asked, Request
 from harness.spec import Scenario, to_json
 
 PROBE_LIMIT_S = 300.0
@@ -64,7 +64,8 @@ def ask_other(name: str, request: Request, device: str) -> tuple[dict[str, Any],
 
     Raises UsageError where such a cell is asked for by more than a claim.
     """
-    asked = [one for one in request.asked if one.cell.scenario.framework == name]
+    wished = [*request.asked, *(Asked(cell, None) for cell in request.controls)]
+    asked = [one for one in wished if one.cell.scenario.framework == name]
     why, found = FRAMEWORKS[name].missing, {}
     advice = f"pip install 'determinism-harness[{name}]', or `make setup-{name}`"
     if why is None:
