@@ -46,6 +46,7 @@ FULL = Determinism(
     threads=1,
     tf32=True,
     matmul_precision="high",
+    cpu_capability="default",
 )
 
 
@@ -62,6 +63,7 @@ def test_every_switch_that_is_set_is_in_effect() -> None:
         "threads": 1,
         "tf32": True,
         "matmul_precision": "high",
+        "cpu_capability": "default",
     }
 
 
