@@ -52,16 +52,11 @@ class Options:
             raise ValueError(f"size={self.size}: at least 1 is needed")
 
 
-@dataclass(frozen=True, init=False)
 class Operation:
     """What is called, on float inputs of these shapes; indices are drawn anew in each call."""
 
-    call: Callable[..., Tensor]
-    shapes: tuple[tuple[int, ...], ...]
-
     def __init__(self, call: Callable[..., Tensor], *shapes: tuple[int, ...]) -> None:
-        object.__setattr__(self, "call", call)
-        object.__setattr__(self, "shapes", shapes)
+        self.call, self.shapes = call, shapes
 
 
 def draw(x: Tensor, below: int, *shape: int) -> Tensor:
