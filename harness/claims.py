@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
+from harness.record import COMPONENTS
 
 # Each rule by the roles of the cells that it reads; harness/analysis/rules_of_*.py have the code.
 RULES: dict[str, tuple[str, ...]] = {
@@ -60,6 +61,7 @@ class Claim:
     cells: dict[str, str] = field(default_factory=dict)  # role to the words asked, then cell id
     facts: tuple[Fact, ...] = ()
     limit: float | None = None  # of rules that compare with a number
+    component: str = ""  # where `varies` is to part first: `grads` for a backward, say
     published: str = ""  # the figure that the source gives
     why: str = ""
 
@@ -88,6 +90,10 @@ class Claim:
                              f"rule reads {sorted(roles)}")  # fmt: skip
         if self.rule in LIMITED_RULES and self.limit is None:
             raise UsageError(f"claim '{self.name}': the rule {self.rule} needs a limit")
+
+        if self.component and self.component not in COMPONENTS:
+            raise UsageError(f"claim '{self.name}': component '{self.component}' is none of "
+                             f"{', '.join(COMPONENTS)}")  # fmt: skip
 
     def is_for(self, device: str) -> bool:
         """Whether the study's device is of the kind that the claim speaks of."""

@@ -12,6 +12,7 @@ from harness.analysis.ruling import (
     Rows,
     Ruling,
     distances,
+    id_of,
     sameness,
     swapped,
     verdict_of,
@@ -33,7 +34,13 @@ def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    return swapped(identical(claim, cells, table))
+    """Where the claim names a component, only a parting that begins there decides for it."""
+    found = swapped(identical(claim, cells, table))
+    at = table[id_of(cells["it"])]["first_component"]
+    if found.answer is Answer.holds and claim.component not in ("", at):
+        why = f"{cells['it'].id} parts at {at} already, before {claim.component}"
+        return Ruling(Answer.open, why, found.measured)
+    return found
 
 
 def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:

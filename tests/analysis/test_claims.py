@@ -65,6 +65,17 @@ def test_sameness_is_told_both_ways(
     assert answer(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == differing
 
 
+def test_a_parting_before_the_component_of_the_claim_decides_nothing(
+    runs: Runs, make_cell: MakeCell
+) -> None:
+    early = runs(SAME, OTHER)  # parts at buffers
+    rows = [dataclasses.replace(step, buffers="a", loss="a") for step in OTHER.steps]
+    late = runs(SAME, dataclasses.replace(OTHER, steps=rows))  # parts at grads
+    claim = claim_of("varies", "it", component="grads")
+    assert answer(claim, {"it": late}, make_cell)[0] == Answer.holds
+    assert answer(claim, {"it": early}, make_cell)[0] == Answer.open
+
+
 def test_sameness_of_few_runs_is_not_decided(runs: Runs, make_cell: MakeCell) -> None:
     told, why = answer(claim_of("identical", "it"), {"it": runs(SAME, copies=9)}, make_cell)
     assert told == Answer.open
@@ -237,7 +248,7 @@ def test_a_claim_about_another_device_is_not_decided(runs: Runs, make_cell: Make
     ("changes", "told"),
     [({"rule": "guessed"}, "rule 'guessed'"), ({"needs": "tpu"}, "needs 'tpu'"),
      ({"cells": {"that": "x"}}, "gives the cells"), ({"colour": "red"}, "colour"),
-     ({"rule": "spread_above"}, "needs a limit")],
+     ({"rule": "spread_above"}, "needs a limit"), ({"component": "mood"}, "none of rng")],
 )  # fmt: skip
 def test_a_claim_that_names_what_does_not_exist_is_refused(
     changes: dict[str, Any], told: str
