@@ -61,4 +61,5 @@ def effective() -> dict[str, Any]:
 def threads() -> int:
     """Within one operation; left alone, TensorFlow takes as many as it may use cores."""
     asked: int = tf.config.threading.get_intra_op_parallelism_threads()
-    return asked or len(os.sched_getaffinity(0))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return asked or usable or 1
