@@ -27,7 +27,7 @@ from harness.claims import TIMED_RULES, Claim
 from harness.composition import CONF, cell_of, composed, control_cells, kept
 from harness.errors import UsageError
 from harness.flags import apart, take_cfg_job
-from harness.request import Asked, AskedClaim, Launch, Request, Runs, Study, Timing, Trace
+from harness.request import Asked, AskedClaim, Diagnose, Launch, Request, Runs, Study, Timing, Trace
 from harness.scrub import scrub
 from harness.spec import Cell, Determinism, Noise
 
@@ -52,7 +52,7 @@ def schema() -> type:
     """The types of bench.yaml; Hydra refuses a key or value that does not fit them."""
     parts: list[Any] = [("scenario", Any, field(default=MISSING))]
     kinds = {"determinism": Determinism, "runs": Runs, "timing": Timing, "trace": Trace,
-             "study": Study, "launch": Launch}  # fmt: skip
+             "study": Study, "launch": Launch, "diagnose": Diagnose}  # fmt: skip
     for name, kind in kinds.items():
         part = thawed(kind)
         parts.append((name, part, field(default_factory=part)))
@@ -222,4 +222,5 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         settings_for_cuda=() if named else tuple(config.settings_for_cuda),
         words=tuple(scrub(word) for word in words),
         claims=tuple(found.claims),
+        diagnose=part(Diagnose, "diagnose"),
     )

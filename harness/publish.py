@@ -22,6 +22,7 @@ from harness.words import command
 
 PUBLISHED = RESULTS / "published"
 KEPT = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
+KEPT_WHERE_THERE = ("diagnosis.json",)
 ARCHIVE = "runs.tar.xz"
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
@@ -39,8 +40,10 @@ def publish(folder: StudyFolder) -> Path:
     if target.exists():
         raise UsageError(f"{target} exists already; remove it to publish the study again")
     target.mkdir(parents=True)
-    for name in KEPT:
+    for name in (*KEPT, *KEPT_WHERE_THERE):
         source = folder.path / name
+        if not source.exists():
+            continue
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target / name)
     pack(folder.runs, target / ARCHIVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.claims import Claim
@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.spec import Algorithms, Cell, Determinism, Noise
 
 CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # ATEN_CPU_CAPABILITY
+FRESH_MEMORY = ("zeros", "nan", "pattern")  # what empty tensors are filled with
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
 
@@ -52,6 +53,15 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Diagnose:
+    """Of `python -m harness diagnose`, which asks for one cell."""
+
+    runs: int = 10  # untreated, in fresh processes
+    tries: int = 20  # runs whose operations are logged, until two of them part
+    most: int = 30  # equal treated runs that a cure may need; where it needs more, undecided
+
+
+@dataclass(frozen=True)
 class Asked:
     """A cell and the cell that its cost is measured against."""
 
@@ -84,6 +94,7 @@ class Request:
     settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
     words: tuple[str, ...]  # as typed, after `python -m harness`
     claims: tuple[AskedClaim, ...] = ()
+    diagnose: Diagnose = field(default_factory=Diagnose)
 
     def without(self, missing: Collection[str]) -> Request:
         """What is left to run where these frameworks cannot; the claims still name all cells."""
@@ -98,6 +109,9 @@ class Request:
             "runs.repeats": (self.runs.repeats, 1),
             "timing.warmup": (self.timing.warmup, 0),
             "launch.ahead": (self.launch.ahead, 1),
+            "diagnose.runs": (self.diagnose.runs, 2),
+            "diagnose.tries": (self.diagnose.tries, 2),
+            "diagnose.most": (self.diagnose.most, 2),
             "launch.retries": (self.launch.retries, 0),
         }
         for key, (value, minimum) in least.items():
@@ -136,6 +150,9 @@ def check_switches(asked: Determinism) -> None:
     if asked.matmul_precision not in (None, *PRECISIONS):
         raise UsageError(f"determinism.matmul_precision={asked.matmul_precision}: "
                          f"allowed are {', '.join(PRECISIONS)} and null")  # fmt: skip
+    if asked.fresh_memory not in (None, *FRESH_MEMORY):
+        raise UsageError(f"determinism.fresh_memory={asked.fresh_memory}: "
+                         f"allowed are {', '.join(FRESH_MEMORY)} and null")  # fmt: skip
     if asked.cpu_capability not in (None, *CAPABILITIES):
         raise UsageError(f"determinism.cpu_capability={asked.cpu_capability}: "
                          f"allowed are {', '.join(CAPABILITIES)} and null")  # fmt: skip

@@ -32,6 +32,7 @@ class Kind(StrEnum):
 
     trace = "trace"
     timing = "timing"
+    operations = "operations"  # logs every operation of a window of steps
 
 
 class Noise(StrEnum):
@@ -89,6 +90,7 @@ class Determinism:
     tf32: bool | None = None
     matmul_precision: str | None = None
     cpu_capability: str | None = field(default=None, metadata=LATER)  # torch's instruction set
+    fresh_memory: str | None = field(default=None, metadata=LATER)  # what it is filled with
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Determinism:
@@ -181,6 +183,8 @@ class RunSpec:
     repeats: int = 1
     warmup: int = 0  # timed steps that are kept but not counted
     environment: dict[str, str] = field(default_factory=dict)
+    # First and last step whose operations are logged; step 0 is the building of the training.
+    window: tuple[int, int] | None = field(default=None, metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunSpec:
@@ -189,6 +193,7 @@ class RunSpec:
                 **document,
                 "cell": Cell.from_json(document["cell"]),
                 "kind": Kind(document["kind"]),
+                "window": tuple(document["window"]) if document.get("window") else None,
             }
         )
 

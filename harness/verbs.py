@@ -1,7 +1,8 @@
-"""The verbs: plain first words that read studies, where overrides make them."""
+"""The verbs: plain first words that read studies, or make one for a question of its own."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,9 +40,31 @@ def list_(words: Sequence[str]) -> int:
     return 0
 
 
+def diagnose(words: Sequence[str]) -> int:
+    from harness.config import collect  # noqa: PLC0415
+    from harness.diagnose import diagnose as diagnose_cell  # noqa: PLC0415
+
+    request = collect([*words, "study.baseline=null", "study.control=null"])
+    if request is None:
+        return 0
+    typed = ("diagnose", *request.words[: len(words)])
+    return diagnose_cell(dataclasses.replace(request, words=typed))
+
+
+def audit(words: Sequence[str]) -> int:
+    """A study like any other, of every operation alone; its report has a table more."""
+    from harness.bench import bench  # noqa: PLC0415
+    from harness.config import collect  # noqa: PLC0415
+
+    request = collect(["matrix=audit", *words])
+    return bench(request) if request else 0
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "report": report,
+    "diagnose": diagnose,
+    "audit": audit,
     "publish": publish,
     "list": list_,
 }

@@ -77,6 +77,7 @@ class StudyEvidence:
     cells: list[CellEvidence]
     unreadable: list[str]
     planned: int
+    diagnosis: dict[str, Any] | None = None  # where the study was made by `diagnose`
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -100,7 +101,14 @@ def read(folder: Path) -> StudyEvidence:
                 unreadable.append(str(error))
         asked = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
         cells = [cell_evidence(entry, asked, records, runs) for entry in manifest["cells"]]
-    return StudyEvidence(folder.resolve().name, manifest, cells, unreadable, planned)
+    name = folder.resolve().name
+    return StudyEvidence(name, manifest, cells, unreadable, planned, diagnosis_in(folder))
+
+
+def diagnosis_in(folder: Path) -> dict[str, Any] | None:
+    path = folder / "diagnosis.json"
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return found
 
 
 @contextmanager

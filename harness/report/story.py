@@ -14,6 +14,7 @@ from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.ruling import Answer
 from harness.analysis.verdict import Verdict
 from harness.report.cautions import Caution, cautions
+from harness.report.tables import Tables
 from harness.report.verdicts import sentences
 from harness.report.wording import DASH, duration, figure, interval, is_known, percent
 from harness.words import command
@@ -48,12 +49,14 @@ class Story:
     asked: str
     created: str
     sentences: list[tuple[str, str]]
+    diagnosis: dict[str, Any] | None  # as diagnosis.json has it
     positive: tuple[str, str]  # control, sentence
     twins: list[tuple[str, ...]]
     smallest_findable: str
     claims: list[dict[str, str]]  # rows of claims.csv
     answers: str  # how many of them hold, do not, are open
     noise: list[tuple[str, ...]]  # a row for each of NOISE_COLUMNS
+    audit: list[dict[str, str]]  # rows of audit.csv
     matrix: list[MatrixRow]
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
     warnings: list[Caution]
@@ -62,15 +65,9 @@ class Story:
     summary: str
 
 
-def tell(
-    study: StudyEvidence,
-    shown: pd.DataFrame,
-    checked: Controls,
-    claims: pd.DataFrame,
-    noise: pd.DataFrame,
-) -> Story:
+def tell(study: StudyEvidence, shown: pd.DataFrame, tables: Tables) -> Story:
     """``shown`` is the cell table with labels."""
-    manifest = study.manifest
+    manifest, checked = study.manifest, tables.controls
     experiments = with_aliases(shown)
     return Story(
         title=study.name,
@@ -78,15 +75,14 @@ def tell(
         asked=f"matrix {manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
         sentences=sentences(experiments),
+        diagnosis=study.diagnosis,
         positive=(str(checked.positive.control), checked.positive.sentence),
         twins=[twin_row(twin) for twin in checked.twins],
         smallest_findable=findable(checked),
-        claims=[
-            {str(key): str(value) for key, value in row.items()}
-            for row in claims.to_dict("records")
-        ],
-        answers=answers(claims),
-        noise=noise_rows(noise),
+        claims=rows_of(tables.claims),
+        answers=answers(tables.claims),
+        noise=noise_rows(tables.noise),
+        audit=rows_of(tables.audit),
         matrix=matrix(experiments[~experiments["twin"]]),
         facts=[told for cell in study.cells if (told := facts(cell))],
         warnings=cautions(study, checked),
@@ -94,6 +90,11 @@ def tell(
         command=command(manifest["words"]),
         summary=summary(study),
     )
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
+    return [{str(key): str(value) for key, value in row.items()}
+            for row in table.to_dict("records")]  # fmt: skip
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,34 +1,53 @@
-"""The tables as files: cells, runs and controls, and claims and noise where they were asked for."""
+"""The tables of a study, and the same as files under tables/."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness.analysis.controls import Controls
+from harness.analysis.audit import audit_table
+from harness.analysis.cells import cell_table
+from harness.analysis.claims import claims_table
+from harness.analysis.controls import Controls, controls
 from harness.analysis.cost import step_s
 from harness.analysis.evidence import StudyEvidence
+from harness.analysis.noise import noise_table
 from harness.record import RunRecord
 
 
-def write(
-    folder: Path,
-    study: StudyEvidence,
-    cells: pd.DataFrame,
-    checked: Controls,
-    claims: pd.DataFrame,
-    noise: pd.DataFrame,
-) -> None:
+@dataclass(frozen=True)
+class Tables:
+    """All that is computed from a study's records; the last three are empty where not asked for."""
+
+    cells: pd.DataFrame
+    controls: Controls
+    claims: pd.DataFrame
+    noise: pd.DataFrame
+    audit: pd.DataFrame
+
+    @classmethod
+    def of(cls, study: StudyEvidence) -> Tables:
+        cells = cell_table(study)
+        claims = claims_table(study, cells)
+        return cls(cells, controls(study), claims, noise_table(cells), audit_table(study))
+
+
+def write(folder: Path, study: StudyEvidence, tables: Tables) -> None:
     folder.mkdir(exist_ok=True)
-    cells.to_csv(folder / "cells.csv", index=False)
-    pd.DataFrame([run_row(run) for run in study.runs]).to_csv(folder / "runs.csv", index=False)
-    if not claims.empty:
-        claims.to_csv(folder / "claims.csv", index=False)
-    if not noise.empty:
-        noise.to_csv(folder / "noise.csv", index=False)
-    controls_table(checked).to_csv(folder / "controls.csv", index=False)
+    files = {
+        "cells": tables.cells,
+        "runs": pd.DataFrame([run_row(run) for run in study.runs]),
+        "controls": controls_table(tables.controls),
+        "claims": tables.claims,
+        "noise": tables.noise,
+        "audit": tables.audit,
+    }
+    for name, table in files.items():
+        if not table.empty:
+            table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def run_row(run: RunRecord) -> dict[str, Any]:

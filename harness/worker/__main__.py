@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -35,6 +36,7 @@ def main() -> None:
         wall.say(f"{UNWRITTEN}: {error.strerror}")
     else:
         wall.say(DONE)
+    atexit._run_exitfuncs()  # what libraries clean up: Keras' generated files, say
     sys.stdout.flush()
     os._exit(0)  # the record is on disk; unloading torch would cost the next run 0.2 s
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness import operations
 from harness.errors import UsageError
 from harness.record import Outcome, RunRecord
 from harness.scrub import scrub
@@ -28,11 +29,8 @@ def perform(spec: RunSpec, study: Path) -> RunRecord:
     tools = framework(spec.cell.scenario.framework)
     began, load = time.perf_counter(), Load()
     record = RunRecord(run_id=spec.run_id, spec=spec, outcome=Outcome.ok)
-    work: Callable[[RunSpec, RunRecord, Path], RunRecord] = (
-        trace_run if spec.kind is Kind.trace else timing_run
-    )
     try:
-        record = work(spec, record, study)
+        record = WORK[spec.kind](spec, record, study)
     except Exception as error:
         if is_disk_full(error, study):  # the machine's fault, not the training's
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
@@ -69,6 +67,23 @@ def timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # n
         setup_s=run.setup_s,
         timed=run.timed,
     )
+
+
+def operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
+    """The logs stand beside the records: they are large, and nothing but `diagnose` reads them."""
+    tools = framework(spec.cell.scenario.framework)
+    folder = study / "operations"
+    folder.mkdir(exist_ok=True)
+    for number in range(1, spec.repeats + 1):
+        operations.write(folder / f"{spec.run_id}.{number}.json", tools.watched(spec))
+    return record
+
+
+WORK: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {
+    Kind.trace: trace_run,
+    Kind.timing: timing_run,
+    Kind.operations: operations_run,
+}
 
 
 def failed(record: RunRecord, error: Exception, refusals: Sequence[re.Pattern[str]]) -> RunRecord:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from harness.spec import Noise, RunSpec
 from harness.worker import scenario, setting
+from harness.worker.memory import fill_fresh
 from scenarios.base import Training
 
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
@@ -16,6 +17,7 @@ TINY = 1e-8  # standard deviation; float32 weights above 0.17 are too coarse to 
 
 def prepared(spec: RunSpec, device: torch.device) -> Training:
     setting.apply(spec.determinism)
+    fill_fresh(spec.determinism.fresh_memory)
     training: Training = scenario.build(
         spec.cell.scenario, setting.context(spec.determinism, device)
     )

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from harness.operations import Log
 from harness.record import Repeat, Timed
 from harness.spec import RunSpec
-from harness.worker import state, trace
+from harness.worker import state, trace, window
 from harness.worker.clock import timed as clocked
 from harness.worker.framework import TimedRun
 from harness.worker.load import resident_mb
@@ -18,7 +19,7 @@ from harness.worker.prepare import prepared
 from harness.worker.setting import effective
 from harness.worker.warm import warm
 
-__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm"]
+__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
 
 REFUSALS = (
     re.compile(r"(\S+) does not have a deterministic implementation"),
@@ -51,6 +52,10 @@ def timed(spec: RunSpec) -> TimedRun:
             facts=training.facts(),
         ),
     )
+
+
+def watched(spec: RunSpec) -> Log:
+    return window.watched(spec, torch.device(spec.cell.device))
 
 
 def peak_mb(device: torch.device) -> float:

@@ -92,6 +92,16 @@ def test_a_loss_that_is_no_number_is_told(run: Callable[..., RunRecord]) -> None
     assert run("nan", seed=1).outcome is Outcome.nan
 
 
+def test_a_run_leaves_nothing_in_the_temporary_folder(
+    run: Callable[..., RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    assert run(seed=1).outcome is Outcome.ok
+    assert list(place.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Traced and timed, with and without seeds and torch's flags."""

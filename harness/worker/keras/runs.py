@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from harness.errors import UsageError
+from harness.operations import Log
 from harness.record import Components, Repeat, Timed, number
 from harness.spec import RunSpec
 from harness.worker import scenario
@@ -22,7 +24,7 @@ from harness.worker.load import resident_mb
 from harness.worker.reading import Clock, elapsed, read
 from scenarios.keras_base import Context, Evaluation, Training
 
-__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm"]
+__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
 
 # TensorFlow has no one sentence for an operation without a deterministic version; these are its
 # kernels' and its Python side's.
@@ -93,6 +95,10 @@ def timed(spec: RunSpec) -> TimedRun:
             facts=training.facts(),
         ),
     )
+
+
+def watched(spec: RunSpec) -> Log:  # noqa: ARG001 - the signature is the framework's
+    raise UsageError("the operations of TensorFlow are not logged: diagnose knows torch's only")
 
 
 def begun(spec: RunSpec) -> Training:

@@ -1,0 +1,78 @@
+"""Operation by operation: what torch documents, what its alert does, and what the bits do."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+
+from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.verdict import Verdict, final_key, judge
+
+DOCUMENTED = Path(__file__).parent / "documented.toml"
+NOT_LISTED = "not listed"
+SETTINGS = ("seed", "full", "full_one_thread")
+
+
+def audit_table(study: StudyEvidence) -> pd.DataFrame:
+    """A row for each operation and device of matrix=audit; none for any other study.
+
+    ``bits`` and ``bits_full`` are verdicts under seeds alone and under deterministic algorithms;
+    ``threads`` says whether one thread gives the same bits there as all threads.
+    """
+    if study.manifest["request"]["matrix"] != "audit":
+        return pd.DataFrame()
+    cells: dict[tuple[str, str], dict[str, CellEvidence]] = {}
+    for cell in study.cells:
+        if cell.cell.scenario.name == "atomics":
+            operation = str(cell.cell.scenario.options["op"])
+            cells.setdefault((operation, cell.cell.device), {})[cell.cell.setting] = cell
+    whole = {key: found for key, found in cells.items() if found.keys() >= set(SETTINGS)}
+    return pd.DataFrame([row(*key, found) for key, found in whole.items()])
+
+
+def row(operation: str, device: str, cells: dict[str, CellEvidence]) -> dict[str, str]:
+    documented = documented_on(device.partition(":")[0], operation)
+    verdicts = {setting: judge(cells[setting].traces).verdict for setting in SETTINGS}
+    refused = verdicts["full"] is Verdict.refused
+    return {
+        "operation": operation,
+        "device": device,
+        "documented": documented,
+        "alert": "refuses" if refused else "none",
+        "bits": str(verdicts["seed"]),
+        "bits_full": str(verdicts["full"]),
+        "threads": threads(cells["full"], cells["full_one_thread"]),
+        "disagree": "; ".join(disagreements(documented, refused, verdicts)),
+    }
+
+
+def documented_on(kind: str, operation: str) -> str:
+    table = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))[kind]
+    return next((name for name, listed in table.items() if operation in listed), NOT_LISTED)
+
+
+def disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) -> list[str]:
+    """Of documents, alert and bits; that bits agree in so many runs proves no more than that."""
+    found = []
+    if (documented == "refused") != refused and verdicts["full"] is not Verdict.failed:
+        found.append("refused, though documented otherwise" if refused else
+                     "documented as refused, and runs")  # fmt: skip
+    if refused and verdicts["seed"] is Verdict.identical:
+        found.append("refused, and no difference was seen")
+    if verdicts["full"].differs:
+        found.append("varies under deterministic algorithms")
+    if verdicts["seed"].differs and documented == NOT_LISTED:
+        found.append("varies, and is not listed")
+    return found
+
+
+def threads(all_of_them: CellEvidence, one: CellEvidence) -> str:
+    """Whether the number of threads changes bits where neither number's runs differ."""
+    ends = []
+    for cell in (all_of_them, one):
+        if judge(cell.traces).verdict is not Verdict.identical:
+            return "not known"
+        ends.append(final_key(cell.completed[0].repeats[0].final))
+    return "same bits" if ends[0] == ends[1] else "other bits"

@@ -1,0 +1,114 @@
+"""`python -m harness diagnose OVERRIDES`: do runs part, at which operation, of what fault?"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import conduct
+from harness.analysis.origin import Origin
+from harness.analysis.verdict import Judgement, judge
+from harness.diagnosis import Diagnosis, Sighting
+from harness.errors import UsageError
+from harness.examination import REPEATS, Examination
+from harness.plan import plan
+from harness.probe import probe
+from harness.progress import Display, estimate_s
+from harness.record import RunRecord
+from harness.request import Asked, Request, Runs
+from harness.spec import Cell
+from harness.study import create
+
+ADVICE = Path(__file__).parent / "advice.toml"
+
+
+def diagnose(request: Request) -> int:
+    """Ordinary trace runs first; where they part, the examination. Gives the exit status."""
+    request = of_one_cell(request)
+    request.check()
+    found = probe(request)
+    planned = plan(request, found.device)
+    folder = create(request, planned, found)
+    with folder.lock():
+        guess = estimate_s(planned.runs, 1)
+        with Display(len(planned.runs), len(folder.done()), guess) as display:
+            conduct.Conductor(folder, request, planned).run(display)
+        (cell,) = (one.cell for one in planned.cells)
+        examination = Examination(folder, request, cell)
+        try:
+            diagnosis = examined(examination, folder.records())
+        finally:
+            examination.tidy()
+        diagnosis.write(folder.path)
+    conduct.report(folder.path)
+    diagnosis.show()
+    print(f"study: {folder.path}")
+    return 0
+
+
+def of_one_cell(request: Request) -> Request:
+    """The request of the untreated runs; raises UsageError where it is not for one torch cell."""
+    if len(request.asked) != 1:
+        raise UsageError(f"diagnose takes one cell, and these words name {len(request.asked)}")
+    cell = request.asked[0].cell
+    if cell.scenario.framework != "torch":
+        raise UsageError(f"diagnose logs torch's operations, and scenario "
+                         f"'{cell.scenario.label}' is {cell.scenario.framework}'s")  # fmt: skip
+    runs = Runs(trace=request.diagnose.runs, timing=0, repeats=REPEATS)
+    return dataclasses.replace(request, asked=(Asked(cell, None),), controls=(), runs=runs)
+
+
+def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosis:
+    untreated = [one for one in records if one.spec.cell == examination.cell]
+    judgement = judge(untreated)
+    found = Diagnosis(
+        cell=examination.cell.id,
+        runs=judgement.completed,
+        verdict=str(judgement.verdict),
+        bound=bound(judgement),
+        words=examination.request.words,
+    )
+    if judgement.parting is None:
+        return dataclasses.replace(found, failure=failure(untreated))
+    sighting = examination.origin(judgement)
+    faults = examination.faults(untreated, judgement)
+    return dataclasses.replace(
+        found,
+        step=judgement.parting.step,
+        component=judgement.parting.component,
+        sighting=sighting,
+        faults=tuple(faults),
+        trials=tuple(examination.trials),
+        advice=advice_on(sighting, examination.cell),
+    )
+
+
+def failure(runs: Sequence[RunRecord]) -> str:
+    """What the first run that did not come to its end said; empty where all did."""
+    for run in runs:
+        if not run.outcome.completed:
+            return f"{run.outcome}: {run.operation or run.message}"
+    return ""
+
+
+def bound(judgement: Judgement) -> str:
+    """Of n - 1 comparisons without a difference, Clopper–Pearson's is 1 - 0.05^(1/(n-1))."""
+    if judgement.verdict.differs:
+        return f"{judgement.distinct} different results"
+    chance = 1 - 0.05 ** (1 / max(1, judgement.completed - 1))
+    return f"a fresh run differs with a chance of at most {100 * chance:.2g} %"
+
+
+def advice_on(sighting: Sighting, cell: Cell) -> str:
+    """What the table says of the origin's operation on this kind of device; else nothing."""
+    origin: Origin | None = sighting.origin
+    if origin is None:
+        return ""
+    kind = cell.device.partition(":")[0]
+    for one in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
+        fits = origin.operation.name.startswith(tuple(one["operations"]))
+        if fits and one["device"] in (kind, "any"):
+            return f"{one['do'][0].upper()}{one['do'][1:]} ({one['source']}; torch {one['torch']})."
+    return ""

@@ -1,0 +1,57 @@
+"""Fresh memory filled with a value, so that whoever reads it unwritten depends on that value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::_empty", "aten::resize_")  # as it is found
+PATTERN = 123456.789
+VALUES = {"zeros": 0.0, "nan": float("nan"), "pattern": PATTERN}
+
+
+class Filled(TorchDispatchMode):
+    """What gives memory as it is found gives it full of one value instead."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.value = value
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func.name().startswith(UNWRITTEN) and isinstance(output, Tensor):
+            fill(output, self.value)
+        return output
+
+
+def fill(tensor: Tensor, value: float) -> None:
+    """Integers, which have no NaN, take their largest number for it."""
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return
+    if tensor.is_floating_point() or tensor.is_complex():
+        tensor.fill_(value)
+    elif tensor.dtype is torch.bool:
+        tensor.fill_(value != 0)
+    else:
+        top = torch.iinfo(tensor.dtype).max
+        tensor.fill_(top if math.isnan(value) else min(top, int(value)))
+
+
+entered: list[Filled] = []
+
+
+def fill_fresh(kind: str | None) -> None:
+    """From now on, in this process; None ends it."""
+    while entered:
+        entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    if kind is not None:
+        mode = Filled(VALUES[kind])
+        mode.__enter__()  # type: ignore[no-untyped-call]
+        entered.append(mode)
