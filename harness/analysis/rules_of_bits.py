@@ -13,6 +13,7 @@ from harness.analysis.ruling import (
     Ruling,
     distances,
     id_of,
+    parting,
     sameness,
     swapped,
     verdict_of,
@@ -25,7 +26,7 @@ def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     cell = cells["it"]
     verdict, runs = verdict_of(cell)
     if verdict.differs:
-        return Ruling(Answer.fails, f"{cell.id} {verdict}", distances(cell, table))
+        return Ruling(Answer.fails, parting(cell, table), distances(cell, table))
     if verdict is not Verdict.identical:
         return Ruling(Answer.open, f"{cell.id}: {verdict}")
     if runs < ENOUGH:

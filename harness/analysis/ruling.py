@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from harness.analysis.evidence import CellEvidence
-from harness.analysis.verdict import Verdict, judge
+from harness.analysis.verdict import Verdict, judge, outcome_key
 
 ENOUGH = 10  # runs, for sameness; a fresh one may still differ with a chance of 28 %
 
@@ -50,6 +51,16 @@ def sameness(cell: CellEvidence, table: Rows) -> str:
     row = table[id_of(cell)]
     return (f"{cell.id}: one digest in {row['trace_runs']} runs (a fresh run differs with a chance "
             f"of at most {100 * row['divergence_rate_upper']:.2g} %)")  # fmt: skip
+
+
+def parting(cell: CellEvidence, table: Rows) -> str:
+    """How many trainings agree, and where the others part: one in many is another fault."""
+    row = table[id_of(cell)]
+    keys = Counter(outcome_key(training) for _, training in cell.trainings())
+    place = "before step 1" if row["first_step"] == 0 else (
+        f"at step {row['first_step']:g} in {row['first_component']}")  # fmt: skip
+    return (f"{cell.id} {row['verdict']}: {max(keys.values())} of {keys.total()} trainings agree, "
+            f"and they part {place}")  # fmt: skip
 
 
 def distances(cell: CellEvidence, table: Rows) -> str:
