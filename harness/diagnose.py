@@ -73,7 +73,7 @@ def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosi
     if judgement.parting is None:
         return dataclasses.replace(found, failure=failure(untreated))
     sighting = examination.origin(judgement)
-    faults = examination.faults(untreated, judgement)
+    faults = examination.faults(untreated)
     return dataclasses.replace(
         found,
         step=judgement.parting.step,

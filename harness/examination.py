@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from harness import operations
 from harness.analysis.origin import around, begin_alike, first_parting
 from harness.analysis.rates import divergence_rate_lower, runs_for_a_cure
-from harness.analysis.verdict import Judgement, Verdict, outcome_key
+from harness.analysis.verdict import Judgement, Verdict, judge, outcome_key
 from harness.diagnosis import Sighting, Trial
 from harness.frameworks import environment_of
 from harness.launch.local import LocalLauncher
@@ -83,29 +83,31 @@ class Examination:
 
     # ---- The fault
 
-    def faults(self, untreated: Sequence[RunRecord], judgement: Judgement) -> list[Fault]:
+    def faults(self, untreated: Sequence[RunRecord]) -> list[Fault]:
         """Each kind decided by experiment, in order; the first that holds is named."""
-        base, rate = self.cell, rate_of(untreated)
-        applied: list[Treatment] = []
+        base, runs, rate = self.cell, untreated, rate_of(untreated)
+        stays: list[Treatment] = []
         for condition in conditions(self.cell):
-            applied.append(condition)
             treated = condition.of(base)
             if self.is_cured(condition, treated, rate):
-                return self.needed(applied, rate)
-            base, rate = treated, rate_of(self.runs_of(treated, self.request.diagnose.runs))
+                return self.needed([*stays, condition], rate)
+            if condition.fault is Fault.unseeded:  # without seeds nothing else could be seen
+                stays.append(condition)
+                runs = self.runs_of(treated, self.request.diagnose.runs)
+                base, rate = treated, rate_of(runs)
         if self.depends_on_fresh_memory(base):
-            return [Fault.fresh_memory]
+            return [*named(stays), Fault.fresh_memory]
         cured = [self.is_cured(one, one.of(base), rate) for one in kernels(base.determinism)]
         if any(cured):  # not before all were tried: each is advice
-            return [Fault.reduction_order]
-        return by_shape(judgement)
+            return [*named(stays), Fault.reduction_order]
+        return [*named(stays), *by_shape(judge(runs))]
 
     def needed(self, applied: list[Treatment], rate: float) -> list[Fault]:
         """Of conditions that cure together, only the last one where it cures alone."""
         *others, last = applied
         if others and self.is_cured(last, last.of(self.cell), rate):
             return [last.fault]
-        return list(dict.fromkeys(one.fault for one in applied))
+        return named(applied)
 
     def is_cured(self, treatment: Treatment, treated: Cell, rate: float) -> bool:
         """So many equal runs that an untreated training would give with a chance of at most 1 %."""
@@ -170,6 +172,10 @@ class Examination:
     def tidy(self) -> None:
         for name in ("operations", "snapshots"):
             shutil.rmtree(self.folder.path / name, ignore_errors=True)
+
+
+def named(treatments: Sequence[Treatment]) -> list[Fault]:
+    return list(dict.fromkeys(one.fault for one in treatments))
 
 
 def rate_of(runs: Sequence[RunRecord]) -> float:
