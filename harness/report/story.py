@@ -154,8 +154,11 @@ def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
 def answers(claims: pd.DataFrame) -> str:
     if claims.empty:
         return ""
-    counts = claims["answer"].value_counts()
-    return ", ".join(f"{counts.get(str(one), 0)} {one}" for one in Answer)
+    told = claims["answer"].tolist()
+    holds, fails, unknown = (
+        told.count(str(one)) for one in (Answer.holds, Answer.fails, Answer.open)
+    )
+    return f"{holds} hold here, {fails} do not, {unknown} cannot be decided here"
 
 
 def with_aliases(shown: pd.DataFrame) -> pd.DataFrame:
