@@ -108,11 +108,13 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_is_told_by_experiment(act: str, setting: str, fault: str, tmp_path: Path) -> None:
-    assert own(tmp_path, act, f"determinism={setting}")["faults"] == [fault]
+    found = own(tmp_path, act, f"determinism={setting}", "diagnose.runs=5")
+    assert found["faults"] == [fault]
 
 
 def test_memory_that_is_read_before_it_is_written_is_told(tmp_path: Path) -> None:
-    found = own(tmp_path, "fresh", "determinism=seed", "determinism.python_hash_seed=0")
+    found = own(tmp_path, "fresh", "determinism=seed", "determinism.python_hash_seed=0",
+                "diagnose.runs=5")  # fmt: skip
     if found["step"] is None:
         pytest.skip("this allocator happened to give all runs the same bytes")
     assert found["faults"] == ["uninitialised memory"]
@@ -120,7 +122,7 @@ def test_memory_that_is_read_before_it_is_written_is_told(tmp_path: Path) -> Non
 
 
 def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> None:
-    found = own(tmp_path, "crash")
+    found = own(tmp_path, "crash", "diagnose.runs=2")
     assert found["verdict"] == "failed"
     assert "the cable is loose" in found["paragraph"]
 
