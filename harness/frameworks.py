@@ -31,6 +31,7 @@ FRAMEWORKS = {
         environment={
             "KERAS_BACKEND": "tensorflow",
             "KERAS_HOME": os.devnull,  # ~/.keras/keras.json would set precision and layout
+            "PYTHONDONTWRITEBYTECODE": "1",  # of the files that AutoGraph generates in /tmp
             "TF_CPP_MIN_LOG_LEVEL": "2",  # errors; else each log tells of the CPU's features
         },
     ),
