@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +12,18 @@ from pathlib import Path
 from harness import conduct
 from harness.analysis.origin import Origin
 from harness.analysis.verdict import Judgement, judge
+from harness.bench import DONE, INTERRUPTED, RUNS_FAILED, interrupt
 from harness.diagnosis import Diagnosis, Sighting
-from harness.errors import UsageError
+from harness.errors import StudyStoppedError, UsageError
 from harness.examination import REPEATS, Examination
-from harness.plan import plan
+from harness.plan import Plan, plan
 from harness.probe import probe
 from harness.progress import Display, estimate_s
 from harness.record import RunRecord
 from harness.request import Asked, Request, Runs
 from harness.spec import Cell
-from harness.study import create
+from harness.study import StudyFolder, create
+from harness.words import command
 
 ADVICE = Path(__file__).parent / "advice.toml"
 
@@ -32,20 +36,38 @@ def diagnose(request: Request) -> int:
     planned = plan(request, found.device)
     folder = create(request, planned, found)
     with folder.lock():
-        guess = estimate_s(planned.runs, 1)
-        with Display(len(planned.runs), len(folder.done()), guess) as display:
-            conduct.Conductor(folder, request, planned).run(display)
-        (cell,) = (one.cell for one in planned.cells)
-        examination = Examination(folder, request, cell)
+        signal.signal(signal.SIGTERM, interrupt)
         try:
-            diagnosis = examined(examination, folder.records())
-        finally:
-            examination.tidy()
+            diagnosis = carried_out(request, planned, folder)
+        except KeyboardInterrupt:
+            print(f"\nstopped; {how_to_go_on(request, folder)}", file=sys.stderr)
+            return INTERRUPTED
+        except StudyStoppedError as error:
+            print(f"stopped: {error}. {how_to_go_on(request, folder)}", file=sys.stderr)
+            return RUNS_FAILED
         diagnosis.write(folder.path)
     conduct.report(folder.path)
     diagnosis.show()
     print(f"study: {folder.path}")
-    return 0
+    return DONE
+
+
+def carried_out(request: Request, planned: Plan, folder: StudyFolder) -> Diagnosis:
+    guess = estimate_s(planned.runs, 1)
+    with Display(len(planned.runs), len(folder.done()), guess) as display:
+        conduct.Conductor(folder, request, planned).run(display)
+    (cell,) = (one.cell for one in planned.cells)
+    examination = Examination(folder, request, cell)
+    try:
+        return examined(examination, folder.records())
+    finally:
+        examination.tidy()
+
+
+def how_to_go_on(request: Request, folder: StudyFolder) -> str:
+    words = [word for word in request.words if not word.startswith("study.dir=")]
+    return ("what is done is kept. Go on with:\n"
+            f"  {command([*words, f'study.dir={folder.path}'])}")  # fmt: skip
 
 
 def of_one_cell(request: Request) -> Request:

@@ -112,7 +112,7 @@ class Examination:
     def is_cured(self, treatment: Treatment, treated: Cell, rate: float) -> bool:
         """So many equal runs that an untreated training would give with a chance of at most 1 %."""
         needed = runs_for_a_cure(rate, self.request.diagnose.most)
-        words = treated.overrides
+        words = self.added(treated)
         if needed is None:
             self.trials.append(Trial(treatment.fault, words, 0, UNDECIDED))
             return False
@@ -120,6 +120,10 @@ class Examination:
         runs, answer = self.tried(treated, needed)
         self.trials.append(Trial(treatment.fault, words, runs, answer))
         return answer == CURED
+
+    def added(self, treated: Cell) -> tuple[str, ...]:
+        """What a treated cell was given beyond what was asked for."""
+        return tuple(word for word in treated.overrides if word not in self.cell.overrides)
 
     def tried(self, cell: Cell, most: int) -> tuple[int, str]:
         """Runs until two trainings differ, or enough have not."""
@@ -142,7 +146,7 @@ class Examination:
             self.say(f"treatment: {' '.join(filling.words)}, {FILLED_RUNS} runs")
             runs, answer = self.tried(cell, FILLED_RUNS)
             told = "constant" if answer == CURED else "varies" if answer == NOT_CURED else answer
-            self.trials.append(Trial(filling.fault, cell.overrides, runs, told))
+            self.trials.append(Trial(filling.fault, self.added(cell), runs, told))
             if answer != CURED:
                 return False
             results.add(outcome_key(self.runs_of(cell, 1)[0].repeats[0]))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.conftest import harness, study_of
+from tests.conftest import ROOT, harness, study_of
 
 OWN = """
 from dataclasses import dataclass, field
@@ -119,6 +123,31 @@ def test_memory_that_is_read_before_it_is_written_is_told(tmp_path: Path) -> Non
         pytest.skip("this allocator happened to give all runs the same bytes")
     assert found["faults"] == ["uninitialised memory"]
     assert found["sighting"]["origin"]["nature"] == "fresh memory"
+
+
+def test_a_diagnosis_that_is_ended_is_gone_on_with_by_the_command_it_gives(tmp_path: Path) -> None:
+    words = ["scenario=mlp", "determinism=none", "scenario.steps=2", "device=cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", "diagnose", *words], cwd=tmp_path, text=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as running:  # fmt: skip
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.startswith("origin:"):
+                break
+        running.terminate()
+        told = running.stderr.read()
+    assert running.returncode == 130, told
+    again = shlex.split(told.strip().split("\n")[-1])
+    assert again[:4] == ["python", "-m", "harness", "diagnose"]
+    found = diagnosed(tmp_path, *again[4:-1], again[-1])
+    assert found["faults"] == ["unseeded randomness"]
+
+
+def test_only_what_a_treatment_adds_is_called_a_cure(tmp_path: Path) -> None:
+    found = diagnosed(tmp_path, "scenario=mlp", "determinism=none", "scenario.steps=2")
+    assert answers(found) == {"determinism.seed=0": "cured"}
 
 
 def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> None:
