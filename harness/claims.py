@@ -90,7 +90,6 @@ class Claim:
                              f"rule reads {sorted(roles)}")  # fmt: skip
         if self.rule in LIMITED_RULES and self.limit is None:
             raise UsageError(f"claim '{self.name}': the rule {self.rule} needs a limit")
-
         if self.component and self.component not in COMPONENTS:
             raise UsageError(f"claim '{self.name}': component '{self.component}' is none of "
                              f"{', '.join(COMPONENTS)}")  # fmt: skip

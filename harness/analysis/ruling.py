@@ -56,9 +56,11 @@ def sameness(cell: CellEvidence, table: Rows) -> str:
 def parting(cell: CellEvidence, table: Rows) -> str:
     """How many trainings agree, and where the others part: one in many is another fault."""
     row = table[id_of(cell)]
+    if not row["first_component"]:  # traced trainings agree, and a timed one ended otherwise
+        return f"{cell.id} {row['verdict']}: {row['note']}"
     keys = Counter(outcome_key(training) for _, training in cell.trainings())
-    place = "before step 1" if row["first_step"] == 0 else (
-        f"at step {row['first_step']:g} in {row['first_component']}")  # fmt: skip
+    step, component = row["first_step"], row["first_component"]
+    place = f"at step {step:g} in {component}" if step else "before step 1"
     return (f"{cell.id} {row['verdict']}: {max(keys.values())} of {keys.total()} trainings agree, "
             f"and they part {place}")  # fmt: skip
 

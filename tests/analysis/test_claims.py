@@ -76,6 +76,19 @@ def test_a_parting_before_the_component_of_the_claim_decides_nothing(
     assert answer(claim, {"it": early}, make_cell)[0] == Answer.open
 
 
+def test_a_difference_that_only_a_timing_run_showed_is_told_as_one(
+    runs: Runs, timing: Make, make_cell: MakeCell
+) -> None:
+    cell = CellEvidence("it", make_cell(), "evidence", None, None, traces=runs(SAME, copies=10),
+                        timings=[timing(1, 1.0, final="b")])  # fmt: skip
+    claim = dataclasses.replace(claim_of("identical", "it"), cells={"it": "it"})
+    manifest = {"claims": [dataclasses.asdict(claim)], "device": "cpu"}
+    study = StudyEvidence("s", manifest, [cell], [], 0)
+    row = claims_table(study, cell_table(study)).iloc[0]
+    assert row["answer"] == Answer.fails
+    assert "seen in timing runs" in row["why"]
+
+
 def test_sameness_of_few_runs_is_not_decided(runs: Runs, make_cell: MakeCell) -> None:
     told, why = answer(claim_of("identical", "it"), {"it": runs(SAME, copies=9)}, make_cell)
     assert told == Answer.open
