@@ -51,5 +51,10 @@ def parts_of(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
 
 def raw(tensor: Tensor) -> memoryview:
     """The tensor's elements as contiguous bytes in host memory, without a copy where possible."""
-    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    plain = tensor.detach()
+    if tensor.is_complex() or tensor.is_neg():
+        plain = plain.resolve_conj().resolve_neg()
+    if not tensor.is_cpu:
+        plain = plain.cpu()
+    # where elements lie in another order, reshape copies them into theirs
     return plain.reshape(-1).view(torch.uint8).numpy().data

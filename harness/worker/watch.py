@@ -8,7 +8,7 @@ sequence number, which is how it gets that forward's module and source line.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,12 +22,11 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from harness.operations import Operation
 from harness.scrub import portable_path
 from harness.worker.digest import digest
-from harness.worker.memory import UNWRITTEN
+from harness.worker.form import Form, form_of
 from scenarios.base import Training
 
 DIGESTED = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_bsr)
@@ -36,19 +35,6 @@ PLAIN = (bool, int, float, complex, str, type(None), torch.dtype, torch.device, 
          torch.memory_format)  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent.parent
 OWN = (str(Path(torch.__file__).parent), f"{ROOT}/harness/", "<")
-NO_RECORD = ("profiler::",)  # marks of torch's own profiler
-# What these return at these places is workspace, not all of which is ever written.
-SCRATCH = {
-    "aten::mkldnn_rnn_layer": (3,),
-    "aten::_cudnn_rnn": (3,),
-    "aten::cudnn_batch_norm": (3,),
-    "aten::_batch_norm_with_update": (3,),
-}
-# Fill ``self`` without reading it.
-FILLING = tuple(f"aten::{name}_" for name in (
-    "zero", "fill", "copy", "normal", "uniform", "random", "exponential", "geometric", "log_normal",
-    "cauchy", "bernoulli", "eye", "set",
-))  # fmt: skip
 
 
 class Watch(TorchDispatchMode):
@@ -116,21 +102,24 @@ class Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func.name().startswith(NO_RECORD):
+        form = form_of(func)
+        if form.leaves_no_record:
             return func(*args, **kwargs)
         phase, module, source = self.whereabouts()
-        read = arguments_read(func, args, kwargs)
-        read = [one for one in read if storage_of(one) not in self.scratch]
-        reads_fresh = not func.is_view and any(storage_of(one) in self.fresh for one in read)
-        inputs = self.digest_of_inputs(func, read)
+        read = form.read(args, kwargs)
+        if self.scratch:
+            read = [one for one in read if storage_of(one) not in self.scratch]
+        reads_fresh = not form.is_view and any(storage_of(one) in self.fresh for one in read)
+        inputs = digest_of_inputs(form, read)
         output = func(*args, **kwargs)
-        returned, scratch = without_scratch(func, tree_leaves(output))
-        given = [*returned, *arguments_written(func, args, kwargs)]
-        outputs = self.digest_of_outputs(func, given)
+        returned, scratch = form.without_scratch(output)
+        given = [*returned, *form.written(args, kwargs)]
+        outputs = "" if form.gives_no_bytes else digest_of(tensors_of(given), given)
         self.operations.append(
-            Operation(self.step, phase, module, str(func), source, inputs, outputs, reads_fresh)
+            Operation(self.step, phase, module, form.name, source, inputs, outputs, reads_fresh)
         )
-        self.note_memory(func, given, scratch)
+        if not form.is_view:
+            self.note_memory(form, given, scratch)
         return output
 
     def whereabouts(self) -> tuple[str, str, str]:
@@ -149,89 +138,49 @@ class Watch(TorchDispatchMode):
         self.forwards.setdefault(torch._C._autograd._get_sequence_nr() - 1, (module, source))
         return (self.outside_step if not self.in_step else "forward"), module, source
 
-    def digest_of_inputs(self, func: Any, read: list[Any]) -> str:
-        """Of a view only the plain arguments: its elements are read by whoever uses it."""
-        tensors = [one for one in read if isinstance(one, Tensor)]
-        named = [] if func.is_view else list(enumerate(tensors))
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            named += list(enumerate(generators(read, tensors), len(named)))
-        return digest_of(named, read)
-
-    def digest_of_outputs(self, func: Any, given: list[Any]) -> str:
-        if func.is_view or func.name().startswith(UNWRITTEN):
-            return ""
-        return digest_of([(n, x) for n, x in enumerate(given) if isinstance(x, Tensor)], given)
-
-    def note_memory(self, func: Any, given: list[Any], scratch: list[Any]) -> None:
+    def note_memory(self, form: Form, given: list[Any], scratch: list[Any]) -> None:
         """Memory is fresh from its allocation to the first operation that writes into it."""
-        if func.is_view:
-            return
         places = set(filter(None, map(storage_of, given)))
         self.scratch = (self.scratch - places) | set(filter(None, map(storage_of, scratch)))
-        for place in places:
-            if func.name().startswith(UNWRITTEN):
-                self.fresh.add(place)
-            else:
-                self.fresh.discard(place)
+        if form.allocates:
+            self.fresh |= places
+        else:
+            self.fresh -= places
 
 
-def without_scratch(func: Any, returned: list[Any]) -> tuple[list[Any], list[Any]]:
-    """What an operation returns, and what it keeps for its backward in a form of its own."""
-    places = SCRATCH.get(func.name(), ())
-    kept = [one for place, one in enumerate(returned) if place not in places]
-    return kept, [returned[place] for place in places if place < len(returned)]
+def digest_of_inputs(form: Form, read: list[Any]) -> str:
+    """Of a view only the plain arguments: its elements are read by whoever uses it."""
+    named = [] if form.is_view else tensors_of(read)
+    if form.draws:
+        named += enumerate(generators(read), len(named))
+    return digest_of(named, read)
 
 
-def arguments_read(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-    """Every leaf of the arguments but those that are only written into."""
-    found: list[Any] = []
-    for argument, value in arguments(func, args, kwargs):
-        if not is_overwritten(func, argument):
-            found += tree_leaves(value)
-    return found
-
-
-def arguments_written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-    found: list[Any] = []
-    for argument, value in arguments(func, args, kwargs):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            found += tree_leaves(value)
-    return found
-
-
-def arguments(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Any]:
-    """Pairs of the operation's declared arguments with what was given for them."""
-    schema = func._schema.arguments
-    yield from zip(schema, args, strict=False)
-    yield from ((one, kwargs[one.name]) for one in schema[len(args) :] if one.name in kwargs)
-
-
-def is_overwritten(func: Any, argument: Any) -> bool:
-    """Whether what an argument held before plays no part: ``out=``, and what fills a tensor."""
-    if argument.alias_info is None or not argument.alias_info.is_write:
-        return False
-    is_filled = argument.name == "self" and func.name().startswith(FILLING)
-    return bool(argument.is_out or is_filled)
+def tensors_of(leaves: list[Any]) -> list[tuple[int, Tensor]]:
+    """Those that have defined bytes, with their places among the leaves."""
+    return [(n, one) for n, one in enumerate(leaves) if has_digest(one)]
 
 
 def digest_of(tensors: list[tuple[int, Tensor]], leaves: list[Any]) -> str:
-    """Of the tensors that have defined bytes, and of plain values by what they print as."""
-    named = [(str(n), one) for n, one in tensors if has_digest(one)]
-    return digest(named, {"plain": [repr(one) for one in leaves if isinstance(one, PLAIN)]})
+    """Of tensors by their bytes, and of plain values by what they print as."""
+    plain = [repr(one) for one in leaves if isinstance(one, PLAIN)]
+    named = [(str(n), one) for n, one in tensors]
+    return digest(named, {"plain": plain} if plain else None)
 
 
-def has_digest(tensor: Tensor) -> bool:
-    return type(tensor) in (Tensor, nn.Parameter) and not tensor.is_meta and not (
-        tensor.is_quantized or tensor.layout not in DIGESTED
-    )  # fmt: skip
+def has_digest(value: Any) -> bool:
+    return type(value) in (Tensor, nn.Parameter) and not (
+        value.layout not in DIGESTED or value.is_meta or value.is_quantized
+    )
 
 
-def generators(leaves: list[Any], tensors: list[Tensor]) -> list[Tensor]:
+def generators(leaves: list[Any]) -> list[Tensor]:
     """States of the generators that an operation may draw from: its own, or its device's."""
     own = [one.get_state() for one in leaves if isinstance(one, torch.Generator)]
     if own:
         return own
-    devices = {one.device for one in tensors} | {x for x in leaves if isinstance(x, torch.device)}
+    devices = {one.device for one in leaves if isinstance(one, Tensor)}
+    devices |= {one for one in leaves if isinstance(one, torch.device)}
     states = [torch.cuda.get_rng_state(one) for one in devices if one.type == "cuda"]
     return states or [torch.get_rng_state()]
 
