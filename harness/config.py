@@ -9,6 +9,7 @@ the last would be read as a difference between settings.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import tempfile
 import typing
@@ -61,6 +62,7 @@ def schema() -> type:
     parts.append(("matrix_name", str | None, field(default=None)))
     parts.append(("not_for_conclusions", bool, field(default=False)))
     parts.append(("settings_for_cuda", list[str], field(default_factory=list)))
+    parts.append(("also", list[str], field(default_factory=list)))
     parts.append(("claims_of", list[str], field(default_factory=list)))
     return dataclasses.make_dataclass("Bench", parts)
 
@@ -125,6 +127,9 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     if not found.claims:
         for claim in claims_in(config.claims_of):
             take_claim(found, config, claim)
+    if not found.asked:
+        for words in combinations(config.also):
+            found.asked.append(Asked(composed([*words, f"device={config.device}"]), None))
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)
     cell = cell_of(config, chosen.runtime.choices, overrides)
@@ -139,6 +144,15 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     if config.study.control is not None:
         cells = control_cells(config.study.control, overrides)  # a pair for each device
         found.controls += [one for one in cells if one not in found.controls]
+
+
+def combinations(sweeps: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Overrides of the cells that a matrix has beside its own: all combinations of each sweep."""
+    for sweep in sweeps:
+        axes = (word.partition("=") for word in sweep.split())
+        yield from itertools.product(
+            *([f"{key}={value}" for value in values.split(",")] for key, _, values in axes)
+        )
 
 
 def claims_in(names: Sequence[str]) -> Iterator[Claim]:

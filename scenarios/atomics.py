@@ -22,8 +22,8 @@ from scenarios.attention import Backend, attend
 from scenarios.base import Context, Evaluation, Training
 
 Op = Literal[
-    "index_add", "scatter_add", "index_put", "index_select", "gather", "bincount", "histc",
-    "cumsum", "median", "kthvalue",
+    "index_add", "scatter_add", "index_put", "put", "index", "take", "index_select", "gather",
+    "bincount", "histc", "cumsum", "median", "kthvalue",
     "embedding", "embedding_bag_sum", "embedding_bag_mean", "embedding_bag_max", "ctc_loss",
     "max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "adaptive_max_pool2d", "fractional_max_pool2d",
@@ -43,13 +43,14 @@ TOLD = 1000  # values of the output that stand in the record as predictions; buf
 @dataclass(frozen=True)
 class Options:
     op: Op = "index_add"
-    size: int = 1  # factor on the first dimension of the first input
+    length: int | None = None  # of the first input's first dimension; None: the operation's own
+    dtype: Literal["float32", "float64", "bfloat16"] = "float32"
     steps: int = 10
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size={self.size}: at least 1 is needed")
+        if self.length == 0:
+            raise ValueError("length=0: at least 1 is needed")
 
 
 class Operation:
@@ -120,6 +121,10 @@ OPERATIONS: dict[Op, Operation] = {
     "index_put": Operation(
         lambda x: x.new_zeros(ROWS).index_put((draw(x, ROWS),), x, accumulate=True), NUMBERS
     ),
+    "put": Operation(lambda x: x.new_zeros(ROWS).put(draw(x, ROWS), x, accumulate=True), NUMBERS),
+    # of these two it is the backward that adds into few places
+    "index": Operation(lambda x: x[draw(x, ROWS)], NUMBERS),
+    "take": Operation(lambda x: x.take(draw(x, ROWS)), NUMBERS),
     "index_select": Operation(lambda x: x.index_select(0, draw(x, len(x), 64 * len(x))), TABLE),
     "gather": Operation(lambda x: x.gather(0, draw(x, len(x), 64 * len(x), 16)), TABLE),
     "bincount": Operation(lambda x: draw(x, ROWS).bincount(x.detach(), ROWS), NUMBERS),
@@ -175,14 +180,14 @@ class Applied(nn.Module):
 
     output: Tensor
 
-    def __init__(self, operation: Operation, size: int) -> None:
+    def __init__(self, operation: Operation, length: int | None, dtype: torch.dtype) -> None:
         super().__init__()
         first, *others = operation.shapes
-        shapes = [(size * first[0], *first[1:]), *others]
+        shapes = [(length or first[0], *first[1:]), *others]
         if len(set(operation.shapes)) == 1:  # queries, keys and values grow together
             shapes = [shapes[0]] * len(shapes)
         self.call = operation.call
-        self.inputs = nn.ParameterList(torch.randn(shape) for shape in shapes)
+        self.inputs = nn.ParameterList(torch.randn(one, dtype=dtype) for one in shapes)
         self.register_buffer("output", torch.empty(0))
 
     def forward(self) -> Tensor:
@@ -214,7 +219,7 @@ class Atomics(Training):
     def step(self, batch: int) -> Tensor:  # noqa: ARG002 - the number is only told
         self.optimizer.zero_grad()
         output = self.applied()
-        loss: Tensor = (output * torch.randn(output.shape, device=output.device)).sum()
+        loss: Tensor = (output * torch.randn_like(output, dtype=upstream(output))).sum()
         self.has_gradient = loss.requires_grad
         if self.has_gradient:
             loss.backward()
@@ -230,8 +235,14 @@ class Atomics(Training):
         return {"op": self.op, "direction": direction}
 
 
+def upstream(output: Tensor) -> torch.dtype:
+    """Of the gradient that is sent back: an operation that gives indices is only multiplied."""
+    return output.dtype if output.is_floating_point() else torch.float32
+
+
 def build(options: Options, context: Context) -> Atomics:
-    applied = Applied(OPERATIONS[options.op], options.size).to(context.device)
+    dtype: torch.dtype = getattr(torch, options.dtype)
+    applied = Applied(OPERATIONS[options.op], options.length, dtype).to(context.device)
     return Atomics(
         op=options.op,
         applied=applied,

@@ -25,11 +25,34 @@ def audit_table(study: StudyEvidence) -> pd.DataFrame:
         return pd.DataFrame()
     cells: dict[tuple[str, str], dict[str, CellEvidence]] = {}
     for cell in study.cells:
-        if cell.cell.scenario.name == "atomics":
-            operation = str(cell.cell.scenario.options["op"])
-            cells.setdefault((operation, cell.cell.device), {})[cell.cell.setting] = cell
+        options = cell.cell.scenario.options
+        if cell.cell.scenario.name == "atomics" and options.get("length") is None:
+            key = (str(options["op"]), cell.cell.device)
+            cells.setdefault(key, {})[cell.cell.setting] = cell
     whole = {key: found for key, found in cells.items() if found.keys() >= set(SETTINGS)}
     return pd.DataFrame([row(*key, found) for key, found in whole.items()])
+
+
+def lengths_table(study: StudyEvidence) -> pd.DataFrame:
+    """Where a number of elements was asked for: a row for each operation, device and dtype, with
+    the verdicts at each number; an empty table where none was.
+    """
+    rows: dict[tuple[str, str, str], dict[int, str]] = {}
+    for cell in study.cells:
+        options = cell.cell.scenario.options
+        if cell.cell.scenario.name == "atomics" and options.get("length") is not None:
+            key = (str(options["op"]), cell.cell.device, str(options["dtype"]))
+            verdict = str(judge(cell.traces).verdict)
+            rows.setdefault(key, {})[int(options["length"])] = verdict
+    return pd.DataFrame(
+        [
+            {
+                **dict(zip(("operation", "device", "dtype"), key, strict=True)),
+                **{f"{length:,} elements": found[length] for length in sorted(found)},
+            }
+            for key, found in rows.items()
+        ]
+    )
 
 
 def row(operation: str, device: str, cells: dict[str, CellEvidence]) -> dict[str, str]:

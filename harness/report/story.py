@@ -57,6 +57,7 @@ class Story:
     answers: str  # how many of them hold, do not, are open
     noise: list[tuple[str, ...]]  # a row for each of NOISE_COLUMNS
     audit: list[dict[str, str]]  # rows of audit.csv
+    lengths: list[dict[str, str]]  # rows of audit_lengths.csv
     matrix: list[MatrixRow]
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
     warnings: list[Caution]
@@ -83,6 +84,7 @@ def tell(study: StudyEvidence, shown: pd.DataFrame, tables: Tables) -> Story:
         answers=answers(tables.claims),
         noise=noise_rows(tables.noise),
         audit=rows_of(tables.audit),
+        lengths=rows_of(tables.lengths),
         matrix=matrix(experiments[~experiments["twin"]]),
         facts=[told for cell in study.cells if (told := facts(cell))],
         warnings=cautions(study, checked),

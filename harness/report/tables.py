@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.audit import audit_table
+from harness.analysis.audit import audit_table, lengths_table
 from harness.analysis.cells import cell_table
 from harness.analysis.claims import claims_table
 from harness.analysis.controls import Controls, controls
@@ -20,19 +20,26 @@ from harness.record import RunRecord
 
 @dataclass(frozen=True)
 class Tables:
-    """All that is computed from a study's records; the last three are empty where not asked for."""
+    """All that is computed from a study's records; the last four are empty where not asked for."""
 
     cells: pd.DataFrame
     controls: Controls
     claims: pd.DataFrame
     noise: pd.DataFrame
     audit: pd.DataFrame
+    lengths: pd.DataFrame
 
     @classmethod
     def of(cls, study: StudyEvidence) -> Tables:
         cells = cell_table(study)
-        claims = claims_table(study, cells)
-        return cls(cells, controls(study), claims, noise_table(cells), audit_table(study))
+        return cls(
+            cells=cells,
+            controls=controls(study),
+            claims=claims_table(study, cells),
+            noise=noise_table(cells),
+            audit=audit_table(study),
+            lengths=lengths_table(study),
+        )
 
 
 def write(folder: Path, study: StudyEvidence, tables: Tables) -> None:
@@ -44,6 +51,7 @@ def write(folder: Path, study: StudyEvidence, tables: Tables) -> None:
         "claims": tables.claims,
         "noise": tables.noise,
         "audit": tables.audit,
+        "audit_lengths": tables.lengths,
     }
     for name, table in files.items():
         if not table.empty:

@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.analysis.audit import DOCUMENTED, audit_table, disagreements, documented_on
+from harness.analysis.audit import (
+    DOCUMENTED,
+    audit_table,
+    disagreements,
+    documented_on,
+    lengths_table,
+)
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Verdict
 from harness.diagnose import ADVICE
@@ -45,6 +51,24 @@ def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
         return {str(key): str(value) for key, value in found.items()}
 
     return make
+
+
+def test_numbers_of_elements_stand_side_by_side(
+    make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]
+) -> None:
+    cells = []
+    for length, ends in ((32768, [ONE, OTHER]), (32767, [ONE, ONE])):
+        options = {"op": "put", "length": length, "dtype": "float32"}
+        asked = dataclasses.replace(
+            make_cell("seed"), scenario=Scenario("atomics", "atomics", options)
+        )
+        traces = [trace(n, one) for n, one in enumerate(ends, 1)]
+        cells.append(CellEvidence("seed", asked, "asked", None, None, traces=traces))
+    study = StudyEvidence("s", {"request": {"matrix": "audit"}}, cells, [], 0)
+    assert audit_table(study).empty
+    (found,) = lengths_table(study).to_dict("records")
+    assert list(found.values())[1:] == [asked.device, "float32", "identical", "varies"]
+    assert list(found)[3:] == ["32,767 elements", "32,768 elements"]
 
 
 def test_an_operation_that_varies_and_is_cured_agrees_with_its_document(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from typing import Any
 
 import pytest
 import torch
@@ -48,13 +49,21 @@ def test_the_gradient_sent_back_is_drawn_anew_in_each_step() -> None:
     assert not torch.equal(before, after)
 
 
-def test_size_scales_the_first_input_and_all_three_of_attention() -> None:
-    grown = atomics.build(atomics.Options(op="conv2d", size=3), CPU).applied.inputs
+def test_length_is_that_of_the_first_input_and_of_all_three_of_attention() -> None:
+    grown = atomics.build(atomics.Options(op="conv2d", length=24), CPU).applied.inputs
     assert [one.shape[0] for one in grown] == [24, 16]
-    grown = atomics.build(atomics.Options(op="attention_math", size=2), CPU).applied.inputs
+    grown = atomics.build(atomics.Options(op="attention_math", length=8), CPU).applied.inputs
     assert [one.shape[0] for one in grown] == [8, 8, 8]
-    with pytest.raises(ValueError, match="size=0: at least 1 is needed"):
-        atomics.Options(size=0)
+    with pytest.raises(ValueError, match="length=0: at least 1 is needed"):
+        atomics.Options(length=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_an_operation_computes_in_the_dtype_that_is_asked_for(dtype: Any) -> None:
+    training = atomics.build(atomics.Options(op="take", length=100, dtype=dtype), CPU)
+    training.step(0)
+    assert training.applied.output.dtype is getattr(torch, dtype)
+    assert training.applied.inputs[0].grad is not None
 
 
 def test_a_kernel_that_is_not_there_is_named_and_not_replaced() -> None:
