@@ -47,5 +47,5 @@ def by_operations(training: Supervised) -> None:
     for number in range(1, training.steps + 1):
         with watch.of_step(number):
             batch = next(batches)
-            with watch.step_itself():
-                training.step(batch)
+            watch.step_itself()
+            training.step(batch)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from harness import conduct
 from harness.analysis.origin import Origin
-from harness.analysis.verdict import Judgement, judge
+from harness.analysis.verdict import Judgement, Verdict, judge
 from harness.bench import DONE, INTERRUPTED, RUNS_FAILED, interrupt
 from harness.diagnosis import Diagnosis, Sighting
 from harness.errors import StudyStoppedError, UsageError
 from harness.examination import REPEATS, Examination
+from harness.frameworks import FRAMEWORKS
 from harness.plan import Plan, plan
 from harness.probe import probe
 from harness.progress import Display, estimate_s
@@ -23,6 +24,7 @@ from harness.record import RunRecord
 from harness.request import Asked, Request, Runs
 from harness.spec import Cell
 from harness.study import StudyFolder, create
+from harness.treatments import Fault
 from harness.words import command
 
 ADVICE = Path(__file__).parent / "advice.toml"
@@ -65,7 +67,8 @@ def carried_out(request: Request, planned: Plan, folder: StudyFolder) -> Diagnos
 
 
 def how_to_go_on(request: Request, folder: StudyFolder) -> str:
-    words = [word for word in request.words if not word.startswith("study.dir=")]
+    words = [word for word in request.words
+             if not word.startswith(("study.dir=", "diagnose.window="))]  # fmt: skip
     return ("what is done is kept. Go on with:\n"
             f"  {command([*words, f'study.dir={folder.path}'])}")  # fmt: skip
 
@@ -78,13 +81,15 @@ def of_one_cell(request: Request) -> Request:
     if cell.scenario.framework != "torch":
         raise UsageError(f"diagnose logs torch's operations, and scenario "
                          f"'{cell.scenario.label}' is {cell.scenario.framework}'s")  # fmt: skip
-    runs = Runs(trace=request.diagnose.runs, timing=0, repeats=REPEATS)
+    repeats = 1 if FRAMEWORKS[cell.scenario.framework].once else REPEATS
+    runs = Runs(trace=request.diagnose.runs, timing=0, repeats=repeats)
     return dataclasses.replace(request, asked=(Asked(cell, None),), controls=(), runs=runs)
 
 
 def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosis:
     untreated = [one for one in records if one.spec.cell == examination.cell]
     judgement = judge(untreated)
+    check_window(examination, untreated)
     found = Diagnosis(
         cell=examination.cell.id,
         runs=judgement.completed,
@@ -92,10 +97,17 @@ def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosi
         bound=bound(judgement),
         words=examination.request.words,
     )
+    if judgement.verdict is Verdict.identical:
+        observed = examination.observed(examination.cell)
+        faults = [Fault.observer] if observed.changed_by else []
+        return dataclasses.replace(found, observed=observed, faults=tuple(faults))
     if judgement.parting is None:
         return dataclasses.replace(found, failure=failure(untreated))
     sighting = examination.origin(judgement)
     faults = examination.faults(untreated)
+    watched = examination.observed(examination.cured) if examination.cured else None
+    if watched and watched.changed_by:
+        faults.append(Fault.observer)
     return dataclasses.replace(
         found,
         step=judgement.parting.step,
@@ -103,8 +115,20 @@ def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosi
         sighting=sighting,
         faults=tuple(faults),
         trials=tuple(examination.trials),
+        observed=watched,
         advice=advice_on(sighting, examination.cell),
     )
+
+
+def check_window(examination: Examination, runs: Sequence[RunRecord]) -> None:
+    """Raises UsageError where the steps to log come after the training's last one."""
+    window = examination.request.diagnose.steps
+    lengths = [len(one.steps) for run in runs for one in run.repeats]
+    if window and lengths and window[0] > max(lengths):
+        raise UsageError(
+            f"diagnose.window={examination.request.diagnose.window}: the training has "
+            f"{max(lengths)} steps. {how_to_go_on(examination.request, examination.folder)}"
+        )
 
 
 def failure(runs: Sequence[RunRecord]) -> str:

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.analysis.origin import Origin
-from harness.operations import Operation
+from harness.analysis.origin import Origin, Pair
 from harness.record import write_json
 from harness.treatments import Fault
 from harness.words import command
@@ -22,14 +21,37 @@ PLAIN_WIDTH = 140  # of a file or a pipe
 
 
 @dataclass(frozen=True)
+class Extent:
+    """By how much the results of the origin differed between two runs."""
+
+    differing: int  # elements
+    elements: int
+    max_ulp: int | None  # None where the two had other shapes
+
+    def in_words(self) -> str:
+        if self.max_ulp is None:
+            return "of other shapes"
+        return (f"{self.differing:,} of {self.elements:,} elements differ, by at most "
+                f"{self.max_ulp:,} ulp")  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Sighting:
     """What the logs of operations showed."""
 
     origin: Origin | None
-    around: tuple[Operation, ...]  # of the first log, the origin among them
-    parted: int  # logs that parted from the first one, of so many that began alike
-    comparable: int
+    window: tuple[int, int]  # the steps whose operations were logged last
     tries: int  # runs that were logged
+    around: tuple[Pair, ...] = ()  # of two logs that part, the origin among them
+    parted: int = 0  # logs that parted from the first one, of so many that began alike
+    comparable: int = 0
+    extent: Extent | None = None  # None where equal inputs did not give other results
+    failure: str = ""  # why there were no logs
+
+    def is_origin(self, pair: Pair) -> bool:
+        origin = self.origin
+        return bool(origin and pair.index == origin.index
+                    and origin.operation in (pair.one, pair.other))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,17 @@ class Trial:
     words: tuple[str, ...]
     runs: int
     answer: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Whether watching changes the bits of a training that is the same in every run."""
+
+    words: tuple[str, ...]  # that make it so; none where it is by itself
+    changed_by: tuple[str, ...]  # of COMPONENTS_DIGESTED and OPERATIONS_LOGGED
+
+
+COMPONENTS_DIGESTED, OPERATIONS_LOGGED = "digests of its components", "a log of its operations"
 
 
 @dataclass(frozen=True)
@@ -55,6 +88,7 @@ class Diagnosis:
     faults: tuple[Fault, ...] = ()
     trials: tuple[Trial, ...] = ()
     advice: str = ""
+    observed: Observed | None = None  # None where no setting makes its runs the same
     failure: str = ""  # of the first run that did not come to its end
 
     def paragraph(self) -> str:
@@ -62,17 +96,22 @@ class Diagnosis:
         if self.failure:
             return f"{self.cell}: {self.verdict}. {self.failure}"
         if self.step is None or self.sighting is None:
-            return f"{seen} There is nothing to diagnose."
+            nothing = "There is nothing to diagnose." if not self.faults else self.fault()
+            return " ".join(filter(None, [seen, nothing, self.watching()]))
         parts = [seen, f"Trainings part {place(self.step, self.component)}.", self.origin(),
-                 self.fault(), self.cure(), self.advice]  # fmt: skip
+                 self.fault(), self.cure(), self.watching(), self.advice]  # fmt: skip
         return " ".join(filter(None, parts))
 
     def origin(self) -> str:
         assert self.sighting is not None
-        if self.sighting.origin is None:
-            return f"The origin was not caught, 0 of {self.sighting.tries}."
-        return (f"The origin: {self.sighting.origin.in_words()} ({self.sighting.parted} of "
-                f"{self.sighting.comparable} logs parted from the first).")  # fmt: skip
+        one = self.sighting
+        if one.origin is None:
+            why = f": {one.failure}" if one.failure else ""
+            steps = "-".join(map(str, dict.fromkeys(one.window)))
+            return f"The origin was not caught, 0 of {one.tries} (window {steps}){why}."
+        extent = f" {one.extent.in_words()}." if one.extent else ""
+        return (f"The origin: {one.origin.in_words()} ({one.parted} of {one.comparable} logs "
+                f"parted from the first).{extent}")  # fmt: skip
 
     def fault(self) -> str:
         if not self.faults:
@@ -83,9 +122,23 @@ class Diagnosis:
         cures = [" ".join(one.words) for one in self.trials if one.answer == "cured"]
         return f"Cured by {', and by '.join(cures)}." if cures else "No treatment cured it."
 
+    def watching(self) -> str:
+        """Said only where watching changes something: else it is what everybody expects."""
+        if not self.observed or not self.observed.changed_by:
+            return ""
+        how = f"with {' '.join(self.observed.words)}, " if self.observed.words else ""
+        return (f"But watching changes the bits: {how}a training ends otherwise under "
+                f"{' and under '.join(self.observed.changed_by)}.")  # fmt: skip
+
     def write(self, folder: Path) -> None:
         document: dict[str, Any] = dataclasses.asdict(self)
-        told = {"paragraph": self.paragraph(), "words": command(self.words)}
+        told: dict[str, Any] = {"paragraph": self.paragraph(), "words": command(self.words)}
+        if self.sighting and self.sighting.origin:
+            document["sighting"]["around"] = [
+                {"is_origin": self.sighting.is_origin(pair),
+                 **dict(zip(AROUND_COLUMNS, around_row(pair), strict=True))}
+                for pair in self.sighting.around
+            ]  # fmt: skip
         write_json(folder / DIAGNOSIS, {**document, **told})
 
     def show(self) -> None:
@@ -107,13 +160,28 @@ def around_table(sighting: Sighting) -> Table:
     """The operations around the origin, which is marked."""
     assert sighting.origin is not None
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", "phase", "module", "operation", "at"):
+    for name in ("", *AROUND_COLUMNS):
         table.add_column(name, overflow="fold")
-    for one in sighting.around:
-        is_it = one == sighting.origin.operation
-        row = (one.phase, one.module, one.name, one.source)
-        table.add_row("→" * is_it, *map(escape, row), style="red" if is_it else "")
+    for pair in sighting.around:
+        is_it = sighting.is_origin(pair)
+        table.add_row("→" * is_it, *map(escape, around_row(pair)), style="red" if is_it else "")
     return table
+
+
+AROUND_COLUMNS = ("phase", "module", "operation", "inputs", "results", "at")
+
+
+def around_row(pair: Pair) -> tuple[str, ...]:
+    """A value for each of AROUND_COLUMNS."""
+    operation = pair.one or pair.other
+    assert operation is not None
+    if pair.one and pair.other:
+        inputs = "equal" if pair.same_inputs else "differ"
+        results = "equal" if pair.same_outputs else "differ"
+    else:
+        inputs = results = "only in one run"
+    one = operation
+    return (one.phase, one.module, one.name, inputs, results if one.outputs else "", one.source)
 
 
 def trials_table(trials: tuple[Trial, ...]) -> Table:

@@ -6,24 +6,36 @@ find the fault. Nothing is inferred from the look of the code.
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
 
 from harness import operations
-from harness.analysis.origin import around, begin_alike, first_parting
+from harness.analysis.origin import Nature, Origin, around, begin_alike, first_parting
 from harness.analysis.rates import divergence_rate_lower, runs_for_a_cure
-from harness.analysis.verdict import Judgement, Verdict, judge, outcome_key
-from harness.diagnosis import Sighting, Trial
-from harness.frameworks import environment_of
+from harness.analysis.verdict import Judgement, Verdict, final_key, judge, outcome_key
+from harness.diagnosis import (
+    COMPONENTS_DIGESTED,
+    OPERATIONS_LOGGED,
+    Extent,
+    Observed,
+    Sighting,
+    Trial,
+)
+from harness.frameworks import FRAMEWORKS, environment_of
 from harness.launch.local import LocalLauncher
+from harness.launch.worker_process import environment
 from harness.operations import Log
 from harness.record import Outcome, RunRecord
 from harness.request import Request
 from harness.spec import Cell, Kind, RunSpec
 from harness.study import StudyFolder
-from harness.treatments import FILLINGS, Fault, Treatment, conditions, kernels
+from harness.treatments import FILLINGS, HASH_SEED, Fault, Treatment, conditions, kernels
 
 REPEATS = 2  # trainings in each process, so that per-call and per-process faults are told apart
 FILLED_RUNS = 3  # of each filling of fresh memory
@@ -36,6 +48,8 @@ class Examination:
     request: Request
     cell: Cell  # with its device
     trials: list[Trial] = field(default_factory=list)
+    cured: Cell | None = None  # the first cell of which that was shown
+    failure: str = ""  # of the last run whose operations were to be logged
 
     # ---- The origin
 
@@ -46,27 +60,41 @@ class Examination:
         none were, the window begins earlier; where they were and agree, it ends later.
         """
         assert judgement.parting is not None
-        window = (judgement.parting.step, judgement.parting.step)
-        repeats = REPEATS if judgement.verdict is Verdict.per_call else 1
+        asked = self.request.diagnose.steps
+        window = asked or (judgement.parting.step, judgement.parting.step)
+        repeats = self.repeats if judgement.verdict is Verdict.per_call else 1
         tries, most = 0, self.request.diagnose.tries
         while tries < most:
             ahead = min(max(2, self.request.launch.ahead), most - tries)
             logs = self.logged(window, range(tries + 1, tries + ahead + 1), repeats)
             tries += ahead
+            if not logs:
+                return Sighting(None, window, tries, failure=self.failure)
             comparable = [other for other in logs[1:] if begin_alike(logs[0], other)]
-            origins = [one for other in comparable if (one := first_parting(logs[0], other))]
+            origins = [(one, other) for other in comparable
+                       if (one := first_parting(logs[0], other))]  # fmt: skip
             if origins:
-                first = min(origins, key=lambda one: one.index)
-                return Sighting(first, tuple(around(logs[0], first.index)), len(origins),
-                                len(comparable), tries)  # fmt: skip
-            window = wider(window) if comparable else earlier(window)
-        return Sighting(None, (), 0, 0, tries)
+                first, other = min(origins, key=lambda both: both[0].index)
+                return Sighting(
+                    first,
+                    window,
+                    tries,
+                    tuple(around(logs[0], other, first)),
+                    len(origins),
+                    len(comparable),
+                    self.extent(first, window, repeats),
+                )
+            if not asked:
+                window = wider(window) if comparable else earlier(window)
+        return Sighting(None, window, tries)
 
-    def logged(self, window: tuple[int, int], numbers: range, repeats: int) -> list[Log]:
-        self.say(f"origin: {len(numbers)} runs log the operations of steps {window[0]} to "
-                 f"{window[1]}")  # fmt: skip
+    def logged(
+        self, window: tuple[int, int], numbers: range, repeats: int, keep: int | None = None
+    ) -> list[Log]:
+        what = "log the operations" if keep is None else "keep the origin's results"
+        self.say(f"origin: {len(numbers)} runs {what} of steps {window[0]} to {window[1]}")
         specs = [
-            RunSpec(self.cell, Kind.operations, number, repeats=repeats, window=window,
+            RunSpec(self.cell, Kind.operations, number, repeats=repeats, window=window, keep=keep,
                     environment=environment_of(self.cell))
             for number in numbers
         ]  # fmt: skip
@@ -74,12 +102,37 @@ class Examination:
 
     def logs_of(self, record: RunRecord) -> Iterator[Log]:
         if record.outcome is not Outcome.ok:
-            self.say(f"  {record.outcome}: {record.message}")
+            self.failure = f"{record.outcome}: {record.operation or record.message}"
+            self.say(f"  {self.failure}")
             return
         for repeat in range(1, record.spec.repeats + 1):
-            path = self.folder.path / "operations" / f"{record.run_id}.{repeat}.json"
+            path = operations.log_path(self.operations, record.run_id, repeat)
             yield operations.read(path)
             path.unlink()  # megabytes each; what they show is in the diagnosis
+
+    def extent(self, origin: Origin, window: tuple[int, int], repeats: int) -> Extent | None:
+        """By how much results of equal inputs differ, in the first two runs that show it."""
+        if origin.nature not in (Nature.operation, Nature.fresh):
+            return None
+        logs: list[tuple[Log, Path]] = []
+        for number in range(1, self.request.diagnose.tries + 1, 2):
+            for log in self.logged(window, range(number, number + 2), repeats, origin.index):
+                repeat = 1 + sum(log.run_id == other.run_id for other, _ in logs)
+                logs.append((log, operations.kept_path(self.operations, log.run_id, repeat)))
+            for (one, kept), (other, others) in combinations(logs, 2):
+                found = first_parting(one, other)
+                if found and found.index == origin.index and kept.exists() and others.exists():
+                    return measured(kept, others)
+        return None
+
+    @property
+    def operations(self) -> Path:
+        return self.folder.path / operations.FOLDER
+
+    @property
+    def repeats(self) -> int:
+        """Trainings in each process; a script runs once in its own."""
+        return 1 if FRAMEWORKS[self.cell.scenario.framework].once else REPEATS
 
     # ---- The fault
 
@@ -100,7 +153,17 @@ class Examination:
         cured = [self.is_cured(one, one.of(base), rate) for one in kernels(base.determinism)]
         if any(cured):  # not before all were tried: each is advice
             return [*named(stays), Fault.reduction_order]
+        if any(one.fault is Fault.hash_order for one in conditions(self.cell)) and (
+            self.are_cured_together(HASH_SEED.of(base))
+        ):
+            return [*named(stays), Fault.hash_order, Fault.reduction_order]
         return [*named(stays), *by_shape(judge(runs))]
+
+    def are_cured_together(self, hashed: Cell) -> bool:
+        """Whether what neither a hash seed nor kernels cure alone, both do."""
+        rate = rate_of(self.runs_of(hashed, self.request.diagnose.runs))
+        cured = [self.is_cured(one, one.of(hashed), rate) for one in kernels(hashed.determinism)]
+        return any(cured)
 
     def needed(self, applied: list[Treatment], rate: float) -> list[Fault]:
         """Of conditions that cure together, only the last one where it cures alone."""
@@ -119,6 +182,8 @@ class Examination:
         self.say(f"treatment: {' '.join(words)}, up to {needed} runs")
         runs, answer = self.tried(treated, needed)
         self.trials.append(Trial(treatment.fault, words, runs, answer))
+        if answer == CURED:
+            self.cured = self.cured or treated
         return answer == CURED
 
     def added(self, treated: Cell) -> tuple[str, ...]:
@@ -152,6 +217,28 @@ class Examination:
             results.add(outcome_key(self.runs_of(cell, 1)[0].repeats[0]))
         return len(results) > 1
 
+    # ---- The observer
+
+    def observed(self, identical: Cell) -> Observed:
+        """Of a cell whose runs are all the same: how it ends when less, and more, is watched."""
+        (traced,) = self.runs_of(identical, 1)
+        steps = len(traced.repeats[0].steps)
+        self.say("observer: 2 runs, one without digests, one with a log of its operations")
+        specs = [
+            RunSpec(identical, Kind.timing, 1, environment=environment_of(identical)),
+            RunSpec(identical, Kind.operations, 1, window=(1, min(2, steps)), to_end=True,
+                    environment=environment_of(identical)),
+        ]  # fmt: skip
+        plain, logged = self.launch(specs)
+        end = final_key(traced.repeats[0].final)
+        ends = {
+            COMPONENTS_DIGESTED: final_key(plain.timed.final) if plain.timed else end,
+            OPERATIONS_LOGGED: final_key(logged.ends[0]) if logged.ends else end,
+        }
+        return Observed(
+            self.added(identical), tuple(how for how, one in ends.items() if one != end)
+        )
+
     # ---- Runs
 
     def runs_of(self, cell: Cell, number: int) -> list[RunRecord]:
@@ -159,7 +246,8 @@ class Examination:
 
     def traces(self, cell: Cell, number: int) -> Iterator[RunRecord]:
         """Trace runs of a cell; those that were made before are not made again."""
-        specs = [RunSpec(cell, Kind.trace, n, repeats=REPEATS, environment=environment_of(cell))
+        specs = [RunSpec(cell, Kind.trace, n, repeats=self.repeats,
+                         environment=environment_of(cell))
                  for n in range(1, number + 1)]  # fmt: skip
         known = {one.run_id: one for one in self.folder.records()}
         yield from (known[one.run_id] for one in specs if one.run_id in known)
@@ -174,8 +262,15 @@ class Examination:
         print(text, file=sys.stderr, flush=True)
 
     def tidy(self) -> None:
-        for name in ("operations", "snapshots"):
+        for name in (operations.FOLDER, "snapshots"):
             shutil.rmtree(self.folder.path / name, ignore_errors=True)
+
+
+def measured(one: Path, other: Path) -> Extent:
+    """In a process of the telling side, which has NumPy."""
+    words = [sys.executable, "-m", "harness.analysis.extent", str(one), str(other)]
+    done = subprocess.run(words, check=True, capture_output=True, env=environment({}))
+    return Extent(**json.loads(done.stdout))
 
 
 def named(treatments: Sequence[Treatment]) -> list[Fault]:

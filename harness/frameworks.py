@@ -14,6 +14,7 @@ class Framework:
     packages: tuple[str, ...]  # what must be importable
     extra: str | None = None  # the extra that brings them, where the harness itself does not
     environment: dict[str, str] = field(default_factory=dict)  # only counts before the start
+    once: bool = False  # a process can train only once
 
     @property
     def missing(self) -> str | None:

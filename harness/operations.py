@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.record import write_json
 
+FOLDER = "operations"  # in the study's folder, while the diagnosis is made
 PHASES = ("build", "data", "forward", "backward", "optimizer")
 
 
@@ -42,6 +43,15 @@ class Log:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Operation))
+
+
+def log_path(folder: Path, run_id: str, repeat: int) -> Path:
+    return folder / f"{run_id}.{repeat}.json"
+
+
+def kept_path(folder: Path, run_id: str, repeat: int) -> Path:
+    """What the operation gave whose tensors were to be kept."""
+    return folder / f"{run_id}.{repeat}.safetensors"
 
 
 def write(path: Path, log: Log) -> None:

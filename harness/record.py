@@ -111,6 +111,7 @@ class RunRecord:
     throttled: list[str] = field(default_factory=list)  # why the GPU's clocks were held back
     repeats: list[Repeat] = field(default_factory=list)
     timed: Timed | None = None
+    ends: list[dict[str, str]] = field(default_factory=list)  # of an operations run's trainings
     schema: int = SCHEMA
 
     @classmethod

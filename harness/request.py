@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +59,20 @@ class Diagnose:
 
     runs: int = 10  # untreated, in fresh processes
     tries: int = 20  # runs whose operations are logged, until two of them part
+    window: str | None = None  # of steps to log, as 5 or 5-8; None: found from the trace runs
     most: int = 30  # equal treated runs that a cure may need; where it needs more, undecided
+
+    @property
+    def steps(self) -> tuple[int, int] | None:
+        """The window's first and last step; raises UsageError where it is none."""
+        if self.window is None:
+            return None
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", self.window)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if first > last:
+            raise UsageError(f"diagnose.window={self.window}: a step, or first-last as in 5-8, is "
+                             "needed; step 0 is the building of the training")  # fmt: skip
+        return first, last
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ class Request:
         for key, (value, minimum) in least.items():
             if value < minimum:
                 raise UsageError(f"{key}={value}: at least {minimum} is needed")
+        _ = self.diagnose.steps  # raises where the window is none
         if self.runs.timing == 1:
             raise UsageError(
                 "runs.timing=1: one block has no interval; at least 2 are needed, "

@@ -185,6 +185,8 @@ class RunSpec:
     environment: dict[str, str] = field(default_factory=dict)
     # First and last step whose operations are logged; step 0 is the building of the training.
     window: tuple[int, int] | None = field(default=None, metadata=LATER)
+    keep: int | None = field(default=None, metadata=LATER)  # place of an operation in that log
+    to_end: bool = field(default=False, metadata=LATER)  # go on, unwatched, after the window
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunSpec:

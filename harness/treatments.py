@@ -17,6 +17,7 @@ class Fault(StrEnum):
     reduction_order = "atomics or reduction order"
     algorithm_choice = "algorithm choice"
     stateful_kernel = "stateful kernel"
+    observer = "observer"
 
 
 @dataclass(frozen=True)

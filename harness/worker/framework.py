@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from harness.operations import Log
 from harness.record import Repeat, Timed
 from harness.spec import RunSpec
 
@@ -38,8 +37,11 @@ class Framework(Protocol):
     def timed(self, spec: RunSpec) -> TimedRun:
         """One training with a clock around it; nothing is digested before that has stopped."""
 
-    def watched(self, spec: RunSpec) -> Log:
-        """One training up to the window's end, with every operation of the window logged."""
+    def watched(self, spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+        """One training whose operations in the window are logged, into ``folder``.
+
+        Gives the outcome digests where the training was to come to its end.
+        """
 
     def effective(self) -> dict[str, Any]:
         """The switches in effect, under the names of Determinism's fields."""

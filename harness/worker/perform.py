@@ -72,11 +72,10 @@ def timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # n
 def operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
     """The logs stand beside the records: they are large, and nothing but `diagnose` reads them."""
     tools = framework(spec.cell.scenario.framework)
-    folder = study / "operations"
+    folder = study / operations.FOLDER
     folder.mkdir(exist_ok=True)
-    for number in range(1, spec.repeats + 1):
-        operations.write(folder / f"{spec.run_id}.{number}.json", tools.watched(spec))
-    return record
+    ends = [tools.watched(spec, folder, number) for number in range(1, spec.repeats + 1)]
+    return replace(record, ends=ends)
 
 
 WORK: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {

@@ -20,6 +20,7 @@ def stored(tensor: Tensor) -> Tensor:
     """A copy of its own (safetensors refuses tied ones), in a type that NumPy has: every bfloat16
     or float8 is a float32 too. Distances in ulp are then counted in float32's.
     """
+    tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
     narrow = tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float64)
     dtype = torch.float32 if narrow else tensor.dtype
     return tensor.detach().to("cpu", dtype, copy=True).contiguous()

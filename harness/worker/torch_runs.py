@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
-from harness.operations import Log
+from harness import operations
 from harness.record import Repeat, Timed
 from harness.spec import RunSpec
 from harness.worker import state, trace, window
@@ -54,8 +55,12 @@ def timed(spec: RunSpec) -> TimedRun:
     )
 
 
-def watched(spec: RunSpec) -> Log:
-    return window.watched(spec, torch.device(spec.cell.device))
+def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+    found = window.watched(spec, torch.device(spec.cell.device), folder)
+    operations.write(operations.log_path(folder, spec.run_id, repeat), found.log)
+    if found.kept:
+        save_file(found.kept, operations.kept_path(folder, spec.run_id, repeat))
+    return found.final
 
 
 def peak_mb(device: torch.device) -> float:

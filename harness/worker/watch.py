@@ -25,8 +25,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.operations import Operation
 from harness.scrub import portable_path
-from harness.worker.digest import digest
+from harness.worker.digest import digest, parts_of
 from harness.worker.form import Form, form_of
+from harness.worker.snapshot import stored
 from scenarios.base import Training
 
 DIGESTED = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_bsr)
@@ -38,16 +39,20 @@ OWN = (str(Path(torch.__file__).parent), f"{ROOT}/harness/", "<")
 
 
 class Watch(TorchDispatchMode):
-    """Keeps the operations of the steps that it is entered for."""
+    """Keeps the operations that are dispatched while it is entered and on."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int | None = None) -> None:
+        """``keep`` is the place in the log of the operation whose tensors are kept."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
+        self.keep = keep
+        self.kept: dict[str, Tensor] = {}
         self.names: dict[int, str] = {}  # by identity of the module
+        self.is_on = True
         self.step = 0
-        self.outside_step = "data"  # the phase of what is not the step itself
-        self.in_step = False
+        self.phase = "data"  # of what is neither backward nor optimizer
         self.in_optimizer = 0
+        self.hooks = ExitStack()
         self.modules: list[str] = []
         self.forwards: dict[int, tuple[str, str]] = {}  # sequence number to module and source
         self.fresh: set[int] = set()  # storages that nothing has written to
@@ -63,28 +68,32 @@ class Watch(TorchDispatchMode):
     def of_step(self, number: int) -> Iterator[None]:
         """Watches from the fetching of step ``number``'s batch to its end."""
         self.step = number
-        self.outside_step = "data" if number else "build"
-        with ExitStack() as hooks:
-            for handle in (
-                nn.modules.module.register_module_forward_pre_hook(self.enter_module),
-                nn.modules.module.register_module_forward_hook(
-                    self.leave_module,
-                    always_call=True,  # also where a forward raises
-                ),
-                register_optimizer_step_pre_hook(self.enter_optimizer),
-                register_optimizer_step_post_hook(self.leave_optimizer),
-            ):
-                hooks.callback(handle.remove)
-            hooks.enter_context(self)
+        self.phase = "data" if number else "build"
+        with self:
             yield
-        self.modules.clear()
 
-    @contextmanager
-    def step_itself(self) -> Iterator[None]:
+    def step_itself(self) -> None:
         """From here on it is the step, no longer the fetching of its batch."""
-        self.in_step = True
-        yield
-        self.in_step = False
+        self.phase = "forward"
+
+    def __enter__(self) -> Watch:
+        for handle in (
+            nn.modules.module.register_module_forward_pre_hook(self.enter_module),
+            nn.modules.module.register_module_forward_hook(
+                self.leave_module,
+                always_call=True,  # also where a forward raises
+            ),
+            register_optimizer_step_pre_hook(self.enter_optimizer),
+            register_optimizer_step_post_hook(self.leave_optimizer),
+        ):
+            self.hooks.callback(handle.remove)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        self.hooks.close()
+        self.modules.clear()
 
     def enter_module(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
         self.modules.append(self.names.get(id(module), type(module).__name__))
@@ -103,7 +112,7 @@ class Watch(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         form = form_of(func)
-        if form.leaves_no_record:
+        if form.leaves_no_record or not self.is_on:
             return func(*args, **kwargs)
         phase, module, source = self.whereabouts()
         read = form.read(args, kwargs)
@@ -115,6 +124,9 @@ class Watch(TorchDispatchMode):
         returned, scratch = form.without_scratch(output)
         given = [*returned, *form.written(args, kwargs)]
         outputs = "" if form.gives_no_bytes else digest_of(tensors_of(given), given)
+        if len(self.operations) == self.keep:
+            parts = (part for n, one in tensors_of(given) for part in parts_of(str(n), one))
+            self.kept = {name: stored(part) for name, part in parts}
         self.operations.append(
             Operation(self.step, phase, module, form.name, source, inputs, outputs, reads_fresh)
         )
@@ -136,7 +148,7 @@ class Watch(TorchDispatchMode):
             return "optimizer", module, source
         # The first operation after a node was made is the node's own.
         self.forwards.setdefault(torch._C._autograd._get_sequence_nr() - 1, (module, source))
-        return (self.outside_step if not self.in_step else "forward"), module, source
+        return self.phase, module, source
 
     def note_memory(self, form: Form, given: list[Any], scratch: list[Any]) -> None:
         """Memory is fresh from its allocation to the first operation that writes into it."""

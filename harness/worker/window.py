@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed
+from torch import Tensor
 
 from harness.errors import UsageError
 from harness.operations import Log
@@ -13,36 +19,81 @@ from harness.spec import RunSpec
 from harness.worker import state
 from harness.worker.digest import digest
 from harness.worker.prepare import prepared
+from harness.worker.saved import Recorder, restore, save
 from harness.worker.trace import reset
 from harness.worker.watch import Watch
 from scenarios.base import Training
 
 
-def watched(spec: RunSpec, device: torch.device) -> Log:
+@dataclass(frozen=True)
+class Watched:
+    log: Log
+    kept: dict[str, Tensor]  # what the operation gave that was asked for
+    final: dict[str, str]  # outcome digests, where the training was to come to its end
+
+
+def watched(spec: RunSpec, device: torch.device, states: Path) -> Watched:
     """Raises UsageError where the training ends before the window begins."""
     assert spec.window is not None
     first, last = spec.window
+    watch = Watch(spec.keep)
     reset(device)
-    watch = Watch()
-    begins = {"0": ""} if first == 0 else {}  # before the building there is nothing of its own
     with watch.of_step(0) if first == 0 else nullcontext():
         training = prepared(spec, device)
-    watch.know(training)
     batches = iter(training.batches())
-    for number in count(1):
-        if number > last:
+    if first > 1:
+        saved = states / f"{spec.cell.id}-{first}.pt"
+        training, batches = taken_to(first, training, batches, spec, saved)
+    watch.know(training)
+    # before the building there is nothing of its own
+    begins = {str(first): "" if first == 0 else whole_state(training)}
+    loss = None
+    for number in count(max(1, first)):
+        if number > last and not spec.to_end:
             break
-        if number == first:
-            begins[str(number)] = whole_state(training)
-        with watch.of_step(number) if number >= first else nullcontext():
+        with watch.of_step(number) if number <= last else nullcontext():
             batch = next(batches, None)
             if batch is None:
                 break
-            with watch.step_itself():
-                training.step(batch)
-    if not watch.operations:
-        raise UsageError(f"the window {first}-{last} begins after the last step, {number - 1}")
-    return Log(spec.run_id, begins, watch.operations)
+            watch.step_itself()
+            loss = training.step(batch)
+    if loss is None and first > 0:
+        raise past_the_end(spec.window, first - 1)
+    final = {}
+    if spec.to_end and loss is not None:
+        final = state.final(training, loss.detach(), training.evaluate())
+    return Watched(Log(spec.run_id, begins, watch.operations), watch.kept, final)
+
+
+def past_the_end(window: tuple[int, int], steps: int) -> UsageError:
+    return UsageError(f"the window {window[0]}-{window[1]} begins after the last step, {steps}")
+
+
+def taken_to(
+    step: int, training: Training, batches: Iterator[Any], spec: RunSpec, saved: Path
+) -> tuple[Training, Iterator[Any]]:
+    """The training as it is before a step: from its saved state, else from its start.
+
+    The first to come here saves it. A training of several processes goes from its start always,
+    for the others would wait for steps that are left out.
+    """
+    is_alone = not torch.distributed.is_initialized()
+    if is_alone and saved.exists():
+        if restore(saved, training, batches) == whole_state(training):
+            return training, batches
+        training = prepared(spec, torch.device(spec.cell.device))  # it keeps state elsewhere
+        batches = iter(training.batches())
+    recorder = Recorder()
+    for number in range(1, step):
+        recorder.note()
+        batch = next(batches, None)
+        if batch is None:
+            assert spec.window is not None
+            raise past_the_end(spec.window, number - 1)
+        training.step(batch)
+    if is_alone and not saved.exists():
+        save(saved, training, recorder, whole_state(training))
+    return training, batches
 
 
 def whole_state(training: Training) -> str:

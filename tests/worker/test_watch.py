@@ -95,8 +95,8 @@ def log_of(training: str, seed: int = 1, planted: AbstractContextManager[Any] | 
         for number in range(1, STEPS + 1):
             with watch.of_step(number):
                 batch = next(batches)
-                with watch.step_itself():
-                    built.step(batch)
+                watch.step_itself()
+                built.step(batch)
     return Log("run", {"1": "same"}, watch.operations)
 
 
@@ -149,13 +149,16 @@ def test_clean_trainings_have_no_origin_and_read_no_fresh_memory(training: str, 
 THREADS = torch.get_num_threads()
 
 
-def origin_of(step: Callable[[bool], Any]) -> Origin:
+def origin_of(
+    step: Callable[[bool], Any], planted: AbstractContextManager[Any] | None = None
+) -> Origin:
     """Where two logs of a function part that is told which of the two runs it is in."""
     logs = []
     for is_second in (False, True):
         torch.manual_seed(1)
         watch = Watch()
-        with watch.of_step(1), watch.step_itself():
+        with planted if planted and is_second else nullcontext(), watch.of_step(1):
+            watch.step_itself()
             step(is_second)
         logs.append(Log("run", {}, watch.operations))
     found = first_parting(*logs)
@@ -180,15 +183,36 @@ def test_another_generator_state_is_another_input() -> None:
 
 def test_another_way_of_the_program_is_named() -> None:
     found = origin_of(lambda second: torch.ones(3).sin() if second else torch.ones(3).cos())
-    assert found.nature is Nature.path
-    assert {found.operation.name, found.instead and found.instead.name} == {
-        "aten.sin.default", "aten.cos.default",
-    }  # fmt: skip
+    assert (found.nature, found.only_in) == (Nature.path, "one")
+    assert found.operation.name == "aten.cos.default"
 
 
 def test_a_run_that_does_more_is_named_by_what_it_does_more() -> None:
     found = origin_of(lambda second: torch.ones(3).sin() if second else torch.ones(3))
     assert (found.nature, found.operation.name) == (Nature.path, "aten.sin.default")
+    assert found.only_in == "the other"
+
+
+def test_what_is_done_more_and_changes_nothing_hides_no_later_origin() -> None:
+    def step(second: bool) -> Tensor:
+        x = torch.ones(3)
+        if second:
+            x.sin()
+        return x.cos().exp()
+
+    found = origin_of(step, Planted("aten.cos.default", 1))
+    assert (found.nature, found.operation.name) == (Nature.operation, "aten.cos.default")
+    assert found.unpaired == 1
+
+
+def test_what_is_done_more_and_changes_what_comes_after_is_the_origin() -> None:
+    def step(second: bool) -> Tensor:
+        if second:
+            torch.rand(3)  # draws from the generator that the next one draws from
+        return torch.randn(3)
+
+    found = origin_of(step)
+    assert (found.nature, found.operation.name) == (Nature.path, "aten.rand.default")
 
 
 def test_memory_that_nothing_has_written_to_is_told() -> None:

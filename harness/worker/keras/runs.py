@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from harness.errors import UsageError
-from harness.operations import Log
 from harness.record import Components, Repeat, Timed, number
 from harness.spec import RunSpec
 from harness.worker import scenario
@@ -97,7 +96,7 @@ def timed(spec: RunSpec) -> TimedRun:
     )
 
 
-def watched(spec: RunSpec) -> Log:  # noqa: ARG001 - the signature is the framework's
+def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
     raise UsageError("the operations of TensorFlow are not logged: diagnose knows torch's only")
 
 

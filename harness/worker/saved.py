@@ -1,0 +1,121 @@
+"""A training's state before one of its steps, saved once and gone on from in other processes.
+
+Models, optimizers and whatever else of the training has a ``state_dict`` are stored. The position
+in the data cannot be: the batches before it are fetched again, each after the generators were put
+where they stood when it was fetched first, and no step is taken with them.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.worker.state import buffers, params
+from scenarios.base import Training
+
+Generators = dict[str, bytes]  # the state of each, by name
+
+
+class Recorder:
+    """Where the generators stood before each batch was fetched."""
+
+    def __init__(self) -> None:
+        self.history: list[Generators] = []  # by step; only those that had moved
+        self.last: Generators = {}
+
+    def note(self) -> None:
+        now = generators()
+        self.history.append({k: one for k, one in now.items() if one != self.last.get(k)})
+        self.last = now
+
+
+def generators() -> Generators:
+    found = {
+        "python": pickle.dumps(random.getstate()),
+        "numpy": pickle.dumps(np.random.get_state()),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }
+    if torch.cuda.is_initialized():
+        states = torch.cuda.get_rng_state_all()
+        found |= {f"cuda:{n}": one.numpy().tobytes() for n, one in enumerate(states)}
+    return found
+
+
+def put_back(states: Generators) -> None:
+    for name, state in states.items():
+        if name == "python":
+            random.setstate(pickle.loads(state))  # noqa: S301 - of our own file
+        elif name == "numpy":
+            np.random.set_state(pickle.loads(state))  # noqa: S301 - of our own file
+        else:
+            tensor = torch.frombuffer(bytearray(state), dtype=torch.uint8)
+            if name == "torch":
+                torch.set_rng_state(tensor)
+            else:
+                torch.cuda.set_rng_state(tensor, name)
+
+
+def save(path: Path, training: Training, recorder: Recorder, digest: str) -> None:
+    """Stores the state under which the next batch is fetched; ``digest`` is that state's."""
+    recorder.note()
+    document = {
+        "history": recorder.history,
+        "params": dict(params(training)),
+        "grads": {name: one.grad for name, one in params(training)},
+        "buffers": dict(buffers(training)),
+        "others": {name: one.state_dict() for name, one in with_states(training)},
+        "digest": digest,
+    }
+    temporary = path.with_suffix(".tmp")
+    path.parent.mkdir(exist_ok=True)
+    torch.save(document, temporary)
+    temporary.replace(path)
+
+
+def restore(path: Path, training: Training, batches: Iterator[Any]) -> str:
+    """Takes a fresh training and its batches to where they were saved; gives the digest stored."""
+    document: dict[str, Any] = torch.load(path, weights_only=False)
+    with warnings.catch_warnings():  # of schedulers that are stepped before their optimizers
+        warnings.simplefilter("ignore")
+        for states in document["history"][:-1]:
+            put_back(states)
+            next(batches, None)
+    with torch.no_grad():
+        for name, parameter in params(training):
+            parameter.copy_(document["params"][name])
+            parameter.grad = document["grads"][name]
+    for name, model in training.models.items():
+        put_buffers(name, model, document["buffers"])
+    for name, one in with_states(training):
+        one.load_state_dict(document["others"][name])
+    put_back({name: one for states in document["history"] for name, one in states.items()})
+    return str(document["digest"])
+
+
+def put_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
+    """In place where the shape is still the same, as others may hold the tensor too."""
+    for path, module in model.named_modules():
+        for key, buffer in module.named_buffers(recurse=False):
+            value = stored[".".join(filter(None, (name, path, key)))]
+            if buffer.shape == value.shape:
+                buffer.copy_(value)
+            else:
+                setattr(module, key, value)
+
+
+def with_states(training: Training) -> Iterator[tuple[str, Any]]:
+    """Optimizers, and whatever else can be stored that is not a model: schedulers, scalers."""
+    yield from training.optimizers.items()
+    for name, value in vars(training).items():
+        is_known = isinstance(value, nn.Module | Optimizer)
+        if not is_known and hasattr(value, "state_dict") and hasattr(value, "load_state_dict"):
+            yield f"attribute {name}", value
