@@ -9,7 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from harness.errors import UsageError
 from harness.frameworks import FRAMEWORKS
@@ -51,13 +51,16 @@ def cell_of(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[
         dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
     )
     name = str(options.pop("name", label))
+    if options.get("path") == MISSING:
+        raise UsageError("scenario.path is needed: the script, as in scenario.path=train.py")
     options = {key: storable(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
     framework = str(options.pop("framework", "torch"))
     if framework not in FRAMEWORKS:
         raise UsageError(f"scenario.framework={framework}: allowed are {', '.join(FRAMEWORKS)}")
+    source = str(options["path"]) if framework == "script" else source_of(name)
     return Cell(
-        scenario=Scenario(label, name, options, uses_loader, source_of(name), framework),
+        scenario=Scenario(label, name, options, uses_loader, source, framework),
         setting=choices["determinism"],
         determinism=Determinism.from_json(
             typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))
@@ -73,12 +76,17 @@ def storable(key: str, value: Any) -> Any:
 
     Raises UsageError where it looks like a secret.
     """
-    if not isinstance(value, str):
+    if isinstance(value, list):
+        word = f"{key}={' '.join(map(str, value))}"
+    elif isinstance(value, str):
+        word = f"{key}={value}"
+    else:
         return value
-    word = f"{key}={value}"
     if without_secrets(word) != word:
         raise UsageError(f"scenario.{key} looks like a secret, and every record would hold it; "
                          "have the training read it from a file")  # fmt: skip
+    if isinstance(value, list):
+        return [storable(key, one) for one in value]
     return portable_path(Path(value)) if Path(value).is_absolute() else value
 
 

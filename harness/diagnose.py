@@ -78,7 +78,7 @@ def of_one_cell(request: Request) -> Request:
     if len(request.asked) != 1:
         raise UsageError(f"diagnose takes one cell, and these words name {len(request.asked)}")
     cell = request.asked[0].cell
-    if cell.scenario.framework != "torch":
+    if not FRAMEWORKS[cell.scenario.framework].logs_operations:
         raise UsageError(f"diagnose logs torch's operations, and scenario "
                          f"'{cell.scenario.label}' is {cell.scenario.framework}'s")  # fmt: skip
     repeats = 1 if FRAMEWORKS[cell.scenario.framework].once else REPEATS

@@ -15,6 +15,7 @@ class Framework:
     extra: str | None = None  # the extra that brings them, where the harness itself does not
     environment: dict[str, str] = field(default_factory=dict)  # only counts before the start
     once: bool = False  # a process can train only once
+    logs_operations: bool = True  # as torch dispatches them
 
     @property
     def missing(self) -> str | None:
@@ -26,9 +27,11 @@ class Framework:
 
 FRAMEWORKS = {
     "torch": Framework(("torch",)),
+    "script": Framework(("torch",), once=True),
     "keras": Framework(
         packages=("keras", "tensorflow"),
         extra="keras",
+        logs_operations=False,
         environment={
             "KERAS_BACKEND": "tensorflow",
             "KERAS_HOME": os.devnull,  # ~/.keras/keras.json would set precision and layout
@@ -41,7 +44,10 @@ FRAMEWORKS = {
 
 def environment_of(cell: Cell) -> dict[str, str]:
     """The variables that a cell's worker begins with: its framework's and its setting's."""
+    is_script_on_cpu = cell.scenario.framework == "script" and cell.device == "cpu"
     return {
+        # a script chooses its device itself, of those that it can see
+        **({"CUDA_VISIBLE_DEVICES": ""} if is_script_on_cpu else {}),
         **FRAMEWORKS[cell.scenario.framework].environment,
         **cell.determinism.environment(),
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.frameworks import environment_of
+from harness.frameworks import FRAMEWORKS, environment_of
 from harness.request import Asked, Request
 from harness.spec import Cell, Kind, RunSpec
 from harness.switches import plainness, same_experiment
@@ -129,7 +129,7 @@ def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> 
                 cell=one.cell,
                 kind=Kind.trace,
                 number=number,
-                repeats=request.runs.repeats,
+                repeats=1 if FRAMEWORKS[one.cell.scenario.framework].once else request.runs.repeats,
                 environment=environment_of(one.cell),
             )
             for one in cells

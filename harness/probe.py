@@ -16,7 +16,12 @@ from harness.request import Asked, Request
 from harness.spec import Scenario, to_json
 
 PROBE_LIMIT_S = 300.0
-PROBES = {"torch": "harness.worker.probe", "keras": "harness.worker.keras.probe"}
+PROBES = {
+    "torch": "harness.worker.probe",
+    "script": "harness.worker.probe",
+    "keras": "harness.worker.keras.probe",
+}
+OF_TORCH = {name for name, module in PROBES.items() if module == PROBES["torch"]}
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,10 @@ def probe(request: Request) -> Probe:
     What only a claim asks for, of a framework that cannot run here, is no error but ``missing``.
     """
     cells = [asked.cell for asked in request.asked] + list(request.controls)
-    answer = ask("torch", [cell.scenario for cell in cells if cell.scenario.framework == "torch"])
+    answer = ask("torch", [cell.scenario for cell in cells if cell.scenario.framework in OF_TORCH])
     device = "cuda" if answer["cuda"] else "cpu"
     missing = {}
-    for name in sorted({cell.scenario.framework for cell in cells} - {"torch"}):
+    for name in sorted({cell.scenario.framework for cell in cells} - OF_TORCH):
         found, why = ask_other(name, request, device)
         if why:
             missing[name] = why

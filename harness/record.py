@@ -65,7 +65,7 @@ class Repeat:
 
     initial: str  # parameters and buffers before the first step
     steps: list[Components]
-    losses: list[float | str]  # by step; "nan", "inf" and "-inf" as words, which JSON lacks
+    losses: list[float | str]  # by step, or none; "nan", "inf", "-inf" as words, which JSON lacks
     final: dict[str, str]  # outcome digests at the end, predictions included
     predictions: list[float | int | str]
     accuracy: float | None
@@ -86,7 +86,7 @@ class Timed:
     counted_steps: int
     step_s: list[float]  # single steps, warm-up included; descriptive
     final: dict[str, str]
-    loss: float | str  # of the last step
+    loss: float | str | None  # of the last step; None where the training does not show it
     accuracy: float | None
     facts: dict[str, Any]
 

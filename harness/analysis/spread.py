@@ -32,9 +32,11 @@ class Spread:
 
 def spread(cell: CellEvidence) -> Spread:
     trainings = compared(cell)
-    losses = np.array([float(one.losses[-1]) for one in trainings])
+    losses = np.array([float(one.losses[-1]) for one in trainings if one.losses])
     accuracies = np.array([one.accuracy for one in trainings if one.accuracy is not None])
-    predictions = [np.asarray(one.predictions, dtype=object) for one in trainings]
+    predictions = [
+        np.asarray(one.predictions, dtype=object) for one in trainings if one.predictions
+    ]
     weights = final_distances(cell)
     return Spread(
         loss_spread=relative(float(np.ptp(losses)) if len(losses) > 1 else np.nan, losses),

@@ -78,10 +78,14 @@ def run_row(run: RunRecord) -> dict[str, Any]:
         "other_load": run.other_load,
         "throttled": ", ".join(run.throttled),
         "threads": run.threads,
-        "loss": run.timed.loss if run.timed else first.losses[-1] if first else None,
+        "loss": run.timed.loss
+        if run.timed
+        else first.losses[-1]
+        if first and first.losses
+        else None,
         "accuracy": end.accuracy if end else None,
         "params": end.final["params"] if end else "",
-        "predictions": end.final["predictions"] if end else "",
+        "predictions": end.final.get("predictions", "") if end else "",
     }
 
 

@@ -21,12 +21,10 @@ def main() -> None:
     spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])
 
     from harness import record  # noqa: PLC0415 - imports are the warming up
-    from harness.worker import scenario  # noqa: PLC0415
     from harness.worker.framework import framework  # noqa: PLC0415
     from harness.worker.perform import perform  # noqa: PLC0415
 
-    framework(spec.cell.scenario.framework).warm()
-    scenario.load(spec.cell.scenario)
+    framework(spec.cell.scenario.framework).warm(spec.cell.scenario)
     wall.say(READY)
     turn = json.loads(wall.hear())
     try:

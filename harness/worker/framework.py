@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from harness.record import Repeat, Timed
-from harness.spec import RunSpec
+from harness.spec import RunSpec, Scenario
 
 # By name, so that a worker of one framework never imports the other.
-MODULES = {"torch": "harness.worker.torch_runs", "keras": "harness.worker.keras.runs"}
+MODULES = {
+    "torch": "harness.worker.torch_runs",
+    "script": "harness.worker.script.runs",
+    "keras": "harness.worker.keras.runs",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Framework(Protocol):
     # What it says where an operation has no deterministic version; the first group is its name.
     REFUSALS: tuple[re.Pattern[str], ...]
 
-    def warm(self) -> None:
+    def warm(self, scenario: Scenario) -> None:
         """Loads what a first training would load; draws nothing, makes no device context."""
 
     def traced(self, spec: RunSpec, snapshots: Path) -> Repeat:

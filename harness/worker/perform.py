@@ -63,7 +63,7 @@ def timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # n
     return replace(
         record,
         peak_mb=run.peak_mb,
-        outcome=Outcome.ok if isinstance(run.timed.loss, float) else Outcome.nan,
+        outcome=Outcome.nan if isinstance(run.timed.loss, str) else Outcome.ok,
         setup_s=run.setup_s,
         timed=run.timed,
     )

@@ -9,6 +9,7 @@ from harness.errors import UsageError
 from harness.spec import Scenario
 from harness.worker import scenario
 from harness.worker.parts import Part, digest_of
+from harness.worker.script import program as script
 
 
 def problems(scenarios: list[dict[str, Any]]) -> list[str]:
@@ -17,7 +18,10 @@ def problems(scenarios: list[dict[str, Any]]) -> list[str]:
     for document in scenarios:
         asked = Scenario.from_json(document)
         try:
-            scenario.options(scenario.load(asked), asked)
+            if asked.framework == "script":
+                script.source(asked)
+            else:
+                scenario.options(scenario.load(asked), asked)
         except UsageError as error:
             found.append(str(error))
         except Exception as error:  # noqa: BLE001 - a user's file may raise anything
@@ -29,8 +33,13 @@ def sources(scenarios: list[dict[str, Any]]) -> dict[str, str]:
     """A digest of each scenario's program, so that `resume` can tell that it has changed."""
     found = {}
     for document in scenarios:
-        module = scenario.load(Scenario.from_json(document))
-        program = Path(str(module.__file__)).read_bytes()
+        program = file_of(Scenario.from_json(document)).read_bytes()
         part = Part("program", "torch.uint8", (len(program),), memoryview(program))
         found[document["name"]] = digest_of([part])
     return found
+
+
+def file_of(asked: Scenario) -> Path:
+    if asked.framework == "script":
+        return script.source(asked)
+    return Path(str(scenario.load(asked).__file__))

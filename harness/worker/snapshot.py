@@ -10,8 +10,7 @@ from torch import Tensor
 
 from harness.worker.digest import digest
 from harness.worker.keeping import is_due, keep_once
-from harness.worker.state import params
-from scenarios.base import Training
+from harness.worker.state import HasState, params
 
 __all__ = ["is_due", "keep"]
 
@@ -26,7 +25,7 @@ def stored(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", dtype, copy=True).contiguous()
 
 
-def keep(training: Training, folder: Path) -> str:
+def keep(training: HasState, folder: Path) -> str:
     """Stores the parameters under their digest, which is returned; equal ones are stored once."""
 
     def save(path: Path) -> None:

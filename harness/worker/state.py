@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from harness.record import Components
 from harness.worker.digest import Named, digest
 from harness.worker.leaves import leaves
-from scenarios.base import Evaluation, Training
+from scenarios.base import Evaluation
+
+
+class HasState(Protocol):
+    """What of a training is digested: a scenario's, or what a script has shown of its own."""
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    def optimizers(self) -> Mapping[str, Optimizer]: ...
 
 
 def rng() -> str:
@@ -30,7 +42,7 @@ def rng() -> str:
     return digest(tensors, plain)
 
 
-def of_step(training: Training, rng_before: str, batch: Any, loss: Tensor) -> Components:
+def of_step(training: HasState, rng_before: str, batch: Any, loss: Tensor) -> Components:
     return Components(
         rng=rng_before,
         batch=digest(tensors_in(batch)),
@@ -42,7 +54,7 @@ def of_step(training: Training, rng_before: str, batch: Any, loss: Tensor) -> Co
     )
 
 
-def final(training: Training, loss: Tensor, evaluation: Evaluation) -> dict[str, str]:
+def final(training: HasState, loss: Tensor, evaluation: Evaluation) -> dict[str, str]:
     """Outcome digests at the end: the same words from a trace run and from a timing run."""
     return {
         "loss": digest([("loss", loss)]),
@@ -54,26 +66,26 @@ def final(training: Training, loss: Tensor, evaluation: Evaluation) -> dict[str,
     }
 
 
-def params(training: Training) -> Named:
+def params(training: HasState) -> Named:
     for name, model in training.models.items():
         for key, parameter in model.named_parameters():
             yield f"{name}.{key}", parameter
 
 
-def grads(training: Training) -> Named:
+def grads(training: HasState) -> Named:
     """Gradients that exist; a missing one is another digest than a zero one."""
     for name, parameter in params(training):
         if parameter.grad is not None:
             yield name, parameter.grad
 
 
-def buffers(training: Training) -> Named:
+def buffers(training: HasState) -> Named:
     for name, model in training.models.items():
         for key, buffer in model.named_buffers():
             yield f"{name}.{key}", buffer
 
 
-def optimizer(training: Training) -> str:
+def optimizer(training: HasState) -> str:
     """Tensors by parameter index, and every plain value: learning rate, betas, step counts."""
     tensors: list[tuple[str, Tensor]] = []
     plain: dict[str, Any] = {}

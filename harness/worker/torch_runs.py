@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 
 from harness import operations
 from harness.record import Repeat, Timed
-from harness.spec import RunSpec
-from harness.worker import state, trace, window
+from harness.spec import RunSpec, Scenario
+from harness.worker import scenario, state, trace, window
 from harness.worker.clock import timed as clocked
 from harness.worker.framework import TimedRun
 from harness.worker.load import resident_mb
 from harness.worker.prepare import prepared
 from harness.worker.setting import effective
-from harness.worker.warm import warm
+from harness.worker.warm import warm_torch
 
 __all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
 
@@ -26,6 +26,11 @@ REFUSALS = (
     re.compile(r"(\S+) does not have a deterministic implementation"),
     re.compile(r"this operation is not deterministic because it uses (CuBLAS)"),
 )
+
+
+def warm(asked: Scenario) -> None:
+    warm_torch()
+    scenario.load(asked)
 
 
 def traced(spec: RunSpec, snapshots: Path) -> Repeat:

@@ -28,7 +28,7 @@ from harness.scrub import portable_path
 from harness.worker.digest import digest, parts_of
 from harness.worker.form import Form, form_of
 from harness.worker.snapshot import stored
-from scenarios.base import Training
+from harness.worker.state import HasState
 
 DIGESTED = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_bsr)
 # Arguments that print as what they are, and not as an address.
@@ -58,7 +58,7 @@ class Watch(TorchDispatchMode):
         self.fresh: set[int] = set()  # storages that nothing has written to
         self.scratch: set[int] = set()  # storages that only a backward of the same kind reads
 
-    def know(self, training: Training) -> None:
+    def know(self, training: HasState) -> None:
         """Modules are named by their paths in the training's models."""
         for model, root in training.models.items():
             for path, module in root.named_modules():

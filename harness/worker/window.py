@@ -96,7 +96,7 @@ def taken_to(
     return training, batches
 
 
-def whole_state(training: Training) -> str:
+def whole_state(training: state.HasState) -> str:
     """Everything that the next step depends on, but for what the program itself keeps."""
     tensors = [*state.params(training), *state.buffers(training), *state.grads(training)]
     plain = {"rng": state.rng(), "optimizer": state.optimizer(training)}

@@ -1,0 +1,1 @@
+"""Scripts that know nothing of the harness, watched through torch's own global hooks."""

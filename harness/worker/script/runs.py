@@ -1,0 +1,176 @@
+"""Runs of scripts: what harness/worker/framework.py asks for. A step is an optimizer's step."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from harness import operations
+from harness.errors import UsageError
+from harness.operations import Log
+from harness.record import Components, Repeat, Timed
+from harness.spec import RunSpec, Scenario
+from harness.worker import setting, snapshot, state
+from harness.worker.clock import clock_of
+from harness.worker.digest import digest
+from harness.worker.framework import TimedRun
+from harness.worker.memory import fill_fresh
+from harness.worker.script.program import run
+from harness.worker.script.seen import Seen
+from harness.worker.setting import effective
+from harness.worker.torch_runs import REFUSALS, peak_mb, threads
+from harness.worker.trace import scalar
+from harness.worker.warm import warm_torch
+from harness.worker.watch import Watch
+from harness.worker.window import past_the_end, whole_state
+
+__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
+
+
+def warm(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported beforehand
+    warm_torch()
+
+
+def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+    prepare(spec)
+    seen = Seen()
+    initial: list[str] = []
+    steps: list[Components] = []
+    losses: list[float | str] = []
+    kept: dict[str, str] = {}
+    rng_before = [state.rng()]
+
+    def before_step() -> None:
+        if not initial:
+            initial.append(digest(state.params(seen)))
+
+    def after_step() -> None:
+        loss = last_loss(seen)
+        steps.append(state.of_step(seen, rng_before.pop(), list(seen.inputs), loss))
+        losses.extend(scalar(one) for one in seen.losses[-1:])
+        if snapshot.is_due(len(steps)):
+            kept[str(len(steps))] = snapshot.keep(seen, snapshots)
+        rng_before.append(state.rng())
+
+    with seen.looking(before_step, after_step):
+        run(spec.cell.scenario)
+    check_has_steps(seen, spec)
+    kept.setdefault(str(len(steps)), snapshot.keep(seen, snapshots))
+    return Repeat(
+        initial=initial[0],
+        steps=steps,
+        losses=losses if len(losses) == len(steps) else [],
+        final=final(seen),
+        predictions=[],
+        accuracy=None,
+        facts={"optimizer steps": len(steps), "models": ", ".join(seen.models)},
+        snapshots=kept,
+    )
+
+
+def timed(spec: RunSpec) -> TimedRun:
+    """Reads the clock once per optimizer step; the first step holds the building, and is set-up."""
+    clock = clock_of(torch.device(spec.cell.device))
+    prepare(spec)
+    seen = Seen()
+    began = time.perf_counter()
+    marks = []
+    with seen.looking(after_step=lambda: marks.append(clock.mark())):
+        run(spec.cell.scenario)
+    clock.synchronise()
+    check_has_steps(seen, spec)
+    first = max(1, spec.warmup)
+    counted = len(marks) - first
+    if counted < 1:
+        raise UsageError(f"timing.warmup={spec.warmup} leaves no counted step of {len(marks)}: use "
+                         "a smaller timing.warmup, or have the script make more steps")  # fmt: skip
+    step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
+    counted_s = clock.seconds(marks[first - 1], marks[-1])
+    peak = peak_mb(torch.device(spec.cell.device))
+    return TimedRun(
+        setup_s=time.perf_counter() - began - sum(step_s),
+        peak_mb=peak,
+        timed=Timed(
+            counted_s=counted_s,
+            counted_steps=counted,
+            step_s=step_s,
+            final=final(seen),
+            loss=None,
+            accuracy=None,
+            facts={"optimizer steps": len(marks)},
+        ),
+    )
+
+
+class WindowIsOver(BaseException):
+    """Ends a script after its window; no ``except Exception`` of its own keeps it going."""
+
+
+def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+    """From the script's start: only itself knows what else it keeps."""
+    assert spec.window is not None
+    first, last = spec.window
+    watch, seen = Watch(spec.keep), Seen()
+    begins = {"0": ""} if first <= 1 else {}  # where its first step begins, only the script knows
+    watch.step, watch.phase = 0, "build"
+    watch.is_on = first <= 1
+
+    def at_forward() -> None:
+        watch.know(seen)
+        if seen.steps == 0:
+            watch.step = 1
+        watch.phase = "forward"
+
+    def after_step() -> None:
+        if seen.steps >= last:
+            watch.is_on = False
+            if not spec.to_end:
+                raise WindowIsOver
+        elif seen.steps == first - 1:
+            begins[str(first)] = whole_state(seen)
+            watch.is_on = True
+        watch.step, watch.phase = seen.steps + 1, "data"
+
+    prepare(spec)
+    try:
+        with seen.looking(after_step=after_step, at_forward=at_forward), watch:
+            run(spec.cell.scenario)
+    except WindowIsOver:
+        pass
+    if seen.steps < max(1, first):
+        raise past_the_end(spec.window, seen.steps)
+    log = Log(spec.run_id, begins, watch.operations)
+    operations.write(operations.log_path(folder, spec.run_id, repeat), log)
+    if watch.kept:
+        save_file(watch.kept, operations.kept_path(folder, spec.run_id, repeat))
+    return final(seen) if spec.to_end else {}
+
+
+def prepare(spec: RunSpec) -> None:
+    setting.apply(spec.determinism)
+    fill_fresh(spec.determinism.fresh_memory)
+
+
+def check_has_steps(seen: Seen, spec: RunSpec) -> None:
+    if not seen.steps:
+        raise UsageError(f"{spec.cell.scenario.options['path']} came to its end without a step of "
+                         "any torch optimizer: there is no training to compare")  # fmt: skip
+
+
+def last_loss(seen: Seen) -> torch.Tensor:
+    """At which the last backward of the step began; NaN where none did."""
+    return seen.losses[-1] if seen.losses else torch.tensor(float("nan"))
+
+
+def final(seen: Seen) -> dict[str, str]:
+    """Outcome digests at the script's end, the same from a trace run and from a timing run."""
+    return {
+        "grads": digest(state.grads(seen)),
+        "params": digest(state.params(seen)),
+        "buffers": digest(state.buffers(seen)),
+        "optimizer": state.optimizer(seen),
+    }
