@@ -102,7 +102,8 @@ class Examination:
 
     def logs_of(self, record: RunRecord) -> Iterator[Log]:
         if record.outcome is not Outcome.ok:
-            self.failure = f"{record.outcome}: {record.operation or record.message}"
+            told = record.operation or record.message.rstrip().rpartition("\n")[2]
+            self.failure = f"{record.outcome}: {told}"
             self.say(f"  {self.failure}")
             return
         for repeat in range(1, record.spec.repeats + 1):

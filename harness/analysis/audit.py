@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.verdict import Verdict, final_key, judge
+from harness.analysis.verdict import Verdict, judge
 
 DOCUMENTED = Path(__file__).parent / "documented.toml"
 NOT_LISTED = "not listed"
+OWN_RESULTS = ("buffers", "grads")  # the last output, and the gradients of the inputs
 SETTINGS = ("seed", "full", "full_one_thread")
 
 
@@ -92,10 +93,15 @@ def disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) 
 
 
 def threads(all_of_them: CellEvidence, one: CellEvidence) -> str:
-    """Whether the number of threads changes bits where neither number's runs differ."""
+    """Whether the number of threads changes bits where neither number's runs differ.
+
+    Of the operation's own results only: the loss is a sum over all of them, whose bits depend on
+    the number of threads by itself.
+    """
     ends = []
     for cell in (all_of_them, one):
         if judge(cell.traces).verdict is not Verdict.identical:
             return "not known"
-        ends.append(final_key(cell.completed[0].repeats[0].final))
+        final = cell.completed[0].repeats[0].final
+        ends.append([final[name] for name in OWN_RESULTS])
     return "same bits" if ends[0] == ends[1] else "other bits"

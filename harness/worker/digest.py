@@ -56,5 +56,4 @@ def raw(tensor: Tensor) -> memoryview:
         plain = plain.resolve_conj().resolve_neg()
     if not tensor.is_cpu:
         plain = plain.cpu()
-    # where elements lie in another order, reshape copies them into theirs
-    return plain.reshape(-1).view(torch.uint8).numpy().data
+    return plain.contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -19,13 +19,21 @@ from harness.analysis.audit import (
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Verdict
 from harness.diagnose import ADVICE
-from harness.record import Outcome, RunRecord
+from harness.record import Outcome, Repeat, RunRecord
 from harness.spec import Cell, Scenario
 from scenarios.atomics import Op
 from tests.conftest import repeat
 
 SAME, VARIES = Verdict.identical, Verdict.varies
-ONE, OTHER = repeat(), repeat("b", ("a", "b"))
+
+
+def ended(own: str, loss: str, steps: Sequence[str]) -> Repeat:
+    final = {"buffers": own, "grads": own, "loss": loss}
+    return dataclasses.replace(repeat(steps=steps), final=final)
+
+
+ONE, OTHER = ended("a", "a", ("a", "a")), ended("b", "b", ("a", "b"))
+OTHER_SUM = ended("a", "b", ("a", "b"))
 
 
 Row = Callable[..., dict[str, str]]
@@ -36,7 +44,8 @@ def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
     """The audit's row of an operation whose cells gave these repeats, one a run."""
 
     def make(operation: str, seed: str, full: str, one_thread: str) -> dict[str, str]:
-        runs = {"same": [ONE, ONE], "other": [OTHER, OTHER], "varies": [ONE, OTHER]}
+        runs = {"same": [ONE, ONE], "other": [OTHER, OTHER], "varies": [ONE, OTHER],
+                "other sum": [OTHER_SUM, OTHER_SUM]}  # fmt: skip
         cells = []
         for setting, what in (("seed", seed), ("full", full), ("full_one_thread", one_thread)):
             outcome = Outcome.refused if what == "refused" else Outcome.ok
@@ -89,6 +98,10 @@ def test_a_refusal_of_what_never_differed_is_told(row: Row) -> None:
 
 def test_a_number_of_threads_that_changes_bits_is_told(row: Row) -> None:
     assert row("conv2d", "same", "same", "other")["threads"] == "other bits"
+
+
+def test_a_loss_that_adds_up_otherwise_is_not_the_operations(row: Row) -> None:
+    assert row("conv2d", "same", "same", "other sum")["threads"] == "same bits"
 
 
 @pytest.mark.parametrize(
