@@ -38,6 +38,7 @@ from harness.study import StudyFolder
 from harness.treatments import FILLINGS, HASH_SEED, Fault, Treatment, conditions, kernels
 
 REPEATS = 2  # trainings in each process, so that per-call and per-process faults are told apart
+FIRST = 2  # runs that are begun with: often they show all, and no more are started for nothing
 FILLED_RUNS = 3  # of each filling of fresh memory
 CURED, NOT_CURED, UNDECIDED = "cured", "not cured", "undecided"
 
@@ -65,7 +66,7 @@ class Examination:
         repeats = self.repeats if judgement.verdict is Verdict.per_call else 1
         tries, most = 0, self.request.diagnose.tries
         while tries < most:
-            ahead = min(max(2, self.request.launch.ahead), most - tries)
+            ahead = min(max(FIRST, self.request.launch.ahead) if tries else FIRST, most - tries)
             logs = self.logged(window, range(tries + 1, tries + ahead + 1), repeats)
             tries += ahead
             if not logs:
@@ -252,7 +253,9 @@ class Examination:
                  for n in range(1, number + 1)]  # fmt: skip
         known = {one.run_id: one for one in self.folder.records()}
         yield from (known[one.run_id] for one in specs if one.run_id in known)
-        yield from self.launch([one for one in specs if one.run_id not in known])
+        missing = [one for one in specs if one.run_id not in known]
+        yield from self.launch(missing[:FIRST])
+        yield from self.launch(missing[FIRST:])
 
     def launch(self, specs: Sequence[RunSpec]) -> Iterator[RunRecord]:
         position = 1 + max((one.position for one in self.folder.records()), default=-1)
