@@ -35,6 +35,9 @@ DIGESTED = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_bsr)
 PLAIN = (bool, int, float, complex, str, type(None), torch.dtype, torch.device, torch.layout,
          torch.memory_format)  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Unpickles what DataLoader workers send, whenever it comes: what they did is not traced, and their
+# tensors are inputs of whoever reads them.
+RECEIVING = str(Path(torch.__file__).parent / "multiprocessing" / "reductions.py")
 OWN = (str(Path(torch.__file__).parent), f"{ROOT}/harness/", "<")
 
 
@@ -115,6 +118,8 @@ class Watch(TorchDispatchMode):
         if form.leaves_no_record or not self.is_on:
             return func(*args, **kwargs)
         phase, module, source = self.whereabouts()
+        if source is None:
+            return func(*args, **kwargs)
         read = form.read(args, kwargs)
         if self.scratch:
             read = [one for one in read if storage_of(one) not in self.scratch]
@@ -134,14 +139,18 @@ class Watch(TorchDispatchMode):
             self.note_memory(form, given, scratch)
         return output
 
-    def whereabouts(self) -> tuple[str, str, str]:
-        """Phase, module path and source line of the operation that is being dispatched."""
+    def whereabouts(self) -> tuple[str, str, str | None]:
+        """Phase, module path and source line of the operation that is being dispatched; no line
+        where it only takes in what another process has sent.
+        """
         node: Any = torch._C._current_autograd_node()  # None outside of a backward
         if node is not None:
-            module, source = self.forwards.get(node._sequence_nr(), ("", ""))
-            return "backward", module, source or node.name()
+            module, line = self.forwards.get(node._sequence_nr(), ("", ""))
+            return "backward", module, line or node.name()
         module = self.modules[-1] if self.modules else ""
         source = source_line()
+        if source is None:
+            return "", "", None
         if torch._C._current_graph_task_id() != -1:
             return "backward", module, source
         if self.in_optimizer:
@@ -204,11 +213,13 @@ def storage_of(value: Any) -> int | None:
     return value.untyped_storage().data_ptr() or None
 
 
-def source_line() -> str:
+def source_line() -> str | None:
     """The innermost frame that is neither torch's nor the harness's: ``file:line``."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
+        if name == RECEIVING:
+            return None
         if not name.startswith(OWN):
             return f"{shown(name)}:{frame.f_lineno}"
         frame = frame.f_back

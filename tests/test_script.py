@@ -1,0 +1,110 @@
+"""A script that knows nothing of the harness: traced, timed and diagnosed in real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.conftest import harness, study_of
+
+TRAIN = """
+import argparse
+import sys
+import torch
+from torch import nn
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--act", default="plain")
+    parser.add_argument("--steps", type=int, default=6)
+    args = parser.parse_args()
+    if args.act == "fail":
+        raise FileNotFoundError("the data are not there")
+    if args.act == "exit":
+        sys.exit(3)
+    if args.act == "nothing":
+        return
+    net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 2))
+    table = torch.randn(64, requires_grad=True)
+    optimizers = [torch.optim.Adam(net.parameters(), 1e-2), torch.optim.SGD([table], 0.1)]
+    for step in range(args.steps):
+        for one in optimizers:
+            one.zero_grad()
+        loss = net(torch.randn(16, 20)).square().mean()
+        loss.backward()
+        if args.act == "race":
+            index = torch.randint(64, (100_000,))
+            (table[index] * torch.randn(100_000)).sum().backward()
+            optimizers[1].step()
+        optimizers[0].step()
+    sys.exit(0)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text(TRAIN)
+    return tmp_path
+
+
+def words(act: str, *more: str) -> list[str]:
+    return ["scenario=script", "scenario.path=train.py", f"scenario.args=[--act,{act}]",
+            "device=cpu", *more]  # fmt: skip
+
+
+def test_a_script_gets_the_same_tables_as_a_scenario(folder: Path) -> None:
+    done = harness("-m", *words("plain"), "determinism=none,seed", "runs.trace=2", "runs.timing=2",
+                   "timing.warmup=1", "study.control=null", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    cells = pd.read_csv(study_of(done, folder) / "tables" / "cells.csv")
+    verdicts = cells[~cells["twin"]].set_index("determinism")["verdict"].to_dict()
+    assert verdicts == {"none": "varies", "seed": "identical"}
+    assert (cells["step_ms"] > 0).all()
+
+
+def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
+    if torch.get_num_threads() == 1:
+        pytest.skip("atomics cannot race on one thread; run this on two cores")
+    done = harness("diagnose", *words("race", "determinism=seed", "diagnose.runs=5"), cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
+    origin = found["sighting"]["origin"]
+    assert origin["operation"]["source"] == "train.py:28"
+    assert origin["operation"]["name"].startswith("aten.index_put")
+    assert found["sighting"]["extent"]["max_ulp"] > 0
+    assert found["faults"] == ["atomics or reduction order"]
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        ("fail", "FileNotFoundError: the data are not there"),
+        ("exit", "train.py ended by sys.exit(3)"),
+        ("nothing", "without a step of any torch optimizer"),
+    ],
+)
+def test_a_script_that_does_not_train_says_why(act: str, told: str, folder: Path) -> None:
+    done = harness(*words(act, "determinism=seed", "runs.trace=1", "runs.timing=0",
+                          "study.baseline=null", "study.control=null"), cwd=folder)  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert told in (study_of(done, folder) / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("scenario.path=other.py", "no such file here"),
+        ("scenario.args=[--api-key,abcdefgh]", "looks like a secret"),
+    ],
+)
+def test_a_script_that_cannot_be_run_is_refused(word: str, told: str, folder: Path) -> None:
+    done = harness("scenario=script", "scenario.path=train.py", word, cwd=folder)
+    assert done.returncode == 2
+    assert told in done.stderr
