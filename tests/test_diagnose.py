@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import os
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 from scenarios.base import Context, Supervised
 from scenarios import mlp
 
@@ -33,6 +34,15 @@ class Empty(torch.nn.Module):
     def forward(self, x):
         return x + torch.empty(x.shape[1])
 
+class Shy:
+    def __init__(self, training):
+        self.training, self.plain = training, training.step
+
+    def __call__(self, batch):
+        if _get_current_dispatch_mode() is not None:
+            self.training.optimizer.param_groups[0]["lr"] *= 2
+        return self.plain(batch)
+
 def build(options: Options, context: Context) -> Supervised:
     training = mlp.build(mlp.Options(data="digits", steps=4), context)
     CALLS.append(1)
@@ -45,6 +55,11 @@ def build(options: Options, context: Context) -> Supervised:
     if options.act == "set":
         order = list({str(n) for n in range(len(training.train))})
         training.train = training.train.at(torch.tensor([int(one) for one in order]))
+    if options.act == "order":
+        shift = os.getpid() % 1000
+        training.train = training.train.at(torch.arange(len(training.train)).roll(shift))
+    if options.act == "shy":
+        training.step = Shy(training)
     if options.act == "fresh":
         training.model.insert(1, Empty())
     return training
@@ -108,12 +123,28 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     [
         ("set", "seed", "hash order"),
         ("per process", "full", "algorithm choice"),
+        ("order", "full", "data order"),
         ("stateful", "full", "stateful kernel"),
     ],
 )
 def test_a_fault_is_told_by_experiment(act: str, setting: str, fault: str, tmp_path: Path) -> None:
     found = own(tmp_path, act, f"determinism={setting}", "diagnose.runs=5")
     assert found["faults"] == [fault]
+
+
+def test_a_training_that_changes_when_it_is_watched_is_told(tmp_path: Path) -> None:
+    found = own(tmp_path, "shy", "determinism=full", "diagnose.runs=3")
+    assert (found["verdict"], found["faults"]) == ("identical", ["observer"])
+    assert found["observed"]["changed_by"] == ["a log of its operations"]
+    assert "watching changes the bits" in found["paragraph"]
+
+
+def test_a_window_past_the_last_step_is_refused_and_the_runs_are_kept(tmp_path: Path) -> None:
+    words = ["scenario=mlp", "determinism=none", "scenario.steps=3", "diagnose.runs=2"]
+    done = harness("diagnose", *words, "device=cpu", "diagnose.window=9", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "diagnose.window=9: the training has 3 steps" in done.stderr
+    assert len(list((tmp_path / "results").glob("*/runs/*.json"))) >= 2
 
 
 def test_memory_that_is_read_before_it_is_written_is_told(tmp_path: Path) -> None:
@@ -161,6 +192,7 @@ def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> N
     [
         (["-m", "scenario=mlp,cnn"], "takes one cell"),
         (["scenario=mlp", "diagnose.tries=1"], "diagnose.tries=1: at least 2"),
+        (["scenario=mlp", "diagnose.window=8-5"], "diagnose.window=8-5: a step, or first-last"),
         (["scenario=mlp", "determinism.fresh_memory=ones"], "allowed are zeros, nan, pattern"),
     ],
 )
