@@ -26,7 +26,7 @@ TINY = ["scenario.steps=6", *SMALL]
         (["matrix=nosuch"], "publish"),
         (["scenario.nosuch=1"], "nosuch"),
         (["+scenario.nosuch=1"], "it has batch_size"),
-        (["+scenario.framework=jax"], "scenario.framework=jax: allowed are torch, keras"),
+        (["+scenario.framework=jax"], "scenario.framework=jax: allowed are torch, script, keras"),
         (["nosuch=1"], "nosuch"),
         (["scenario.steps=many"], "int is needed"),
         (["scenario.data=faces"], "allowed are random, digits"),
