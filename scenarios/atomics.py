@@ -49,8 +49,8 @@ class Options:
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.length == 0:
-            raise ValueError("length=0: at least 1 is needed")
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"length={self.length}: at least 1 is needed")
 
 
 class Operation:

@@ -270,7 +270,8 @@ def test_every_literal_option_is_described_in_its_yaml() -> None:
     for module in (mlp, cnn, upsample, loader, deepcopy_optimizer, atomics, attention):
         text = (conf / f"{module.__name__.split('.')[1]}.yaml").read_text()
         for kind in typing.get_type_hints(module.Options).values():
-            for choice in typing.get_args(kind):
+            is_literal = typing.get_origin(kind) is typing.Literal
+            for choice in typing.get_args(kind) if is_literal else ():
                 assert str(choice) in text, (module, choice)
 
 
