@@ -15,13 +15,15 @@ from harness.analysis.verdict import Judgement, Verdict, judge
 from harness.bench import DONE, INTERRUPTED, RUNS_FAILED, interrupt
 from harness.diagnosis import Diagnosis, Sighting
 from harness.errors import StudyStoppedError, UsageError
-from harness.examination import REPEATS, Examination
+from harness.examination import Examination
+from harness.experiment import REPEATS, Experiment
 from harness.frameworks import FRAMEWORKS
 from harness.plan import Plan, plan
 from harness.probe import probe
 from harness.progress import Display, estimate_s
 from harness.record import RunRecord
 from harness.request import Asked, Request, Runs
+from harness.search import Search
 from harness.spec import Cell
 from harness.study import StudyFolder, create
 from harness.treatments import Fault
@@ -59,11 +61,11 @@ def carried_out(request: Request, planned: Plan, folder: StudyFolder) -> Diagnos
     with Display(len(planned.runs), len(folder.done()), guess) as display:
         conduct.Conductor(folder, request, planned).run(display)
     (cell,) = (one.cell for one in planned.cells)
-    examination = Examination(folder, request, cell)
+    experiment = Experiment(folder, request, cell)
     try:
-        return examined(examination, folder.records())
+        return examined(experiment, folder.records())
     finally:
-        examination.tidy()
+        experiment.tidy()
 
 
 def how_to_go_on(request: Request, folder: StudyFolder) -> str:
@@ -81,29 +83,30 @@ def of_one_cell(request: Request) -> Request:
     if not FRAMEWORKS[cell.scenario.framework].logs_operations:
         raise UsageError(f"diagnose logs torch's operations, and scenario "
                          f"'{cell.scenario.label}' is {cell.scenario.framework}'s")  # fmt: skip
-    repeats = 1 if FRAMEWORKS[cell.scenario.framework].once else REPEATS
+    repeats = FRAMEWORKS[cell.scenario.framework].repeats(REPEATS)
     runs = Runs(trace=request.diagnose.runs, timing=0, repeats=repeats)
     return dataclasses.replace(request, asked=(Asked(cell, None),), controls=(), runs=runs)
 
 
-def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosis:
-    untreated = [one for one in records if one.spec.cell == examination.cell]
+def examined(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
+    untreated = [one for one in records if one.spec.cell == experiment.cell]
     judgement = judge(untreated)
-    check_window(examination, untreated)
+    check_window(experiment, untreated)
+    examination = Examination(experiment)
     found = Diagnosis(
-        cell=examination.cell.id,
+        cell=experiment.cell.id,
         runs=judgement.completed,
         verdict=str(judgement.verdict),
         bound=bound(judgement),
-        words=examination.request.words,
+        words=experiment.request.words,
     )
     if judgement.verdict is Verdict.identical:
-        observed = examination.observed(examination.cell)
+        observed = examination.observed(experiment.cell)
         faults = [Fault.observer] if observed.changed_by else []
         return dataclasses.replace(found, observed=observed, faults=tuple(faults))
     if judgement.parting is None:
         return dataclasses.replace(found, failure=failure(untreated))
-    sighting = examination.origin(judgement)
+    sighting = Search(experiment).origin(judgement)
     faults = examination.faults(untreated)
     watched = examination.observed(examination.cured) if examination.cured else None
     if watched and watched.changed_by:
@@ -116,18 +119,18 @@ def examined(examination: Examination, records: Sequence[RunRecord]) -> Diagnosi
         faults=tuple(faults),
         trials=tuple(examination.trials),
         observed=watched,
-        advice=advice_on(sighting, examination.cell),
+        advice=advice_on(sighting, experiment.cell),
     )
 
 
-def check_window(examination: Examination, runs: Sequence[RunRecord]) -> None:
+def check_window(experiment: Experiment, runs: Sequence[RunRecord]) -> None:
     """Raises UsageError where the steps to log come after the training's last one."""
-    window = examination.request.diagnose.steps
+    window = experiment.request.diagnose.steps
     lengths = [len(one.steps) for run in runs for one in run.repeats]
     if window and lengths and window[0] > max(lengths):
         raise UsageError(
-            f"diagnose.window={examination.request.diagnose.window}: the training has "
-            f"{max(lengths)} steps. {how_to_go_on(examination.request, examination.folder)}"
+            f"diagnose.window={experiment.request.diagnose.window}: the training has "
+            f"{max(lengths)} steps. {how_to_go_on(experiment.request, experiment.folder)}"
         )
 
 

@@ -17,6 +17,10 @@ class Framework:
     once: bool = False  # a process can train only once
     logs_operations: bool = True  # as torch dispatches them
 
+    def repeats(self, wanted: int) -> int:
+        """How many trainings of those wanted fit into one process."""
+        return 1 if self.once else wanted
+
     @property
     def missing(self) -> str | None:
         """Why nothing of it can run in this Python; None where it can."""

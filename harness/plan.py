@@ -129,7 +129,7 @@ def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> 
                 cell=one.cell,
                 kind=Kind.trace,
                 number=number,
-                repeats=1 if FRAMEWORKS[one.cell.scenario.framework].once else request.runs.repeats,
+                repeats=FRAMEWORKS[one.cell.scenario.framework].repeats(request.runs.repeats),
                 environment=environment_of(one.cell),
             )
             for one in cells

@@ -1,0 +1,121 @@
+"""Finds the origin of a difference in logs of one step's operations, made as they are needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from harness import operations
+from harness.analysis.origin import Nature, Origin, around, begin_alike, first_parting
+from harness.analysis.verdict import Judgement, Verdict
+from harness.diagnosis import Extent, Sighting
+from harness.experiment import FIRST, Experiment
+from harness.frameworks import environment_of
+from harness.launch.worker_process import environment
+from harness.operations import Log
+from harness.record import Outcome, RunRecord
+from harness.spec import Kind, RunSpec
+
+
+@dataclass
+class Search:
+    experiment: Experiment
+    failure: str = ""  # of the last run whose operations were to be logged
+
+    def origin(self, judgement: Judgement) -> Sighting:
+        """The earliest origin that two logs show.
+
+        Only logs of trainings that were in the same state at the window's begin are compared. Where
+        none were, the window begins earlier; where they were and agree, it ends later.
+        """
+        assert judgement.parting is not None
+        asked = self.experiment.request.diagnose.steps
+        window = asked or (judgement.parting.step, judgement.parting.step)
+        repeats = self.experiment.repeats if judgement.verdict is Verdict.per_call else 1
+        tries, most = 0, self.experiment.request.diagnose.tries
+        while tries < most:
+            ahead = min(self.experiment.ahead if tries else FIRST, most - tries)
+            logs = self.logged(window, range(tries + 1, tries + ahead + 1), repeats)
+            tries += ahead
+            if not logs:
+                return Sighting(None, window, tries, failure=self.failure)
+            comparable = [other for other in logs[1:] if begin_alike(logs[0], other)]
+            origins = [(one, other) for other in comparable
+                       if (one := first_parting(logs[0], other))]  # fmt: skip
+            if origins:
+                first, other = min(origins, key=lambda both: both[0].index)
+                return Sighting(
+                    first,
+                    window,
+                    tries,
+                    tuple(around(logs[0], other, first)),
+                    len(origins),
+                    len(comparable),
+                    self.extent(first, window, repeats),
+                )
+            if not asked:
+                window = wider(window) if comparable else earlier(window)
+        return Sighting(None, window, tries)
+
+    def logged(
+        self, window: tuple[int, int], numbers: range, repeats: int, keep: int | None = None
+    ) -> list[Log]:
+        what = "log the operations" if keep is None else "keep the origin's results"
+        self.experiment.say(
+            f"origin: {len(numbers)} runs {what} of steps {window[0]} to {window[1]}"
+        )
+        cell = self.experiment.cell
+        specs = [
+            RunSpec(cell, Kind.operations, number, repeats=repeats, window=window, keep=keep,
+                    environment=environment_of(cell))
+            for number in numbers
+        ]  # fmt: skip
+        return [log for record in self.experiment.launch(specs) for log in self.logs_of(record)]
+
+    def logs_of(self, record: RunRecord) -> Iterator[Log]:
+        if record.outcome is not Outcome.ok:
+            told = record.operation or record.message.rstrip().rpartition("\n")[2]
+            self.failure = f"{record.outcome}: {told}"
+            self.experiment.say(f"  {self.failure}")
+            return
+        for repeat in range(1, record.spec.repeats + 1):
+            path = operations.log_path(self.experiment.operations, record.run_id, repeat)
+            yield operations.read(path)
+            path.unlink()  # megabytes each; what they show is in the diagnosis
+
+    def extent(self, origin: Origin, window: tuple[int, int], repeats: int) -> Extent | None:
+        """By how much results of equal inputs differ, in the first two runs that show it."""
+        if origin.nature not in (Nature.operation, Nature.fresh):
+            return None
+        logs: list[tuple[Log, Path]] = []
+        for number in range(1, self.experiment.request.diagnose.tries + 1, 2):
+            for log in self.logged(window, range(number, number + 2), repeats, origin.index):
+                repeat = 1 + sum(log.run_id == other.run_id for other, _ in logs)
+                logs.append(
+                    (log, operations.kept_path(self.experiment.operations, log.run_id, repeat))
+                )
+            for (one, kept), (other, others) in combinations(logs, 2):
+                found = first_parting(one, other)
+                if found and found.index == origin.index and kept.exists() and others.exists():
+                    return measured(kept, others)
+        return None
+
+
+def measured(one: Path, other: Path) -> Extent:
+    """In a process of the telling side, which has NumPy."""
+    words = [sys.executable, "-m", "harness.analysis.extent", str(one), str(other)]
+    done = subprocess.run(words, check=True, capture_output=True, env=environment({}))
+    return Extent(**json.loads(done.stdout))
+
+
+def earlier(window: tuple[int, int]) -> tuple[int, int]:
+    return window[0] // 2, window[1]
+
+
+def wider(window: tuple[int, int]) -> tuple[int, int]:
+    return window[0], window[1] + (window[1] - window[0] + 1)
