@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-keras test-image lint lock report bench-self shell clean setup setup-dev setup-keras
+.PHONY: help bench resume image test test-keras test-image test-long lint lock report bench-self shell clean setup setup-dev setup-keras
 MAKEFLAGS += --no-print-directory
 
 # The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
@@ -44,6 +44,9 @@ test-keras: setup-dev setup-keras ## Run the tests of the Keras scenarios, with 
 test-image: setup-dev ## Build the CPU image on a private Docker engine and run it (Debian, root, Python 3.11)
 	@tests/container/install_engine.sh
 	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
+
+test-long: setup-dev ## Plant every kind of fault, and diagnose every cell of MATRIX=quick (an hour on two cores)
+	@$(VENV_PYTHON) -m pytest tests/long --long $(ARGS)
 
 lint: setup-dev ## Check style and types: ruff, mypy strict, hadolint
 	@.venv/bin/ruff check

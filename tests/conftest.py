@@ -100,3 +100,12 @@ def timing(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", action="store_true", help="run what needs a Docker engine")
+    parser.addoption("--long", action="store_true", help="run what takes half an hour")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        skip = pytest.mark.skip(reason="takes long: run by `make test-long`")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skip)
