@@ -49,6 +49,11 @@ def log_path(folder: Path, run_id: str, repeat: int) -> Path:
     return folder / f"{run_id}.{repeat}.json"
 
 
+def state_path(folder: Path, cell: str, step: int) -> Path:
+    """A training's state before a step, from which other runs go on."""
+    return folder / f"{cell}-{step}.pt"
+
+
 def kept_path(folder: Path, run_id: str, repeat: int) -> Path:
     """What the operation gave whose tensors were to be kept."""
     return folder / f"{run_id}.{repeat}.safetensors"

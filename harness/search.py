@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.analysis.origin import Nature, Origin, around, begin_alike, first_p
 from harness.analysis.verdict import Judgement, Verdict
 from harness.diagnosis import Extent, Sighting
 from harness.experiment import FIRST, Experiment
-from harness.frameworks import environment_of
+from harness.frameworks import FRAMEWORKS, environment_of
 from harness.launch.worker_process import environment
 from harness.operations import Log
 from harness.record import Outcome, RunRecord
@@ -26,6 +26,7 @@ from harness.spec import Kind, RunSpec
 class Search:
     experiment: Experiment
     failure: str = ""  # of the last run whose operations were to be logged
+    saved: set[int] = field(default_factory=set)  # steps before which the state was to be saved
 
     def origin(self, judgement: Judgement) -> Sighting:
         """The earliest origin that two logs show.
@@ -62,13 +63,30 @@ class Search:
                 window = wider(window) if comparable else earlier(window)
         return Sighting(None, window, tries)
 
+    def saved_before(self, step: int) -> None:
+        """Has one run save the training's state, so that all that are compared go on from it.
+
+        Its own log is not compared: what a training keeps where no saved state has it, this run
+        alone would still have.
+        """
+        once = FRAMEWORKS[self.experiment.cell.scenario.framework].once
+        if step > 1 and not once and step not in self.saved:
+            self.saved.add(step)
+            self.logs((step, step), range(1, 2), 1)
+
     def logged(
         self, window: tuple[int, int], numbers: range, repeats: int, keep: int | None = None
     ) -> list[Log]:
+        self.saved_before(window[0])
         what = "log the operations" if keep is None else "keep the origin's results"
         self.experiment.say(
             f"origin: {len(numbers)} runs {what} of steps {window[0]} to {window[1]}"
         )
+        return self.logs(window, numbers, repeats, keep)
+
+    def logs(
+        self, window: tuple[int, int], numbers: range, repeats: int, keep: int | None = None
+    ) -> list[Log]:
         cell = self.experiment.cell
         specs = [
             RunSpec(cell, Kind.operations, number, repeats=repeats, window=window, keep=keep,

@@ -1,8 +1,8 @@
 """A training's state before one of its steps, saved once and gone on from in other processes.
 
-Models, optimizers and whatever else of the training has a ``state_dict`` are stored. The position
-in the data cannot be: the batches before it are fetched again, each after the generators were put
-where they stood when it was fetched first, and no step is taken with them.
+Models, optimizers, whatever else of the training has a ``state_dict``, and its plain attributes are
+stored. The position in the data cannot be: the batches before it are fetched again, each after the
+generators were put where they stood when it was fetched first, and no step is taken with them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.worker.leaves import leaves
 from harness.worker.state import buffers, params
 from scenarios.base import Training
 
+PLAIN = int | float | str | None
 Generators = dict[str, bytes]  # the state of each, by name
 
 
@@ -73,6 +75,7 @@ def save(path: Path, training: Training, recorder: Recorder, digest: str) -> Non
         "grads": {name: one.grad for name, one in params(training)},
         "buffers": dict(buffers(training)),
         "others": {name: one.state_dict() for name, one in with_states(training)},
+        "plain": plain_attributes(training),
         "digest": digest,
     }
     temporary = path.with_suffix(".tmp")
@@ -97,6 +100,7 @@ def restore(path: Path, training: Training, batches: Iterator[Any]) -> str:
         put_buffers(name, model, document["buffers"])
     for name, one in with_states(training):
         one.load_state_dict(document["others"][name])
+    vars(training).update(document["plain"])
     put_back({name: one for states in document["history"] for name, one in states.items()})
     return str(document["digest"])
 
@@ -119,3 +123,13 @@ def with_states(training: Training) -> Iterator[tuple[str, Any]]:
         is_known = isinstance(value, nn.Module | Optimizer)
         if not is_known and hasattr(value, "state_dict") and hasattr(value, "load_state_dict"):
             yield f"attribute {name}", value
+
+
+def plain_attributes(training: Training) -> dict[str, Any]:
+    """Numbers, texts, and what holds nothing else."""
+    return {
+        name: value
+        for name, value in vars(training).items()
+        if isinstance(value, PLAIN | list | dict | tuple)
+        and all(isinstance(leaf, PLAIN) for _, leaf in leaves(value, name))
+    }

@@ -13,6 +13,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from harness import operations
 from harness.errors import UsageError
 from harness.operations import Log
 from harness.spec import RunSpec
@@ -42,7 +43,7 @@ def watched(spec: RunSpec, device: torch.device, states: Path) -> Watched:
         training = prepared(spec, device)
     batches = iter(training.batches())
     if first > 1:
-        saved = states / f"{spec.cell.id}-{first}.pt"
+        saved = operations.state_path(states, spec.cell.id, first)
         training, batches = taken_to(first, training, batches, spec, saved)
     watch.know(training)
     # before the building there is nothing of its own

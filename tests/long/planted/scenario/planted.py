@@ -1,0 +1,199 @@
+"""A small training with one real fault in it, of the kind, place, form and step asked for.
+
+Each fault is what its name says: a race of threads, memory that nothing has written to, the order
+of a set of strings, a number that nobody seeded, a kernel that counts its calls, one that goes by
+the process. The training around it is the same in every run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils.checkpoint import checkpoint
+
+from scenarios.base import Context, Examples, Supervised, digits
+
+STEPS = 6
+STRENGTH = 0.01
+NAMES = [f"offset {n}" for n in range(12)]  # strings: their order in a set goes by the hash seed
+OFFSETS = {name: 0.1 / (n + 3) for n, name in enumerate(NAMES)}
+BUILT: list[int] = []  # trainings in this process
+CALLS: list[int] = []  # steps in this process, which no saved state of a training has
+
+
+@dataclass(frozen=True)
+class Options:
+    kind: Literal[
+        "unseeded randomness", "hash order", "data order", "uninitialised memory",
+        "atomics or reduction order", "algorithm choice", "stateful kernel", "observer"
+    ] = "algorithm choice"  # fmt: skip
+    where: Literal["data", "forward", "backward", "optimizer"] = "forward"
+    form: Literal[
+        "plain", "in place", "view", "autocast", "checkpoint", "sparse", "integer"
+    ] = "plain"  # fmt: skip
+    step: int = 3
+    hidden: bool = False
+
+
+# Kernels of our own: one that goes by the process, one that is another at the second training, one
+# that notices that it is looked at.
+FACTORS: dict[str, Callable[[], int]] = {
+    "chosen": lambda: 2 + os.getpid() % 1000,
+    "counting": lambda: len(BUILT),
+    "shy": lambda: 1 + (_get_current_dispatch_mode() is not None),
+}
+LIBRARY = torch.library.Library("planted", "DEF")
+
+
+def define(name: str, factor: Callable[[], int]) -> None:
+    def out_of_place(x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            return x * (1 + factor() / 512)
+        return x * factor()
+
+    def sparse(x: Tensor) -> Tensor:
+        found = x.coalesce()
+        return torch.sparse_coo_tensor(found.indices(), out_of_place(found.values()), x.shape)
+
+    def in_place(x: Tensor) -> None:
+        x.copy_(out_of_place(x))
+
+    LIBRARY.define(f"{name}(Tensor x) -> Tensor")
+    LIBRARY.define(f"{name}_(Tensor(a!) x) -> ()")
+    LIBRARY.impl(name, out_of_place, "CPU")
+    LIBRARY.impl(name, sparse, "SparseCPU")
+    LIBRARY.impl(f"{name}_", in_place, "CPU")
+
+
+for kernel, its_factor in FACTORS.items():
+    define(kernel, its_factor)
+
+
+def unseeded(x: Tensor) -> Tensor:
+    return x.mul_(1 + np.random.rand())
+
+
+def in_set_order(x: Tensor) -> Tensor:
+    for name in set(NAMES):
+        x.add_(OFFSETS[name])
+    return x
+
+
+def from_fresh_memory(x: Tensor) -> Tensor:
+    used = torch.full_like(x, 1 + os.getpid() % 1000 / 1000)  # another program's, left behind
+    del used
+    return x.add_(torch.empty_like(x))
+
+
+def racing(x: Tensor) -> Tensor:
+    index = torch.arange(100_000) % x.numel()
+    x.view(-1).index_put_((index,), (torch.arange(100_000.0)).sin(), accumulate=True)
+    return x
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Any]] = {
+    "unseeded randomness": unseeded,
+    "hash order": in_set_order,
+    "uninitialised memory": from_fresh_memory,
+    "atomics or reduction order": racing,
+    "algorithm choice": torch.ops.planted.chosen_,
+    "stateful kernel": torch.ops.planted.counting_,
+    "observer": torch.ops.planted.shy_,
+}
+OUT_OF_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "algorithm choice": torch.ops.planted.chosen,
+    "stateful kernel": torch.ops.planted.counting,
+    "observer": torch.ops.planted.shy,
+}
+
+
+def spoiled(x: Tensor, options: Options) -> Tensor:
+    """A new tensor like ``x``, detached, that has gone through the fault."""
+    x = x.detach().contiguous()
+    if options.form == "sparse":
+        return OUT_OF_PLACE[options.kind](x.to_sparse()).to_dense()
+    if options.form == "integer":
+        return OUT_OF_PLACE[options.kind]((x * 100).long()).to(x.dtype)
+    if options.form == "plain" and options.kind in OUT_OF_PLACE:
+        return OUT_OF_PLACE[options.kind](x)
+    copy = x.clone()
+    IN_PLACE[options.kind](copy[1:] if options.form == "view" else copy)
+    return copy
+
+
+class Plant(nn.Module):
+    """Between two layers: passes on what it is given, but for one step."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    def is_due(self, where: str) -> bool:
+        return where == self.options.where and int(self.taken) == self.options.step
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.taken += 1
+        if self.is_due("backward") and x.requires_grad:
+            x.register_hook(lambda grad: grad + STRENGTH * spoiled(grad, self.options))
+        if not (self.is_due("forward") and self.training):
+            return x
+        if self.options.form == "checkpoint":
+            return checkpoint(self.bent, x, use_reentrant=False)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.options.form == "autocast"):
+            return self.bent(x)
+
+    def bent(self, x: Tensor) -> Tensor:
+        found = x @ torch.eye(x.shape[1]) if self.options.form == "autocast" else x
+        return x + STRENGTH * spoiled(found, self.options).to(x.dtype)
+
+    def before_optimizer(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        if self.is_due("optimizer"):
+            for group in optimizer.param_groups:
+                first = group["params"][0]
+                first.grad = first.grad + STRENGTH * spoiled(first.grad, self.options)
+
+
+@dataclass
+class Planted(Supervised):
+    options: Options = field(default_factory=Options)
+
+    def batches(self) -> Iterator[Examples]:
+        for number, batch in enumerate(super().batches(), start=1):
+            is_due = self.options.where == "data" and number == self.options.step
+            yield batch.at(torch.arange(len(batch)).roll(os.getpid())) if is_due else batch
+
+    def step(self, batch: Examples) -> Tensor:
+        CALLS.append(1)
+        if self.options.hidden:
+            self.optimizer.param_groups[0]["lr"] = 0.1 / len(CALLS)
+        return super().step(batch)
+
+
+def build(options: Options, context: Context) -> Planted:
+    BUILT.append(1)
+    CALLS.clear()
+    torch.manual_seed(7)
+    plant = Plant(options)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), plant, nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer.register_step_pre_hook(plant.before_optimizer)
+    train, held_out = digits(context.device)
+    return Planted(
+        model=model,
+        optimizer=optimizer,
+        loss=nn.functional.cross_entropy,
+        train=train,
+        held_out=held_out,
+        batch_size=32,
+        steps=STEPS,
+        options=options,
+    )
