@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,14 @@ class Log:
     run_id: str
     begins: dict[str, str]  # by step: digest of the whole state and all generators before it
     operations: list[Operation]
+    others: tuple[Log, ...] = ()  # of the other ranks of the same training, in their order
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Operation))
 
 
-def log_path(folder: Path, run_id: str, repeat: int) -> Path:
-    return folder / f"{run_id}.{repeat}.json"
+def log_path(folder: Path, run_id: str, repeat: int, rank: int = 0) -> Path:
+    return folder / f"{run_id}.{repeat}.{rank}.json"
 
 
 def state_path(folder: Path, cell: str, step: int) -> Path:
@@ -69,6 +71,21 @@ def write(path: Path, log: Log) -> None:
     rows = [[place(getattr(one, name)) for name in FIELDS] for one in log.operations]
     document = {"run_id": log.run_id, "begins": log.begins, "texts": list(texts), "rows": rows}
     write_json(path, document)
+
+
+def taken(folder: Path, run_id: str, repeat: int) -> Log:
+    """The log of a run with those of its other ranks; the files go, for they are megabytes each.
+
+    Raises OSError or ValueError where there is no whole log.
+    """
+    found = []
+    for rank in count():
+        path = log_path(folder, run_id, repeat, rank)
+        if rank and not path.exists():
+            break
+        found.append(read(path))
+        path.unlink()
+    return replace(found[0], others=tuple(found[1:]))
 
 
 def read(path: Path) -> Log:

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from harness import operations
-from harness.analysis.origin import Nature, Origin, around, begin_alike, first_parting
+from harness.analysis.origin import Nature, Origin, around, begin_alike, earliest
 from harness.analysis.verdict import Judgement, Verdict
 from harness.diagnosis import Extent, Sighting
 from harness.experiment import FIRST, Experiment
@@ -47,7 +47,7 @@ class Search:
                 return Sighting(None, window, tries, failure=self.failure)
             comparable = [other for other in logs[1:] if begin_alike(logs[0], other)]
             origins = [(one, other) for other in comparable
-                       if (one := first_parting(logs[0], other))]  # fmt: skip
+                       if (one := earliest(logs[0], other))]  # fmt: skip
             if origins:
                 first, other = min(origins, key=lambda both: both[0].index)
                 return Sighting(
@@ -102,13 +102,11 @@ class Search:
             self.experiment.say(f"  {self.failure}")
             return
         for repeat in range(1, record.spec.repeats + 1):
-            path = operations.log_path(self.experiment.operations, record.run_id, repeat)
-            yield operations.read(path)
-            path.unlink()  # megabytes each; what they show is in the diagnosis
+            yield operations.taken(self.experiment.operations, record.run_id, repeat)
 
     def extent(self, origin: Origin, window: tuple[int, int], repeats: int) -> Extent | None:
         """By how much results of equal inputs differ, in the first two runs that show it."""
-        if origin.nature not in (Nature.operation, Nature.fresh):
+        if origin.rank or origin.nature not in (Nature.operation, Nature.fresh):
             return None
         logs: list[tuple[Log, Path]] = []
         for number in range(1, self.experiment.request.diagnose.tries + 1, 2):
@@ -118,7 +116,7 @@ class Search:
                     (log, operations.kept_path(self.experiment.operations, log.run_id, repeat))
                 )
             for (one, kept), (other, others) in combinations(logs, 2):
-                found = first_parting(one, other)
+                found = earliest(one, other)
                 if found and found.index == origin.index and kept.exists() and others.exists():
                     return measured(kept, others)
         return None

@@ -7,11 +7,11 @@ the first place at which they differ is the origin: a later operation only passe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 
-from harness.operations import Log, Operation
+from harness.operations import PHASES, Log, Operation
 
 AROUND = 3  # operations that are shown before and after the origin
 
@@ -30,6 +30,7 @@ class Origin:
     operation: Operation
     only_in: str = ""  # "one" or "the other", where not both runs do it
     unpaired: int = 0  # operations before it that only one of the two runs does
+    rank: int = 0  # of the process, where a training has several
 
     def in_words(self) -> str:
         what = {
@@ -42,7 +43,8 @@ class Origin:
         place = f" in {one.module}" if one.module else ""
         source = f", at {one.source}" if one.source else ""
         more = f" ({self.unpaired} before it are done by only one run)" if self.unpaired else ""
-        return f"step {one.step}, {one.phase}{place}: {one.name} {what}{source}{more}"
+        rank = f" on rank {self.rank}" if self.rank else ""
+        return f"step {one.step}, {one.phase}{place}{rank}: {one.name} {what}{source}{more}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,23 @@ def first_parting(one: Log, other: Log) -> Origin | None:
     return another_path(unpaired[0]) if unpaired else None
 
 
+def earliest(one: Log, other: Log) -> Origin | None:
+    """Of trainings of several processes, the rank where they part first.
+
+    Ranks have no common clock, but a rank that only passes on what another sent it is given other
+    bits, which no operation of its own made.
+    """
+    ranks = zip((one, *one.others), (other, *other.others), strict=False)
+    found = [replace(origin, rank=rank) for rank, two in enumerate(ranks)
+             if (origin := first_parting(*two))]  # fmt: skip
+
+    def order(origin: Origin) -> tuple[int, int, bool]:
+        at = origin.operation
+        return at.step, PHASES.index(at.phase), origin.nature is Nature.outside
+
+    return min(found, key=order, default=None)
+
+
 def another_path(pair: Pair) -> Origin:
     only_in = "one" if pair.one else "the other"
     operation = pair.one or pair.other
@@ -111,13 +130,16 @@ def another_path(pair: Pair) -> Origin:
 
 
 def begin_alike(one: Log, other: Log) -> bool:
-    """Whether both runs were in the same state where their windows begin."""
+    """Whether both runs, on all their ranks, were in the same state where their windows begin."""
     start = min(one.begins, key=int, default=None)
-    return start is not None and one.begins[start] == other.begins.get(start)
+    is_alike = start is not None and one.begins[start] == other.begins.get(start)
+    return is_alike and all(map(begin_alike, one.others, other.others))
 
 
 def around(one: Log, other: Log, origin: Origin) -> list[Pair]:
     """The origin's pair and a few before and after it."""
+    if origin.rank:
+        one, other = one.others[origin.rank - 1], other.others[origin.rank - 1]
     pairs = list(aligned(one, other))
     at = next(n for n, pair in enumerate(pairs) if origin.operation in (pair.one, pair.other)
               and pair.index == origin.index)  # fmt: skip

@@ -19,6 +19,10 @@ SCRATCH = {
     "aten::cudnn_batch_norm": (3,),
     "aten::_batch_norm_with_update": (3,),
 }
+# Begin an exchange between processes that may end later: what they write is not there yet. Of these
+# only a reduction sends what it writes into; what others do there depends on the rank.
+EXCHANGES = ("c10d::", "_c10d_functional::")
+REDUCTIONS = ("c10d::allreduce_", "c10d::reduce_")
 # Fill ``self`` without reading it.
 FILLING = tuple(f"aten::{name}_" for name in (
     "zero", "fill", "copy", "normal", "uniform", "random", "exponential", "geometric", "log_normal",
@@ -31,6 +35,7 @@ class Form:
     name: str  # as torch prints it: aten.index_put_.default
     is_view: bool
     allocates: bool  # memory as it is found
+    exchanges: bool  # with other processes, and is done before its results are there
     draws: bool  # from a generator
     leaves_no_record: bool
     arguments: tuple[str, ...]
@@ -40,7 +45,7 @@ class Form:
 
     @property
     def gives_no_bytes(self) -> bool:
-        return self.is_view or self.allocates
+        return self.is_view or self.allocates or self.exchanges
 
     def read(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """Every leaf of the arguments but those that are only written into."""
@@ -83,15 +88,20 @@ def form_of(func: Any) -> Form:
     arguments = func._schema.arguments
     changed = [one for one in arguments if one.alias_info is not None and one.alias_info.is_write]
     is_filling = name.startswith(FILLING)
+    exchanges = name.startswith(EXCHANGES)
+    is_received = exchanges and not name.startswith(REDUCTIONS)
     return Form(
         name=str(func),
         is_view=func.is_view,
         allocates=name.startswith(UNWRITTEN),
+        exchanges=exchanges,
         draws=torch.Tag.nondeterministic_seeded in func.tags,
         leaves_no_record=name.startswith(NO_RECORD),
         arguments=tuple(one.name for one in arguments),
         overwritten=frozenset(
-            one.name for one in changed if one.is_out or (is_filling and one.name == "self")
+            one.name
+            for one in changed
+            if one.is_out or is_received or (is_filling and one.name == "self")
         ),
         changed=frozenset(one.name for one in changed),
         scratch=SCRATCH.get(name, ()),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from harness.spec import Noise, RunSpec
 from harness.worker import scenario, setting
-from harness.worker.memory import fill_fresh
 from scenarios.base import Training
 
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
@@ -15,12 +16,13 @@ INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 TINY = 1e-8  # standard deviation; float32 weights above 0.17 are too coarse to take it up
 
 
-def prepared(spec: RunSpec, device: torch.device) -> Training:
+def prepared(
+    spec: RunSpec, device: torch.device, in_child: Callable[[], None] | None = None
+) -> Training:
+    """``in_child`` is what processes do first that the scenario starts itself."""
     setting.apply(spec.determinism)
-    fill_fresh(spec.determinism.fresh_memory)
-    training: Training = scenario.build(
-        spec.cell.scenario, setting.context(spec.determinism, device)
-    )
+    context = setting.context(spec.determinism, device, in_child)
+    training: Training = scenario.build(spec.cell.scenario, context)
     perturb(training, spec.cell.noise, spec.number)
     return training
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from harness.spec import Algorithms, Determinism
+from harness.worker.memory import fill_fresh
 from scenarios.base import Context
 
 memory: Any = torch.utils.deterministic  # a module with properties, which no stub knows
@@ -35,6 +37,7 @@ def apply(asked: Determinism) -> None:
         torch.backends.cudnn.allow_tf32 = asked.tf32
     if asked.matmul_precision is not None:
         torch.set_float32_matmul_precision(asked.matmul_precision)
+    fill_fresh(asked.fresh_memory)
     if asked.seed is not None:  # last, so that nothing above can draw
         random.seed(asked.seed)
         np.random.seed(asked.seed)
@@ -76,8 +79,13 @@ def algorithms_in_effect() -> Algorithms:
     return Algorithms.warn if warns else Algorithms.require
 
 
-def context(asked: Determinism, device: torch.device) -> Context:
-    """What a scenario needs to know of the setting: the device, and how to seed its helpers."""
+def context(
+    asked: Determinism, device: torch.device, in_child: Callable[[], None] | None = None
+) -> Context:
+    """What a scenario needs to know of the setting: the device, and how to seed its helpers.
+
+    ``in_child`` must apply the setting; without it nothing else is done in a scenario's children.
+    """
 
     def seeded_generator() -> torch.Generator | None:
         return torch.Generator().manual_seed(asked.seed or 0) if asked.loader.generator else None
@@ -86,7 +94,7 @@ def context(asked: Determinism, device: torch.device) -> Context:
         device=device,
         loader_generator=seeded_generator,
         worker_init=seed_loader_worker if asked.loader.worker_init else None,
-        in_child=partial(apply, asked),
+        in_child=in_child or partial(apply, asked),
     )
 
 

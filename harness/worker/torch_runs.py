@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from harness.worker.clock import timed as clocked
 from harness.worker.framework import TimedRun
 from harness.worker.load import resident_mb
 from harness.worker.prepare import prepared
+from harness.worker.ranks import apply_and_log
 from harness.worker.setting import effective
 from harness.worker.warm import warm_torch
 
@@ -61,7 +63,7 @@ def timed(spec: RunSpec) -> TimedRun:
 
 
 def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
-    found = window.watched(spec, torch.device(spec.cell.device), folder)
+    found = window.watched(spec, folder, partial(apply_and_log, spec, folder, repeat))
     operations.write(operations.log_path(folder, spec.run_id, repeat), found.log)
     if found.kept:
         save_file(found.kept, operations.kept_path(folder, spec.run_id, repeat))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
@@ -33,14 +33,15 @@ class Watched:
     final: dict[str, str]  # outcome digests, where the training was to come to its end
 
 
-def watched(spec: RunSpec, device: torch.device, states: Path) -> Watched:
+def watched(spec: RunSpec, states: Path, in_child: Callable[[], None] | None = None) -> Watched:
     """Raises UsageError where the training ends before the window begins."""
     assert spec.window is not None
+    device = torch.device(spec.cell.device)
     first, last = spec.window
     watch = Watch(spec.keep)
     reset(device)
     with watch.of_step(0) if first == 0 else nullcontext():
-        training = prepared(spec, device)
+        training = prepared(spec, device, in_child)
     batches = iter(training.batches())
     if first > 1:
         saved = operations.state_path(states, spec.cell.id, first)

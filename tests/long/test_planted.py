@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ import torch
 from tests.conftest import ROOT, harness, study_of
 
 FULL = ("determinism=full",)
+RACE = "atomics or reduction order"
 SETTINGS = {
     "unseeded randomness": ("determinism=none",),
     "hash order": ("determinism=seed",),
     "uninitialised memory": ("determinism=seed", "determinism.python_hash_seed=0"),
-    "atomics or reduction order": ("determinism=seed", "determinism.python_hash_seed=0"),
+    RACE: ("determinism=seed", "determinism.python_hash_seed=0"),
 }
 NATURES = {
     "unseeded randomness": "outside",
@@ -29,7 +31,7 @@ OPERATIONS = {
     "unseeded randomness": "aten.mul",
     "hash order": "aten.add",
     "uninitialised memory": "aten.add",
-    "atomics or reduction order": "aten.index_put",
+    RACE: "aten.index_put",
     "algorithm choice": "planted.chosen",
     "stateful kernel": "planted.counting",
     "data order": "aten.index",
@@ -58,31 +60,36 @@ PLANTED = [
     *(Case("algorithm choice", where, form)
       for where in PHASES for form in ("in place", "view", "sparse", "integer")),
     *(Case("algorithm choice", "forward", form) for form in ("autocast", "checkpoint")),
-    *(Case("atomics or reduction order", where, "view") for where in PHASES),
+    *(Case(RACE, where, "view") for where in PHASES),
     *(Case("stateful kernel", where, "in place") for where in PHASES),
     Case("unseeded randomness", "forward", "checkpoint"),
     Case("data order", "data"),
-    Case("atomics or reduction order", "backward", hidden=True),
+    Case(RACE, "backward", hidden=True),
 ]  # fmt: skip
 WATCHED = [Case("observer", where) for where in PHASES]
 
 
-def diagnosed(case: Case, folder: Path) -> dict[str, object]:
-    done = harness(
-        "diagnose", "--config-dir", str(ROOT / "tests" / "long" / "planted"), "scenario=planted",
-        f"scenario.kind={case.kind}", f"scenario.where={case.where}", f"scenario.form={case.form}",
-        f"scenario.step={case.step}", f"scenario.hidden={case.hidden}", "device=cpu",
-        "diagnose.runs=5", *SETTINGS.get(case.kind, FULL), cwd=folder,
+def diagnosed(case: Case, folder: Path) -> dict[str, Any]:
+    return told(
+        folder, "scenario=planted", f"scenario.kind={case.kind}", f"scenario.where={case.where}",
+        f"scenario.form={case.form}", f"scenario.step={case.step}",
+        f"scenario.hidden={case.hidden}", "diagnose.runs=5",
+        *SETTINGS.get(case.kind, FULL),
     )  # fmt: skip
+
+
+def told(folder: Path, *words: str) -> dict[str, Any]:
+    mine = str(ROOT / "tests" / "long" / "planted")
+    done = harness("diagnose", "--config-dir", mine, *words, "device=cpu", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, object] = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
+    found: dict[str, Any] = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
     return found
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", PLANTED, ids=str)
 def test_a_fault_is_named_with_its_operation_and_kind(case: Case, tmp_path: Path) -> None:
-    if torch.get_num_threads() == 1 and case.kind == "atomics or reduction order":
+    if torch.get_num_threads() == 1 and case.kind == RACE:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
     found = diagnosed(case, tmp_path)
     origin = found["sighting"]["origin"]
@@ -98,6 +105,19 @@ def test_a_fault_is_named_with_its_operation_and_kind(case: Case, tmp_path: Path
 def test_a_kernel_that_notices_being_watched_is_told(case: Case, tmp_path: Path) -> None:
     found = diagnosed(case, tmp_path)
     assert (found["verdict"], found["faults"]) == ("identical", ["observer"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_fault_on_another_rank_is_named_with_the_rank(where: str, tmp_path: Path) -> None:
+    words = ["scenario=planted_rank", f"scenario.where={where}", *SETTINGS[RACE],
+             "diagnose.runs=3"]  # fmt: skip
+    found = told(tmp_path, *words)
+    origin = found["sighting"]["origin"]
+    assert (origin["rank"], origin["operation"]["step"]) == (1, 3), origin
+    assert origin["operation"]["name"] == "aten.index_put_.default", origin
+    assert origin["operation"]["phase"] == where, origin
+    assert found["faults"] == [RACE], found["trials"]
 
 
 def test_more_than_thirty_faults_are_planted_in_every_phase() -> None:

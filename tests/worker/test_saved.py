@@ -14,7 +14,6 @@ from harness.errors import UsageError
 from harness.spec import Cell, Determinism, Kind, Loader, RunSpec, Scenario
 from harness.worker.window import Watched, watched
 
-CPU = torch.device("cpu")
 TRAININGS = {
     "mlp": {"data": "digits", "batch_size": 8},
     "augmentation": {"dropout": 0.5},
@@ -31,7 +30,7 @@ def logged(make_cell: Callable[..., Cell]) -> Callable[..., Watched]:
         scenario = Scenario(name, name, dict(TRAININGS[name]))
         asked = Determinism(seed=42, loader=Loader(generator=True, worker_init=True))
         cell = dataclasses.replace(make_cell("full"), scenario=scenario, determinism=asked)
-        return watched(RunSpec(cell, Kind.operations, 1, window=window, to_end=True), CPU, states)
+        return watched(RunSpec(cell, Kind.operations, 1, window=window, to_end=True), states)
 
     return run
 

@@ -11,22 +11,19 @@ from safetensors.torch import save_file
 
 from harness import operations
 from harness.errors import UsageError
-from harness.operations import Log
 from harness.record import Components, Repeat, Timed
 from harness.spec import RunSpec, Scenario
 from harness.worker import setting, snapshot, state
 from harness.worker.clock import clock_of
 from harness.worker.digest import digest
 from harness.worker.framework import TimedRun
-from harness.worker.memory import fill_fresh
+from harness.worker.script.logged import Logged
 from harness.worker.script.program import run
 from harness.worker.script.seen import Seen
 from harness.worker.setting import effective
 from harness.worker.torch_runs import REFUSALS, peak_mb, threads
 from harness.worker.trace import scalar
 from harness.worker.warm import warm_torch
-from harness.worker.watch import Watch
-from harness.worker.window import past_the_end, whole_state
 
 __all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
 
@@ -36,7 +33,7 @@ def warm(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported b
 
 
 def traced(spec: RunSpec, snapshots: Path) -> Repeat:
-    prepare(spec)
+    setting.apply(spec.determinism)
     seen = Seen()
     initial: list[str] = []
     steps: list[Components] = []
@@ -75,7 +72,7 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
 def timed(spec: RunSpec) -> TimedRun:
     """Reads the clock once per optimizer step; the first step holds the building, and is set-up."""
     clock = clock_of(torch.device(spec.cell.device))
-    prepare(spec)
+    setting.apply(spec.determinism)
     seen = Seen()
     began = time.perf_counter()
     marks = []
@@ -110,49 +107,29 @@ class WindowIsOver(BaseException):
     """Ends a script after its window; no ``except Exception`` of its own keeps it going."""
 
 
+def go_on() -> None:
+    pass
+
+
+def stop() -> None:
+    raise WindowIsOver
+
+
 def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     """From the script's start: only itself knows what else it keeps."""
     assert spec.window is not None
-    first, last = spec.window
-    watch, seen = Watch(spec.keep), Seen()
-    begins = {"0": ""} if first <= 1 else {}  # where its first step begins, only the script knows
-    watch.step, watch.phase = 0, "build"
-    watch.is_on = first <= 1
-
-    def at_forward() -> None:
-        watch.know(seen)
-        if seen.steps == 0:
-            watch.step = 1
-        watch.phase = "forward"
-
-    def after_step() -> None:
-        if seen.steps >= last:
-            watch.is_on = False
-            if not spec.to_end:
-                raise WindowIsOver
-        elif seen.steps == first - 1:
-            begins[str(first)] = whole_state(seen)
-            watch.is_on = True
-        watch.step, watch.phase = seen.steps + 1, "data"
-
-    prepare(spec)
+    logged = Logged(spec.window, spec.keep, at_end=go_on if spec.to_end else stop)
+    setting.apply(spec.determinism)
     try:
-        with seen.looking(after_step=after_step, at_forward=at_forward), watch:
+        with logged.looking():
             run(spec.cell.scenario)
     except WindowIsOver:
         pass
-    if seen.steps < max(1, first):
-        raise past_the_end(spec.window, seen.steps)
-    log = Log(spec.run_id, begins, watch.operations)
-    operations.write(operations.log_path(folder, spec.run_id, repeat), log)
-    if watch.kept:
-        save_file(watch.kept, operations.kept_path(folder, spec.run_id, repeat))
-    return final(seen) if spec.to_end else {}
-
-
-def prepare(spec: RunSpec) -> None:
-    setting.apply(spec.determinism)
-    fill_fresh(spec.determinism.fresh_memory)
+    logged.check()
+    operations.write(operations.log_path(folder, spec.run_id, repeat), logged.log(spec.run_id))
+    if logged.watch.kept:
+        save_file(logged.watch.kept, operations.kept_path(folder, spec.run_id, repeat))
+    return final(logged.seen) if spec.to_end else {}
 
 
 def check_has_steps(seen: Seen, spec: RunSpec) -> None:
