@@ -9,7 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from harness.errors import UsageError
 from harness.frameworks import FRAMEWORKS
@@ -51,14 +51,13 @@ def cell_of(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[
         dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
     )
     name = str(options.pop("name", label))
-    if options.get("path") == MISSING:
-        raise UsageError("scenario.path is needed: the script, as in scenario.path=train.py")
     options = {key: storable(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
     framework = str(options.pop("framework", "torch"))
     if framework not in FRAMEWORKS:
         raise UsageError(f"scenario.framework={framework}: allowed are {', '.join(FRAMEWORKS)}")
-    source = str(options["path"]) if framework == "script" else source_of(name)
+    is_script = framework == "script"
+    source = str(options["path"] or options["module"]) if is_script else source_of(name)
     return Cell(
         scenario=Scenario(label, name, options, uses_loader, source, framework),
         setting=choices["determinism"],
@@ -76,6 +75,8 @@ def storable(key: str, value: Any) -> Any:
 
     Raises UsageError where it looks like a secret.
     """
+    if isinstance(value, dict):
+        return {name: storable(str(name), one) for name, one in value.items()}
     if isinstance(value, list):
         word = f"{key}={' '.join(map(str, value))}"
     elif isinstance(value, str):

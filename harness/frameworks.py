@@ -48,10 +48,12 @@ FRAMEWORKS = {
 
 def environment_of(cell: Cell) -> dict[str, str]:
     """The variables that a cell's worker begins with: its framework's and its setting's."""
-    is_script_on_cpu = cell.scenario.framework == "script" and cell.device == "cpu"
+    is_script = cell.scenario.framework == "script"
+    own = (is_script and cell.scenario.options["environment"]) or {}
     return {
         # a script chooses its device itself, of those that it can see
-        **({"CUDA_VISIBLE_DEVICES": ""} if is_script_on_cpu else {}),
+        **({"CUDA_VISIBLE_DEVICES": ""} if is_script and cell.device == "cpu" else {}),
+        **{name: str(value) for name, value in own.items()},
         **FRAMEWORKS[cell.scenario.framework].environment,
         **cell.determinism.environment(),
     }

@@ -7,6 +7,8 @@ import re
 import socket
 from pathlib import Path
 
+from harness.words import COPY_PREFIX
+
 # `token` is not `tokens` or `tokenizer`: those are numbers and names of an ordinary training.
 SENSITIVE = (
     r"[\w-]*(?:token(?!s\b|i[sz])|secret|passw(?:or)?d|(?:api|access|private|auth)[_-]?key"
@@ -24,11 +26,12 @@ SECRETS = [
     (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
 ]
+PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+")  # of a script's working directory
 
 
 def scrub(text: str) -> str:
     """The text without secrets, home, working directory, user or host name."""
-    text = without_secrets(text)
+    text = PRIVATE_COPY.sub(".", without_secrets(text))
     for path, short in [(str(Path.cwd()), "."), (str(Path.home()), "~")]:
         if len(path) > 1:
             text = text.replace(path, short)

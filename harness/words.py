@@ -9,6 +9,8 @@ READY = "ready"  # worker: imported, waiting for its turn
 DONE = "done"  # worker: the record is written
 UNWRITTEN = "unwritten"  # worker: the record could not be written, and why
 
+COPY_PREFIX = "harness-script-"  # of a script's private folder: the maker's process comes next
+
 A_CONTROL_FAILED = 10  # exit status of harness.report; 1 is any program's that raised
 
 

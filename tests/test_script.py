@@ -69,6 +69,63 @@ def test_a_script_gets_the_same_tables_as_a_scenario(folder: Path) -> None:
     assert (cells["step_ms"] > 0).all()
 
 
+RANKS = """
+import torch
+from torch import nn
+torch.distributed.init_process_group("gloo")
+net = nn.parallel.DistributedDataParallel(nn.Linear(8, 2))
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(4):
+    optimizer.zero_grad()
+    net(torch.randn(16, 8)).square().mean().backward()
+    optimizer.step()
+if torch.distributed.get_rank() == 0:
+    torch.save(net.state_dict(), "model.pt")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_a_module_on_two_ranks_trains_as_under_torchrun_and_leaves_nothing_here(
+    folder: Path,
+) -> None:
+    (folder / "package").mkdir()
+    (folder / "package" / "ranks.py").write_text(RANKS)
+    done = harness("scenario=script", "scenario.module=package.ranks", "scenario.processes=2",
+                   "device=cpu", "determinism=seed", "runs.trace=2", "runs.timing=2",
+                   "timing.warmup=1", "study.baseline=null", "study.control=null",
+                   cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_of(done, folder)
+    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
+    assert sorted(path.name for path in folder.iterdir()) == ["package", "results", "train.py"]
+    assert "files model.pt" in (study / "report.md").read_text()
+    assert "written files differ" not in (study / "report.md").read_text()
+
+
+def test_a_rank_that_fails_ends_the_run_with_its_own_words(folder: Path) -> None:
+    (folder / "lame.py").write_text(
+        "import os\nif os.environ['RANK'] == '1':\n    raise ValueError('no leg')\n" + RANKS
+    )
+    done = harness("scenario=script", "scenario.path=lame.py", "scenario.processes=2",
+                   "device=cpu", "determinism=seed", "runs.trace=1", "runs.timing=0",
+                   "study.baseline=null", "study.control=null", cwd=folder)  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "ValueError: no leg" in (study_of(done, folder) / "report.md").read_text()
+
+
+def test_variables_reach_the_script_and_no_secret_is_accepted_among_them(folder: Path) -> None:
+    (folder / "told.py").write_text("import os\nraise SystemExit(os.environ['CORPUS'])\n")
+    words = ["scenario=script", "scenario.path=told.py", "device=cpu", "determinism=seed",
+             "runs.trace=1", "runs.timing=0", "study.baseline=null",
+             "study.control=null"]  # fmt: skip
+    done = harness(*words, "scenario.environment={CORPUS: tiny}", cwd=folder)
+    assert "told.py ended by sys.exit('tiny')" in (study_of(done, folder) / "report.md").read_text()
+    refused = harness(*words, "scenario.environment={HF_TOKEN: abcdefgh}", cwd=folder)
+    assert refused.returncode == 2
+    assert "looks like a secret" in refused.stderr
+    assert "abcdefgh" not in refused.stderr
+
+
 def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
     if torch.get_num_threads() == 1:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
@@ -102,6 +159,8 @@ def test_a_script_that_does_not_train_says_why(act: str, told: str, folder: Path
     [
         ("scenario.path=other.py", "no such file here"),
         ("scenario.args=[--api-key,abcdefgh]", "looks like a secret"),
+        ("scenario.module=train", "one of them"),
+        ("scenario.copy_limit_mb=0", "scenario.copy_limit_mb=0 allows less. The largest: train.py"),
     ],
 )
 def test_a_script_that_cannot_be_run_is_refused(word: str, told: str, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def twin_row(cell: CellEvidence) -> dict[str, Any]:
 def identity(cell: CellEvidence, twin: bool) -> dict[str, Any]:
     return {
         "cell": cell.id,
-        "overrides": " ".join(cell.cell.overrides),
+        "overrides": shlex.join(cell.cell.overrides),
         "baseline": cell.baseline or "",
         "scenario": cell.cell.scenario.label,
         "determinism": cell.cell.setting,

@@ -14,6 +14,7 @@ from harness.record import Outcome, RunRecord
 from harness.report.wording import SURE_RUNS, percent
 
 BUSY = 0.10  # of all cores' time used by others during a timing run
+FEW_NAMES = 8  # of files, in one sentence
 FEW_BLOCKS = 5  # below, Student's t is so wide that most costs cannot be told
 
 
@@ -111,10 +112,34 @@ def of_cell(cell: CellEvidence) -> Iterator[Caution]:
     if cell.unmeasured:
         yield Caution(f"{cell.id}: runs parted and their distance was not measured.",
                        "Try trace.keep_snapshots=true, which keeps what is measured.")  # fmt: skip
+    yield from of_files(cell)
     if any(repeat.facts.get("nearest_equals_expand_forward") is False
            for _, repeat in cell.trainings()):  # fmt: skip
         yield Caution(f"{cell.id}: expand and nearest gave other bits forward.",
                        "Do not take one for the other on this device.")  # fmt: skip
+
+
+def of_files(cell: CellEvidence) -> Iterator[Caution]:
+    """Of a script: what its runs wrote."""
+    kept = [repeat.facts.get("files", {}) for _, repeat in cell.trainings()]
+    names = sorted({name for files in kept for name in files})
+    unlike = [name for name in names if len({files.get(name) for files in kept}) > 1]
+    if unlike:
+        yield Caution(f"{cell.id}: written files differ between runs: {listed(unlike)}.",
+                       "They decide no verdict: a date or a duration in them would differ too; "
+                       "look whether that is all.")  # fmt: skip
+    timed = [run.timed.facts for run in cell.every if run.timed]
+    facts = [repeat.facts for _, repeat in cell.trainings()] + timed
+    touched = sorted({name for one in facts for name in one.get("touched", [])})
+    if touched:
+        yield Caution(f"{cell.id}: changed outside of the script's own copy: {listed(touched)}.",
+                       "The script, or another program, wrote there while it ran: runs may not "
+                       "have begun alike.")  # fmt: skip
+
+
+def listed(names: list[str]) -> str:
+    more = f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else ""
+    return f"{', '.join(names[:FEW_NAMES])}{more}"
 
 
 ENDINGS = {

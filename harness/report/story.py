@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -114,7 +115,7 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
 
 def name_of(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
     """A scenario's or setting's name, with what was overridden of it."""
-    words = row["overrides"].split()
+    words = shlex.split(row["overrides"])
     own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
     return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
 

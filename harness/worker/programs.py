@@ -10,6 +10,7 @@ from harness.spec import Scenario
 from harness.worker import scenario
 from harness.worker.parts import Part, digest_of
 from harness.worker.script import program as script
+from harness.worker.script import workplace
 
 
 def problems(scenarios: list[dict[str, Any]]) -> list[str]:
@@ -20,6 +21,7 @@ def problems(scenarios: list[dict[str, Any]]) -> list[str]:
         try:
             if asked.framework == "script":
                 script.source(asked)
+                workplace.check(asked)
             else:
                 scenario.options(scenario.load(asked), asked)
         except UsageError as error:

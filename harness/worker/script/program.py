@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import runpy
 import sys
 from collections.abc import Iterator
@@ -10,37 +11,72 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.spec import Scenario
+from harness.worker.script.workplace import Workplace
 
 
 def source(scenario: Scenario) -> Path:
-    """Raises UsageError where there is no such file."""
-    path = Path(str(scenario.options["path"])).expanduser()
-    if not path.is_file():
-        raise UsageError(f"scenario.path={scenario.options['path']}: no such file here; give the "
+    """The file of the script or module. Raises UsageError where there is none, or two are named."""
+    path, module = scenario.options["path"], scenario.options["module"]
+    if (path is None) == (module is None):
+        raise UsageError("a script is named by scenario.path=train.py or by "
+                         "scenario.module=package.train, one of them")  # fmt: skip
+    found = Path(str(path)).expanduser() if path else file_of(str(module))
+    if not found.is_file():
+        raise UsageError(f"scenario.path={path}: no such file here; give the "
                          "script's path relative to where the command is typed")  # fmt: skip
-    return path.resolve()
+    return found.resolve()
 
 
-def run(scenario: Scenario) -> None:
-    """To its end. A ``sys.exit`` with anything but 0 or None becomes a RuntimeError."""
-    path = source(scenario)
-    arguments = [str(one) for one in scenario.options["args"]]
+def file_of(module: str) -> Path:
+    sys.path.insert(0, str(Path.cwd()))
     try:
-        with as_main(path, arguments):
-            runpy.run_path(str(path), run_name="__main__")
+        found = importlib.util.find_spec(module)
+        if found is not None and found.submodule_search_locations is not None:
+            found = importlib.util.find_spec(f"{module}.__main__")
+    except ImportError:
+        found = None
+    finally:
+        sys.path.pop(0)
+    if found is None or found.origin is None:
+        raise UsageError(f"scenario.module={module}: no such module here; it is looked for as by "
+                         "`python -m`, from the folder where the command is typed")  # fmt: skip
+    return Path(found.origin)
+
+
+def name_of(scenario: Scenario) -> str:
+    return str(scenario.options["path"] or scenario.options["module"])
+
+
+def run(scenario: Scenario, place: Workplace) -> None:
+    """To its end. A ``sys.exit`` with anything but 0 or None becomes a RuntimeError."""
+    module = scenario.options["module"]
+    arguments = [str(one) for one in scenario.options["args"]]
+    path = place.of(resolved(scenario, place))
+    try:
+        with as_main(path, place.folder if module else path.parent, arguments):
+            if module:
+                runpy.run_module(str(module), run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(str(path), run_name="__main__")
     except SystemExit as end:
         if end.code not in (None, 0):
-            raise RuntimeError(f"{path.name} ended by sys.exit({end.code!r})") from end
+            raise RuntimeError(f"{name_of(scenario)} ended by sys.exit({end.code!r})") from end
+
+
+def resolved(scenario: Scenario, place: Workplace) -> Path:
+    """The original's path; the copy is the working directory by now."""
+    path = scenario.options["path"]
+    return (place.original / Path(str(path)).expanduser()).resolve() if path else place.folder
 
 
 @contextmanager
-def as_main(path: Path, arguments: list[str]) -> Iterator[None]:
+def as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
     """Names of ours that a script may have too are taken out of its way."""
     before = sys.argv, sys.path[:]
     ours = {name: one for name, one in sys.modules.items() if name.split(".")[0] == "scenarios"}
     for name in ours:
         del sys.modules[name]
-    sys.argv, sys.path = [str(path), *arguments], [str(path.parent), *sys.path]
+    sys.argv, sys.path = [str(path), *arguments], [str(first), *sys.path]
     try:
         yield
     finally:

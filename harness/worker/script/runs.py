@@ -17,9 +17,12 @@ from harness.worker import setting, snapshot, state
 from harness.worker.clock import clock_of
 from harness.worker.digest import digest
 from harness.worker.framework import TimedRun
+from harness.worker.script.files import digest_of_file
+from harness.worker.script.group import group
 from harness.worker.script.logged import Logged
-from harness.worker.script.program import run
+from harness.worker.script.program import name_of, run
 from harness.worker.script.seen import Seen
+from harness.worker.script.workplace import private
 from harness.worker.setting import effective
 from harness.worker.torch_runs import REFUSALS, peak_mb, threads
 from harness.worker.trace import scalar
@@ -53,10 +56,11 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
             kept[str(len(steps))] = snapshot.keep(seen, snapshots)
         rng_before.append(state.rng())
 
-    with seen.looking(before_step, after_step):
-        run(spec.cell.scenario)
-    check_has_steps(seen, spec)
-    kept.setdefault(str(len(steps)), snapshot.keep(seen, snapshots))
+    with private(spec.cell.scenario, digest_of_file) as place:
+        with group(spec, place), seen.looking(before_step, after_step):
+            run(spec.cell.scenario, place)
+        check_has_steps(seen, spec)
+        kept.setdefault(str(len(steps)), snapshot.keep(seen, snapshots))
     return Repeat(
         initial=initial[0],
         steps=steps,
@@ -64,7 +68,7 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
         final=final(seen),
         predictions=[],
         accuracy=None,
-        facts={"optimizer steps": len(steps), "models": ", ".join(seen.models)},
+        facts={"optimizer steps": len(steps), "models": ", ".join(seen.models), **place.facts()},
         snapshots=kept,
     )
 
@@ -74,11 +78,13 @@ def timed(spec: RunSpec) -> TimedRun:
     clock = clock_of(torch.device(spec.cell.device))
     setting.apply(spec.determinism)
     seen = Seen()
-    began = time.perf_counter()
     marks = []
-    with seen.looking(after_step=lambda: marks.append(clock.mark())):
-        run(spec.cell.scenario)
-    clock.synchronise()
+    with private(spec.cell.scenario, digest_of_file) as place, group(spec, place):
+        began = time.perf_counter()
+        with seen.looking(after_step=lambda: marks.append(clock.mark())):
+            run(spec.cell.scenario, place)
+        clock.synchronise()
+        took_s = time.perf_counter() - began
     check_has_steps(seen, spec)
     first = max(1, spec.warmup)
     counted = len(marks) - first
@@ -89,7 +95,7 @@ def timed(spec: RunSpec) -> TimedRun:
     counted_s = clock.seconds(marks[first - 1], marks[-1])
     peak = peak_mb(torch.device(spec.cell.device))
     return TimedRun(
-        setup_s=time.perf_counter() - began - sum(step_s),
+        setup_s=took_s - sum(step_s),
         peak_mb=peak,
         timed=Timed(
             counted_s=counted_s,
@@ -98,7 +104,7 @@ def timed(spec: RunSpec) -> TimedRun:
             final=final(seen),
             loss=None,
             accuracy=None,
-            facts={"optimizer steps": len(marks)},
+            facts={"optimizer steps": len(marks), **place.facts()},
         ),
     )
 
@@ -121,8 +127,12 @@ def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     logged = Logged(spec.window, spec.keep, at_end=go_on if spec.to_end else stop)
     setting.apply(spec.determinism)
     try:
-        with logged.looking():
-            run(spec.cell.scenario)
+        with (
+            private(spec.cell.scenario, digest_of_file) as place,
+            group(spec, place, folder),
+            logged.looking(),
+        ):
+            run(spec.cell.scenario, place)
     except WindowIsOver:
         pass
     logged.check()
@@ -134,7 +144,7 @@ def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
 
 def check_has_steps(seen: Seen, spec: RunSpec) -> None:
     if not seen.steps:
-        raise UsageError(f"{spec.cell.scenario.options['path']} came to its end without a step of "
+        raise UsageError(f"{name_of(spec.cell.scenario)} came to its end without a step of "
                          "any torch optimizer: there is no training to compare")  # fmt: skip
 
 

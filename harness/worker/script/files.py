@@ -1,0 +1,57 @@
+"""Digests of files that a script has written: of what a checkpoint holds, not of its zip archive.
+
+Two files that `torch.save` writes of equal tensors may differ in their bytes (pytorch issue 42163).
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harness.worker.digest import digest
+from harness.worker.leaves import leaves
+from harness.worker.parts import Part, digest_of
+
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin")
+
+
+def digest_of_file(path: Path) -> str:
+    held = held_by(path)
+    if held is None:
+        content = memoryview(path.read_bytes())
+        return digest_of([Part("file", "torch.uint8", (len(content),), content)])
+    found = list(leaves(held, ""))
+    tensors = [(name, one) for name, one in found if isinstance(one, Tensor)]
+    plain = {name: repr(one) for name, one in found if not isinstance(one, Tensor)}
+    return digest(tensors, plain)
+
+
+def held_by(path: Path) -> Any:
+    """What is stored in a checkpoint or in arrays; None where only its bytes can be compared."""
+    try:
+        if path.suffix in CHECKPOINTS:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            return dict(sorted(load_file(path).items()))
+        if path.suffix in (".npy", ".npz"):
+            return arrays(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError,
+            SafetensorError, zipfile.BadZipFile):  # fmt: skip
+        return None
+    return None
+
+
+def arrays(loaded: Any) -> dict[str, Any]:
+    named: Iterator[tuple[str, Any]]
+    named = iter(loaded.items()) if hasattr(loaded, "items") else iter([("", loaded)])
+    return {name: torch.from_numpy(one) if one.dtype.kind in "biufc" else one.tolist()
+            for name, one in named}  # fmt: skip
