@@ -9,7 +9,9 @@ READY = "ready"  # worker: imported, waiting for its turn
 DONE = "done"  # worker: the record is written
 UNWRITTEN = "unwritten"  # worker: the record could not be written, and why
 
-A_CONTROL_FAILED = 10  # exit status of harness.report; 1 is any program's that raised
+# Exit statuses of programs of the telling side; 1 is any program's that raised.
+A_CONTROL_FAILED = 10  # of harness.report
+A_REQUIREMENT_IS_BROKEN = 10  # of harness.check
 
 
 def command(words: Sequence[str]) -> str:
