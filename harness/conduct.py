@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +21,10 @@ from harness.record import RunRecord, read_distances
 from harness.request import Request
 from harness.spec import Kind
 from harness.study import StudyFolder
-from harness.words import A_CONTROL_FAILED
+from harness.words import A_CONTROL_FAILED, A_REQUIREMENT_IS_BROKEN
+
+# What a CI runner tells its steps, and how wide a terminal is.
+SEEN_BY_CHECK = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")
 
 
 @dataclass
@@ -103,3 +108,19 @@ def report(folder: Path) -> int:
         raise ReportError(f"the report could not be made; the runs are kept. Try again with:\n"
                           f"  python -m harness report {folder}")  # fmt: skip
     return int(status == A_CONTROL_FAILED)
+
+
+def check(words: Sequence[str]) -> int:
+    """Judges a study in a process of the telling side.
+
+    Exit status 0, 1 where a requirement is broken, 2 or 3 where nothing was judged; raises
+    ReportError where the program itself failed.
+    """
+    seen = {name: os.environ[name] for name in SEEN_BY_CHECK if name in os.environ}
+    status = subprocess.run(
+        [sys.executable, "-m", "harness.check", *words], check=False, env=environment(seen)
+    ).returncode
+    if status not in (0, 2, 3, A_REQUIREMENT_IS_BROKEN):
+        raise ReportError(f"the study could not be judged (status {status}); report this as a "
+                          "fault of the harness, with what was printed above")  # fmt: skip
+    return 1 if status == A_REQUIREMENT_IS_BROKEN else status

@@ -15,5 +15,9 @@ class StudyStoppedError(Exception):
     """The study cannot go on, and everything measured so far is kept: exit status 3."""
 
 
+class UnfinishedError(Exception):
+    """A study lacks runs, so that nothing can be judged of it: exit status 3."""
+
+
 class ReportError(Exception):
     """A report could not be made, of runs that are all kept: exit status 3."""

@@ -24,6 +24,10 @@ def report(words: Sequence[str]) -> int:
     return status
 
 
+def check(words: Sequence[str]) -> int:
+    return conduct.check(words)
+
+
 def publish(words: Sequence[str]) -> int:
     from harness.publish import publish as publish_study  # noqa: PLC0415
 
@@ -63,6 +67,7 @@ def audit(words: Sequence[str]) -> int:
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "report": report,
+    "check": check,
     "diagnose": diagnose,
     "audit": audit,
     "publish": publish,

@@ -11,7 +11,9 @@ UNWRITTEN = "unwritten"  # worker: the record could not be written, and why
 
 COPY_PREFIX = "harness-script-"  # of a script's private folder: the maker's process comes next
 
-A_CONTROL_FAILED = 10  # exit status of harness.report; 1 is any program's that raised
+# Exit statuses of programs of the telling side; 1 is any program's that raised.
+A_CONTROL_FAILED = 10  # of harness.report
+A_REQUIREMENT_IS_BROKEN = 10  # of harness.check
 
 
 def command(words: Sequence[str]) -> str:

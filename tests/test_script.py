@@ -98,7 +98,7 @@ def test_a_module_on_two_ranks_trains_as_under_torchrun_and_leaves_nothing_here(
     study = study_of(done, folder)
     assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
     assert sorted(path.name for path in folder.iterdir()) == ["package", "results", "train.py"]
-    assert "files model.pt" in (study / "report.md").read_text()
+    assert "model.pt" in (study / "report.md").read_text()
     assert "written files differ" not in (study / "report.md").read_text()
 
 

@@ -34,6 +34,7 @@ FORBIDDEN = {
     "harness.worker.probe": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"},
     "scenarios": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy", "harness"},
     "harness.report.__main__": {"torch", "hydra", "omegaconf"},
+    "harness.check.__main__": {"torch", "hydra", "omegaconf", "matplotlib", "rich", "jinja2"},
     "harness.analysis.distances": {"torch", "hydra", "omegaconf"},
 }
 

@@ -117,10 +117,17 @@ def counts(runs: Sequence[RunRecord]) -> dict[str, int]:
 
 def ratio_of(study: StudyEvidence, cell: CellEvidence) -> cost.Ratio | None:
     """A cell's cost against its baseline; the baseline itself costs nothing, by definition."""
-    if cell.baseline is None or (cell.same_as or cell.id) == measured_baseline(study, cell).id:
+    if cell.baseline is None or is_baseline(study, cell):
         return None
     baseline = measured_baseline(study, cell)
     return cost.paired_ratio(cost.by_block(cell.timings), cost.by_block(baseline.timings))
+
+
+def is_baseline(study: StudyEvidence, cell: CellEvidence) -> bool:
+    """Whether a cell is the same experiment as the one that its cost is measured against."""
+    if cell.baseline is None:
+        return False
+    return (cell.same_as or cell.id) == measured_baseline(study, cell).id
 
 
 def twin_of(study: StudyEvidence, cell: CellEvidence) -> cost.Ratio | None:

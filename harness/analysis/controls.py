@@ -8,6 +8,7 @@ from enum import StrEnum
 from harness.analysis import cost
 from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.analysis.verdict import Judgement, Verdict, judge
+from harness.spec import Noise
 
 
 class Control(StrEnum):
@@ -20,6 +21,7 @@ class Control(StrEnum):
 
 # Of several devices' controls, the first of these speaks for the study.
 WORST_FIRST = (Control.failed, Control.not_decided, Control.not_possible, Control.passed)
+CONTROL_SETTINGS = ("seed", "full")  # it has to vary under the first, and not under the second
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,9 @@ def twins(study: StudyEvidence) -> list[Twin]:
 
 
 def positive(study: StudyEvidence) -> Positive:
-    name = study.manifest["request"]["study"]["control"]
-    by_device: dict[str, dict[str, CellEvidence]] = {}
-    for cell in study.cells:
-        if cell.cell.scenario.label == name and not cell.cell.overrides:
-            by_device.setdefault(cell.cell.device, {})[cell.cell.setting] = cell
     threads = study.manifest["software"]["threads"]
-    found = {device: positive_on(device, cells, threads) for device, cells in by_device.items()
-             if {"seed", "full"} <= cells.keys()}  # fmt: skip
+    found = {device: positive_on(device, cells, threads)
+             for device, cells in control_cells(study).items()}  # fmt: skip
     if not found:
         return Positive(Control.off, "No positive control was part of this study.")
     worst = min(found.values(), key=lambda one: WORST_FIRST.index(one.control))
@@ -93,6 +90,19 @@ def positive(study: StudyEvidence) -> Positive:
     return Positive(worst.control, " ".join(parts))
 
 
+def control_cells(study: StudyEvidence) -> dict[str, dict[str, CellEvidence]]:
+    """The positive control's cells by device and setting, `seed` and `full`, where both are."""
+    name = study.manifest["request"]["study"]["control"]
+    by_device: dict[str, dict[str, CellEvidence]] = {}
+    for cell in study.cells:
+        asked = cell.cell
+        is_plain = not asked.overrides and asked.noise is Noise.none
+        if asked.scenario.label == name and asked.setting in CONTROL_SETTINGS and is_plain:
+            by_device.setdefault(asked.device, {})[asked.setting] = cell
+    return {device: cells for device, cells in by_device.items()
+            if len(cells) == len(CONTROL_SETTINGS)}  # fmt: skip
+
+
 def positive_on(device: str, cells: dict[str, CellEvidence], threads: int) -> Positive:
     """One device's control; its timing runs count too, as they do for every verdict."""
     name = cells["seed"].cell.scenario.label
@@ -100,7 +110,7 @@ def positive_on(device: str, cells: dict[str, CellEvidence], threads: int) -> Po
         return Positive(Control.not_possible, f"`{name}` cannot vary on one thread.")
     seed, full = (
         judge(cells[setting].traces, [*cells[setting].timings, *cells[setting].twins])
-        for setting in ("seed", "full")
+        for setting in CONTROL_SETTINGS
     )
     sentence = (f"`{name}` {in_words(seed)} under `seed` ({digests(seed)}) "
                 f"and {in_words(full)} under `full` ({digests(full)}).")  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from harness.analysis.controls import Control, controls, decided, positive
 from harness.analysis.evidence import StudyEvidence, read
 from harness.analysis.verdict import Verdict
+from harness.spec import Noise
 
 
 def test_a_real_study_passes_its_positive_control(study: Path) -> None:
@@ -73,3 +74,12 @@ def test_each_device_has_its_own_control_and_the_worst_speaks(study: Path) -> No
     assert told.control is Control.failed
     assert "cpu: passed" in told.sentence
     assert "cuda: failed" in told.sentence
+
+
+def test_noise_that_was_asked_for_is_no_control(study: Path) -> None:
+    evidence = changed(study, threads=4)
+    seed, full = evidence.by_id("indexing-seed-cpu"), evidence.by_id("indexing-full-cpu")
+    noisy = dataclasses.replace(full.cell, noise=Noise.algorithm)
+    last = dataclasses.replace(full, id=noisy.id, cell=noisy, traces=seed.traces)
+    told = positive(dataclasses.replace(evidence, cells=[*evidence.cells, last]))
+    assert told == positive(evidence)

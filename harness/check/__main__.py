@@ -1,0 +1,49 @@
+"""python -m harness.check STUDY --require …: a gate for tests and CI, judged from the records."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.check import github, junit
+from harness.check.choice import choose
+from harness.check.findings import State, findings
+from harness.check.finished import finished
+from harness.check.gate import asked
+from harness.check.lines import line, summary
+from harness.errors import UnfinishedError, UsageError
+from harness.words import A_REQUIREMENT_IS_BROKEN
+
+
+def main(words: Sequence[str]) -> int:
+    try:
+        return judged(words)
+    except UsageError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 2
+    except UnfinishedError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 3
+
+
+def judged(words: Sequence[str]) -> int:
+    gate = asked(words)
+    study = finished(gate.study)
+    choice = choose(study, gate)
+    found = findings(study, choice.cells, gate)
+    end = summary(study, choice, found)
+    for finding in found:
+        annotate = gate.github and finding.state is State.broken
+        print(github.annotation(finding) if annotate else line(finding))
+    print(end)
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        github.append_summary(Path(path), found, end)
+    if gate.junit:
+        junit.write(gate.junit, study, gate, found)
+    return A_REQUIREMENT_IS_BROKEN if any(one.state is State.broken for one in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

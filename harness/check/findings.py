@@ -1,0 +1,149 @@
+"""Each requirement against each cell, by the figures that the report's tables are made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.analysis.cells import is_baseline, ratio_of, row
+from harness.analysis.controls import Control, Controls, controls
+from harness.analysis.cost import TwinCheck
+from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.verdict import Verdict
+from harness.check.gate import FEWEST_RUNS, Gate
+from harness.errors import UsageError
+from harness.report.cautions import ENDINGS, reason
+from harness.report.wording import SURE_RUNS, interval, listed, percent
+
+
+class State(StrEnum):
+    holds = "holds"
+    skipped = "skipped"
+    broken = "broken"
+
+
+# What decides comes last, where a terminal ends.
+ORDER = tuple(State)
+
+
+@dataclass(frozen=True)
+class Finding:
+    cell: str  # its id, or ``STUDY`` for what is the study's own
+    requirement: str
+    state: State
+    found: str
+
+
+STUDY = "study"
+
+
+def findings(study: StudyEvidence, cells: Sequence[CellEvidence], gate: Gate) -> list[Finding]:
+    """What holds, what was skipped, what is broken, in this order.
+
+    Raises UsageError where nothing but baselines was asked what it costs: that would pass always.
+    """
+    found = [one for cell in cells for one in of_cell(study, cell, gate)]
+    if all(one.state is State.skipped for one in found):
+        raise UsageError("nothing to judge: every chosen cell is the baseline of its own cost; "
+                         "choose others by --determinism, or add --require identical")  # fmt: skip
+    found += of_controls(controls(study))
+    return sorted(found, key=lambda one: ORDER.index(one.state))
+
+
+def of_cell(study: StudyEvidence, cell: CellEvidence, gate: Gate) -> Iterator[Finding]:
+    seen = row(study, cell)
+    if gate.require is not None:
+        yield Finding(cell.id, str(gate.require), *bits(cell, seen, gate.require, gate.min_runs))
+    if gate.max_cost is not None:
+        requirement = f"cost at most {gate.max_cost:g}"
+        yield Finding(cell.id, requirement, *cost(study, cell, seen, gate.max_cost))
+
+
+def bits(
+    cell: CellEvidence, seen: dict[str, Any], required: Verdict, min_runs: int
+) -> tuple[State, str]:
+    """A difference is shown by however few runs; that there is none wants enough of them."""
+    verdict = Verdict(seen["verdict"])
+    if verdict is Verdict.identical and required is verdict and seen["trace_runs"] < min_runs:
+        return State.broken, f"{evidence(cell, seen)}, and {min_runs} are wanted"
+    met = verdict is required or (required is Verdict.varies and verdict.differs)
+    return State.holds if met else State.broken, evidence(cell, seen)
+
+
+def evidence(cell: CellEvidence, seen: dict[str, Any]) -> str:
+    """The verdict in words, with the runs that it rests on."""
+    verdict, runs = Verdict(seen["verdict"]), counted(seen["trace_runs"], "run")
+    if verdict is Verdict.identical:
+        claim = "identical" if seen["trace_runs"] >= SURE_RUNS else "no difference seen"
+        bound = percent(seen["divergence_rate_upper"])
+        return f"{claim} in {runs} (a fresh run differs with a chance of at most {bound})"
+    if verdict.differs:
+        return f"{verdict} in {runs}: {seen['note'] or parting(seen)}"
+    if verdict is Verdict.not_tested:
+        return f"not tested: {runs} came to an end, and {FEWEST_RUNS} are needed"
+    return f"{verdict}: {endings(cell)}"
+
+
+def parting(seen: dict[str, Any]) -> str:
+    step = seen["first_step"]
+    return f"first at step {step}, in {seen['first_component']}" if step else "before step 1"
+
+
+def endings(cell: CellEvidence) -> str:
+    """How many runs did not come to their end, by how they ended, each with the first's reason."""
+    bad = [run for run in cell.every if not run.outcome.completed]
+    first = {run.outcome: run for run in reversed(bad)}
+    counts = Counter(run.outcome for run in bad)
+    parts = [f"{number} of {counted(len(cell.every), 'run')} {ENDINGS[outcome]}"
+             f"{reason(first[outcome])}" for outcome, number in counts.items()]  # fmt: skip
+    return listed(parts)
+
+
+def cost(
+    study: StudyEvidence, cell: CellEvidence, seen: dict[str, Any], limit: float
+) -> tuple[State, str]:
+    """The whole interval counts, and, as in the report, only where no difference was seen."""
+    if is_baseline(study, cell):
+        return State.skipped, "it is the baseline: 1 by definition"
+    if cell.baseline is None:
+        return State.broken, "no cost was measured: this cell has no baseline in the study"
+    ratio = ratio_of(study, cell)
+    if ratio is None:
+        return State.broken, "no cost was measured: under 2 timing blocks of cell and baseline"
+    if seen["verdict"] != Verdict.identical:
+        return State.broken, f"no cost is quoted of what is not identical ({seen['verdict']})"
+    figures = f"{ratio.point:.3f} ({interval(ratio.low, ratio.high)}) in {ratio.blocks} blocks"
+    if ratio.high <= limit:
+        return State.holds, figures
+    return State.broken, f"{'costs more' if ratio.low > limit else 'not shown'}: {figures}"
+
+
+def of_controls(checked: Controls) -> Iterator[Finding]:
+    """A study that finds a difference where none is, or none where one is, shows nothing."""
+    for twin in checked.twins:
+        ratio = twin.simultaneous
+        figures = f"{ratio.point:.3f} ({interval(ratio.low, ratio.high)}) in {ratio.blocks} blocks"
+        yield Finding(twin.cell, "A/A twin", TWIN[twin.check], f"{twin.check}: {figures}")
+    control, sentence = checked.positive.control, checked.positive.sentence
+    yield Finding(STUDY, "positive control", POSITIVE[control], f"{control}. {sentence}")
+
+
+TWIN = {
+    TwinCheck.passed: State.holds,
+    TwinCheck.inconclusive: State.skipped,  # then the cells' own intervals are wide, too
+    TwinCheck.failed: State.broken,
+}
+POSITIVE = {
+    Control.passed: State.holds,
+    Control.failed: State.broken,
+    Control.not_decided: State.broken,
+    Control.not_possible: State.skipped,
+    Control.off: State.skipped,
+}
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,76 @@
+"""The findings as JUnit XML, which CI servers show as tests: one case a cell and requirement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from harness.analysis.evidence import StudyEvidence
+from harness.check.findings import Finding, State
+from harness.check.gate import Gate
+from harness.errors import UsageError
+from harness.report.story import machine
+from harness.words import command
+
+# What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write(path: Path, study: StudyEvidence, gate: Gate, found: Sequence[Finding]) -> None:
+    """Raises UsageError where the file cannot be written."""
+    tree = ET.ElementTree(document(study, gate, found))
+    ET.indent(tree)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tree.write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise UsageError(f"--junit {path} cannot be written: {error.strerror}") from error
+
+
+def document(study: StudyEvidence, gate: Gate, found: Sequence[Finding]) -> ET.Element:
+    counts = {
+        "tests": len(found),
+        "failures": sum(one.state is State.broken for one in found),
+        "errors": 0,
+        "skipped": sum(one.state is State.skipped for one in found),
+    }
+    attributes = {"name": "harness check", **{name: str(n) for name, n in counts.items()}}
+    suites = ET.Element("testsuites", attributes)
+    suite = ET.SubElement(suites, "testsuite", attributes)
+    properties = ET.SubElement(suite, "properties")
+    for name, value in environment(study, gate):
+        ET.SubElement(properties, "property", name=name, value=legible(value))
+    suite.extend(case(one) for one in found)
+    return suites
+
+
+def environment(study: StudyEvidence, gate: Gate) -> list[tuple[str, str]]:
+    """Which study was judged, by what, and where it was made."""
+    asked = [("require", gate.require), ("min runs", gate.min_runs), ("max cost", gate.max_cost)]
+    return [
+        ("study", study.name),
+        ("created", study.manifest["created"]),
+        ("command", command(study.manifest["words"])),
+        *((name, str(value)) for name, value in asked if value is not None),
+        *machine(study),
+    ]
+
+
+def case(finding: Finding) -> ET.Element:
+    """Named by cell and requirement alone, so that a server follows it from study to study."""
+    found = legible(finding.found)
+    one = ET.Element("testcase", classname=legible(finding.cell), name=finding.requirement)
+    if finding.state is State.broken:
+        ET.SubElement(one, "failure", type=finding.requirement, message=found).text = found
+    elif finding.state is State.skipped:
+        ET.SubElement(one, "skipped", message=found)
+    else:
+        ET.SubElement(one, "system-out").text = found
+    return one
+
+
+def legible(text: str) -> str:
+    """Without what no XML parser would take: a training's message may hold anything."""
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
