@@ -28,7 +28,18 @@ from harness.claims import TIMED_RULES, Claim
 from harness.composition import CONF, cell_of, composed, control_cells, kept
 from harness.errors import UsageError
 from harness.flags import apart, take_cfg_job
-from harness.request import Asked, AskedClaim, Diagnose, Launch, Request, Runs, Study, Timing, Trace
+from harness.request import (
+    Asked,
+    AskedClaim,
+    Diagnose,
+    Launch,
+    Replay,
+    Request,
+    Runs,
+    Study,
+    Timing,
+    Trace,
+)
 from harness.scrub import scrub
 from harness.spec import Cell, Determinism, Noise
 
@@ -44,8 +55,11 @@ def thawed(frozen: type) -> type:
         if dataclasses.is_dataclass(kind):
             inner = thawed(typing.cast(type, kind))
             fields.append((item.name, inner, field(default_factory=inner)))
-        else:
+        elif item.default is not dataclasses.MISSING:
             fields.append((item.name, kind, field(default=item.default)))
+        else:
+            assert item.default_factory is not dataclasses.MISSING
+            fields.append((item.name, kind, field(default_factory=item.default_factory)))
     return dataclasses.make_dataclass(frozen.__name__, fields)
 
 
@@ -53,7 +67,7 @@ def schema() -> type:
     """The types of bench.yaml; Hydra refuses a key or value that does not fit them."""
     parts: list[Any] = [("scenario", Any, field(default=MISSING))]
     kinds = {"determinism": Determinism, "runs": Runs, "timing": Timing, "trace": Trace,
-             "study": Study, "launch": Launch, "diagnose": Diagnose}  # fmt: skip
+             "study": Study, "launch": Launch, "diagnose": Diagnose, "replay": Replay}  # fmt: skip
     for name, kind in kinds.items():
         part = thawed(kind)
         parts.append((name, part, field(default_factory=part)))
@@ -237,4 +251,5 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         words=tuple(scrub(word) for word in words),
         claims=tuple(found.claims),
         diagnose=part(Diagnose, "diagnose"),
+        replay=part(Replay, "replay"),
     )

@@ -76,6 +76,15 @@ class Diagnose:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Of `python -m harness replay`, which asks for one cell."""
+
+    step: int = 0  # the first one that a new process makes; 0: the middle of the training
+    # What the checkpoint holds; position and *_rng are of the data and of the generators.
+    checkpoint: list[str] = field(default_factory=lambda: ["parameters", "buffers", "optimizer"])
+
+
+@dataclass(frozen=True)
 class Asked:
     """A cell and the cell that its cost is measured against."""
 
@@ -109,6 +118,7 @@ class Request:
     words: tuple[str, ...]  # as typed, after `python -m harness`
     claims: tuple[AskedClaim, ...] = ()
     diagnose: Diagnose = field(default_factory=Diagnose)
+    replay: Replay = field(default_factory=Replay)
 
     def without(self, missing: Collection[str]) -> Request:
         """What is left to run where these frameworks cannot; the claims still name all cells."""
@@ -126,6 +136,7 @@ class Request:
             "diagnose.runs": (self.diagnose.runs, 2),
             "diagnose.tries": (self.diagnose.tries, 2),
             "diagnose.most": (self.diagnose.most, 2),
+            "replay.step": (self.replay.step, 0),
             "launch.retries": (self.launch.retries, 0),
         }
         for key, (value, minimum) in least.items():

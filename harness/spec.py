@@ -33,6 +33,7 @@ class Kind(StrEnum):
     trace = "trace"
     timing = "timing"
     operations = "operations"  # logs every operation of a window of steps
+    replay = "replay"  # saves a training before one of its steps, or goes on from there
 
 
 class Noise(StrEnum):
@@ -187,6 +188,9 @@ class RunSpec:
     window: tuple[int, int] | None = field(default=None, metadata=LATER)
     keep: int | None = field(default=None, metadata=LATER)  # place of an operation in that log
     to_end: bool = field(default=False, metadata=LATER)  # go on, unwatched, after the window
+    begin: int | None = field(default=None, metadata=LATER)  # the step that a replay goes on with
+    # Of the saved state what a replay loads; None: it trains up to there and saves all of it.
+    parts: tuple[str, ...] | None = field(default=None, metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunSpec:
@@ -196,6 +200,7 @@ class RunSpec:
                 "cell": Cell.from_json(document["cell"]),
                 "kind": Kind(document["kind"]),
                 "window": tuple(document["window"]) if document.get("window") else None,
+                "parts": tuple(document["parts"]) if "parts" in document else None,
             }
         )
 

@@ -55,6 +55,17 @@ def diagnose(words: Sequence[str]) -> int:
     return diagnose_cell(dataclasses.replace(request, words=typed))
 
 
+def replay(words: Sequence[str]) -> int:
+    from harness.config import collect  # noqa: PLC0415
+    from harness.replay import replay as replay_cell  # noqa: PLC0415
+
+    request = collect([*words, "study.baseline=null", "study.control=null"])
+    if request is None:
+        return 0
+    typed = ("replay", *request.words[: len(words)])
+    return replay_cell(dataclasses.replace(request, words=typed))
+
+
 def audit(words: Sequence[str]) -> int:
     """A study like any other, of every operation alone; its report has a table more."""
     from harness.bench import bench  # noqa: PLC0415
@@ -69,6 +80,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": report,
     "check": check,
     "diagnose": diagnose,
+    "replay": replay,
     "audit": audit,
     "publish": publish,
     "list": list_,

@@ -78,10 +78,17 @@ def operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
     return replace(record, ends=ends)
 
 
+def replay_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
+    from harness.worker.replay import replayed  # noqa: PLC0415 - only torch's trainings have it
+
+    return replace(record, repeats=[replayed(spec, study / operations.FOLDER)])
+
+
 WORK: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {
     Kind.trace: trace_run,
     Kind.timing: timing_run,
     Kind.operations: operations_run,
+    Kind.replay: replay_run,
 }
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import pickle
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,12 @@ def save(path: Path, training: Training, recorder: Recorder, digest: str) -> Non
     recorder.note()
     document = {
         "history": recorder.history,
-        "params": dict(params(training)),
+        "parameters": dict(params(training)),
         "grads": {name: one.grad for name, one in params(training)},
         "buffers": dict(buffers(training)),
-        "others": {name: one.state_dict() for name, one in with_states(training)},
-        "plain": plain_attributes(training),
+        "optimizer": states_of(training.optimizers),
+        "attributes": states_of(attributes(training)),
+        "counters": plain_attributes(training),
         "digest": digest,
     }
     temporary = path.with_suffix(".tmp")
@@ -84,25 +86,63 @@ def save(path: Path, training: Training, recorder: Recorder, digest: str) -> Non
     temporary.replace(path)
 
 
-def restore(path: Path, training: Training, batches: Iterator[Any]) -> str:
-    """Takes a fresh training and its batches to where they were saved; gives the digest stored."""
+def parts_of(path: Path) -> list[str]:
+    """What of a saved state can be left out: the training needs it, or does not."""
     document: dict[str, Any] = torch.load(path, weights_only=False)
+    kinds = ("parameters", "buffers", "optimizer", "counters")
+    names = {name.partition(":")[0] for states in document["history"] for name in states}
+    return [*(kind for kind in kinds if document[kind]), *document["attributes"],
+            "position", *(f"{name}_rng" for name in sorted(names))]  # fmt: skip
+
+
+def restore(
+    path: Path, training: Training, batches: Iterator[Any], parts: Collection[str] | None = None
+) -> str:
+    """Takes a fresh training and its batches to where they were saved; gives the digest stored.
+
+    ``parts`` are those of ``parts_of`` that are taken from there; the others stay as they are in a
+    fresh training.
+    """
+    document: dict[str, Any] = torch.load(path, weights_only=False)
+
+    def is_taken(part: str) -> bool:
+        return parts is None or part in parts
+
+    if is_taken("position"):
+        fetch_again(training, batches, document["history"][:-1])
+    with torch.no_grad():
+        for name, parameter in params(training) if is_taken("parameters") else ():
+            parameter.copy_(document["parameters"][name])
+            parameter.grad = document["grads"][name]
+    for name, model in training.models.items() if is_taken("buffers") else ():
+        put_buffers(name, model, document["buffers"])
+    for name, optimizer in training.optimizers.items() if is_taken("optimizer") else ():
+        optimizer.load_state_dict(document["optimizer"][name])
+    for name, one in attributes(training).items():
+        if is_taken(name):
+            one.load_state_dict(document["attributes"][name])
+    if is_taken("counters"):
+        vars(training).update(document["counters"])
+    latest = {name: one for states in document["history"] for name, one in states.items()}
+    put_back({name: one for name, one in latest.items()
+              if is_taken(f"{name.partition(':')[0]}_rng")})  # fmt: skip
+    return str(document["digest"])
+
+
+def fetch_again(training: Training, batches: Iterator[Any], history: list[Generators]) -> None:
+    """The batches that were fetched before, and nothing else: what that changes is put back."""
+    before = generators()
+    held = {**training.optimizers, **attributes(training)}
+    states, counters = states_of(held), plain_attributes(training)
     with warnings.catch_warnings():  # of schedulers that are stepped before their optimizers
         warnings.simplefilter("ignore")
-        for states in document["history"][:-1]:
-            put_back(states)
+        for one in history:
+            put_back(one)
             next(batches, None)
-    with torch.no_grad():
-        for name, parameter in params(training):
-            parameter.copy_(document["params"][name])
-            parameter.grad = document["grads"][name]
-    for name, model in training.models.items():
-        put_buffers(name, model, document["buffers"])
-    for name, one in with_states(training):
-        one.load_state_dict(document["others"][name])
-    vars(training).update(document["plain"])
-    put_back({name: one for states in document["history"] for name, one in states.items()})
-    return str(document["digest"])
+    for name, one in held.items():
+        one.load_state_dict(states[name])
+    vars(training).update(counters)
+    put_back(before)
 
 
 def put_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
@@ -116,13 +156,19 @@ def put_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
                 setattr(module, key, value)
 
 
-def with_states(training: Training) -> Iterator[tuple[str, Any]]:
-    """Optimizers, and whatever else can be stored that is not a model: schedulers, scalers."""
-    yield from training.optimizers.items()
-    for name, value in vars(training).items():
-        is_known = isinstance(value, nn.Module | Optimizer)
-        if not is_known and hasattr(value, "state_dict") and hasattr(value, "load_state_dict"):
-            yield f"attribute {name}", value
+def attributes(training: Training) -> dict[str, Any]:
+    """Whatever can be stored that is neither model nor optimizer: schedulers, scalers."""
+    return {
+        name: value
+        for name, value in vars(training).items()
+        if not isinstance(value, nn.Module | Optimizer)
+        and hasattr(value, "state_dict")
+        and hasattr(value, "load_state_dict")
+    }
+
+
+def states_of(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: deepcopy(one.state_dict()) for name, one in held.items()}
 
 
 def plain_attributes(training: Training) -> dict[str, Any]:

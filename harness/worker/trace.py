@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from harness.spec import RunSpec
 from harness.worker import snapshot, state
 from harness.worker.digest import digest
 from harness.worker.prepare import prepared
-from scenarios.base import Evaluation
+from scenarios.base import Evaluation, Training
 
 
 def traced(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
@@ -24,14 +26,11 @@ def traced(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
     steps: list[Components] = []
     losses: list[Tensor] = []
     kept: dict[str, str] = {}
-    rng_before = state.rng()
-    for batch in training.batches():
-        loss = training.step(batch).detach()  # its graph would keep the step's memory
-        steps.append(state.of_step(training, rng_before, batch, loss))
+    for step, loss in steps_of(training, training.batches()):
+        steps.append(step)
         losses.append(loss)
         if snapshot.is_due(len(steps)):
             kept[str(len(steps))] = snapshot.keep(training, snapshots)
-        rng_before = state.rng()
     if not steps:
         raise ValueError("the training made no step: give it more steps, epochs or data")
     if not snapshot.is_due(len(steps)):
@@ -47,6 +46,15 @@ def traced(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
         facts=training.facts(),
         snapshots=kept,
     )
+
+
+def steps_of(training: Training, batches: Iterator[Any]) -> Iterator[tuple[Components, Tensor]]:
+    """The digests of each step, when it is done, with its loss."""
+    rng_before = state.rng()
+    for batch in batches:
+        loss = training.step(batch).detach()  # its graph would keep the step's memory
+        yield state.of_step(training, rng_before, batch, loss), loss
+        rng_before = state.rng()
 
 
 def reset(device: torch.device) -> None:

@@ -1,0 +1,139 @@
+"""What a checkpoint lacks makes the replay part, and nothing else does: ten planted cases."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.analysis.verdict import outcome_key
+from harness.record import Repeat
+from harness.spec import Cell, Determinism, Kind, RunSpec, Scenario
+from harness.worker.replay import replayed
+from harness.worker.trace import traced
+from tests.conftest import harness, study_of
+
+STEP = 4
+OWN = """
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from scenarios.base import Context, Examples, Supervised, digits
+
+STEPS = 6
+
+@dataclass(frozen=True)
+class Options:
+    pass
+
+@dataclass
+class Whole(Supervised):
+    \"\"\"Needs every part of its state for its next step.\"\"\"
+
+    taken: int = 0
+
+    def batches(self) -> Iterator[Examples]:
+        for batch in super().batches():
+            batch.inputs = batch.inputs * (1 + 0.1 * np.random.rand()) + 0.1 * random.random()
+            yield batch
+
+    def step(self, batch):
+        self.taken += 1
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(batch.inputs), batch.targets) / self.taken
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+        return loss
+
+def build(options: Options, context: Context) -> Whole:
+    train, held_out = digits(context.device)
+    layers = [nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 10)]
+    model = nn.Sequential(*layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    training = Whole(model=model, optimizer=optimizer, loss=nn.functional.cross_entropy,
+                     train=train, held_out=held_out, batch_size=32, steps=STEPS)
+    training.scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3, 5])
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=3.0, growth_factor=1.7, growth_interval=1)
+    training.scaler.scale(torch.zeros(1))
+    return training
+"""
+PARTS = ["parameters", "buffers", "optimizer", "counters", "scheduler", "scaler", "position",
+         "numpy_rng", "python_rng", "torch_rng"]  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path, make_cell: Callable[..., Cell]) -> Callable[..., Repeat]:
+    """A replay of the training that needs everything; without words, the straight training."""
+    (tmp_path / "whole.py").write_text(OWN)
+    scenario = Scenario("whole", "whole", {}, source=str(tmp_path / "whole.py"))
+    cell = dataclasses.replace(make_cell(), scenario=scenario, determinism=Determinism(seed=3))
+
+    def made(**more: object) -> Repeat:
+        if not more:
+            return traced(RunSpec(cell, Kind.trace, 1), torch.device("cpu"), tmp_path)
+        return replayed(RunSpec(cell, Kind.replay, 1, begin=STEP, **more), tmp_path)  # type: ignore[arg-type]
+
+    return made
+
+
+def test_with_every_part_a_replay_is_the_straight_training(run: Callable[..., Repeat]) -> None:
+    straight = run()
+    begun = run(parts=None)
+    assert sorted(begun.facts["parts"]) == sorted(PARTS)
+    assert begun.steps == straight.steps[: STEP - 1]
+    gone_on = run(parts=tuple(PARTS))
+    assert gone_on.steps == straight.steps[STEP - 1 :]
+    assert gone_on.final == straight.final
+
+
+@pytest.mark.parametrize("missing", PARTS)
+def test_without_any_one_part_it_is_not(missing: str, run: Callable[..., Repeat]) -> None:
+    straight = run()
+    run(parts=None)
+    lacking = run(parts=tuple(one for one in PARTS if one != missing))
+    rest = dataclasses.replace(straight, steps=straight.steps[STEP - 1 :], initial=lacking.initial)
+    assert outcome_key(lacking) != outcome_key(rest)
+
+
+def test_what_the_usual_checkpoint_misses_is_told(tmp_path: Path) -> None:
+    """In real processes: dropout draws from torch's generator, and batches have an order."""
+    words = ["scenario=augmentation", "scenario.dropout=0.5", "device=cpu"]
+    done = harness("replay", *words, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = json.loads((study_of(done, tmp_path) / "replay.json").read_text())
+    assert "position" in found["missing"]
+    assert "torch_rng" in found["missing"]
+    assert "The checkpoint misses: " in done.stdout
+    whole = ",".join(found["available"])
+    again = harness("replay", *words, f"replay.checkpoint=[{whole}]", cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "it ends bit for bit like the straight training" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["scenario=mlp", "determinism=none"], 1, "a replay could show nothing"),
+        (["scenario=mlp", "replay.checkpoint=[weights]"], 2, "this training has no weights; it ha"),
+        (["scenario=mlp", "replay.step=99"], 2, "replay.step=99: the training has 5 steps"),
+        (["-m", "scenario=mlp,cnn"], 2, "replay takes one cell"),
+    ],
+)
+def test_what_cannot_be_replayed_says_why(
+    words: list[str], status: int, told: str, tmp_path: Path
+) -> None:
+    few = [] if "-m" in words else ["scenario.steps=5"]
+    done = harness("replay", *words, *few, "device=cpu", cwd=tmp_path)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
