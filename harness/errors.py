@@ -17,3 +17,7 @@ class StudyStoppedError(Exception):
 
 class ReportError(Exception):
     """A report could not be made, of runs that are all kept: exit status 3."""
+
+
+class TrainingFailedError(RuntimeError):
+    """A function whose runs were to be compared did not come to its end; holds its traceback."""
