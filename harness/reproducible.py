@@ -101,15 +101,16 @@ def made(
 
 
 def failure(which: str, status: int, folder: Path) -> Exception:
-    """What the run says of itself; else its exit status and all that it printed."""
+    """What the run says of itself, else its exit status; and all that it printed."""
+    text = fresh.printed(folder)
+    printed = f"\nand had printed\n{text}" if text else ""
     try:
         said = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return TrainingFailedError(f"{which} ended with exit status {status}\n"
-                                   f"{fresh.printed(folder)}".rstrip())  # fmt: skip
+        return TrainingFailedError(f"{which} ended with exit status {status}{printed}")
     if "unusable" in said:
         return TypeError(f"{which}: {said['unusable']}")
-    return TrainingFailedError(f"{which} raised\n{said['traceback']}")
+    return TrainingFailedError(f"{which} raised\n{said['traceback']}{printed}")
 
 
 def name_of(function: Callable[[], Any]) -> str:

@@ -74,7 +74,10 @@ def from_file(target: Target) -> types.ModuleType:
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses look their module up while it is being executed
     if name == AGAIN:
-        sys.modules[MAIN] = module  # processes that it starts look there for its file
+        # Processes that it starts look there for its file, and for a name first, which a script has
+        # none of.
+        sys.modules[MAIN] = module
+        module.__spec__ = None
     found.loader.exec_module(module)
     return module
 

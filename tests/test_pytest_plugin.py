@@ -89,13 +89,20 @@ def test_ordinary():
 INI = "[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n"
 
 
+# By its module's name: pytest takes a plugin once, and it may be installed here or not.
+PYTEST = [sys.executable, "-m", "pytest", "--color=no", "-p", "harness.pytest_plugin"]
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items()
+       if name not in ("CI", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST")},
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+}  # fmt: skip
+
+
 def run_pytest(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    known = {name: value for name, value in os.environ.items()
-             if name not in ("CI", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST")}  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "--color=no", *words],
+        [*PYTEST, *words],
         cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env={**known, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        env={**ENVIRONMENT, **environment},
     )  # fmt: skip
 
 
@@ -138,10 +145,8 @@ def test_processes_side_by_side_lose_no_value(folder: Path) -> None:
     (folder / "tests" / "test_own.py").write_text(many)
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "-q", *(
-                f"tests/test_own.py::test_{n}" for n in range(start, 40, 2))],
-            cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "CI": ""},
-            stdout=subprocess.DEVNULL,
+            [*PYTEST, *(f"tests/test_own.py::test_{n}" for n in range(start, 40, 2))],
+            cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
         )
         for start in range(2)
     ]  # fmt: skip
