@@ -51,5 +51,10 @@ def run_study(words: Sequence[str]) -> int:
     return bench(request) if request else 0
 
 
+def entry() -> int:
+    """What the installed command `determinism-harness` calls."""
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(entry())

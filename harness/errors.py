@@ -21,3 +21,7 @@ class UnfinishedError(Exception):
 
 class ReportError(Exception):
     """A report could not be made, of runs that are all kept: exit status 3."""
+
+
+class TrainingFailedError(RuntimeError):
+    """A function whose runs were to be compared did not come to its end; holds its traceback."""

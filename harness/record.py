@@ -158,7 +158,7 @@ def number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any, indent: int | None = None) -> None:
     """Writes a file that is either whole or not there, also when power or the process goes.
 
     Raises OSError (a full disk, say) with the file's old content still in place.
@@ -166,7 +166,8 @@ def write_json(path: Path, document: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False, separators=(",", ":"))
+            json.dump(document, file, allow_nan=False, indent=indent,
+                      separators=(",", ":" if indent is None else ": "))  # fmt: skip
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -115,16 +115,19 @@ class Determinism:
             )
         return found
 
-    def environment(self) -> dict[str, str]:
-        """The variables that only count when set before the interpreter starts."""
-        variables = {
+    def variables(self) -> dict[str, int | str | None]:
+        """The variables that only count when set before the interpreter starts; None: not set."""
+        return {
             "PYTHONHASHSEED": self.python_hash_seed,
             "CUBLAS_WORKSPACE_CONFIG": self.cublas_workspace,
             "OMP_NUM_THREADS": self.threads,
             "MKL_NUM_THREADS": self.threads,
             "ATEN_CPU_CAPABILITY": self.cpu_capability,
         }
-        return {name: str(value) for name, value in variables.items() if value is not None}
+
+    def environment(self) -> dict[str, str]:
+        """Those variables that are set."""
+        return {name: str(value) for name, value in self.variables().items() if value is not None}
 
 
 @dataclass(frozen=True)

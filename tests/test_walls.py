@@ -11,7 +11,18 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "pandas", "matplotlib", "scipy", "numpy"}
 TELLING = {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"}
 FORBIDDEN = {
+    "harness": {*HEAVY, "hydra", "omegaconf", "rich", "psutil", "safetensors"},
     "harness.__main__": HEAVY,
+    "harness.result": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
+    "harness.target": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
+    "harness.golden": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
+    "harness.settings": {*HEAVY, "hydra", "rich"},
+    "harness.launch.fresh": {*HEAVY, "hydra", "omegaconf"},
+    "harness.reproducible": {*HEAVY - {"numpy"}, "hydra", "rich"},
+    "harness.marked": {*HEAVY - {"numpy"}, "hydra", "rich"},
+    "harness.worker.call": {*TELLING, "keras", "tensorflow"},
+    "harness.same": {*TELLING, "keras", "tensorflow"},
+    "harness.pytest_plugin": {*TELLING - {"omegaconf"}, "keras", "tensorflow"},
     "harness.bench": HEAVY,
     "harness.config": HEAVY,
     "harness.composition": HEAVY,
@@ -46,9 +57,19 @@ def file_of(module: str, root: Path = ROOT) -> Path | None:
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file names in an import, also inside functions."""
+    """Every module that a file names in an import, also inside functions; what only a type checker
+    reads is never imported.
+    """
+    tree = ast.parse(path.read_text())
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for one in node.body
+        for inner in ast.walk(one)
+    }
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -89,13 +110,13 @@ def test_a_side_reaches_none_of_the_others_libraries(side: str) -> None:
         assert not trespasses(module, FORBIDDEN[side]), module
 
 
-def test_only_configuration_and_composition_import_hydra() -> None:
+def test_only_configuration_composition_and_settings_import_hydra_or_its_omegaconf() -> None:
     users = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "harness").rglob("*.py")
         if {one.split(".")[0] for one in imports(path)} & {"hydra", "omegaconf"}
     }
-    assert users == {"harness/config.py", "harness/composition.py"}
+    assert users == {"harness/config.py", "harness/composition.py", "harness/settings.py"}
 
 
 def test_the_wall_is_found_broken_where_it_is(tmp_path: Path) -> None:
@@ -104,4 +125,8 @@ def test_the_wall_is_found_broken_where_it_is(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("")
     (package / "plan.py").write_text("def f():\n    from harness import far\n")
     (package / "far.py").write_text("import torch.nn\n")
+    assert trespasses("harness.plan", HEAVY, tmp_path) == {"torch"}
+    (package / "plan.py").write_text("if TYPE_CHECKING:\n    from harness import far\n")
+    assert not trespasses("harness.plan", HEAVY, tmp_path)
+    (package / "plan.py").write_text("if TYPE_CHECKING:\n    pass\nelse:\n    import torch\n")
     assert trespasses("harness.plan", HEAVY, tmp_path) == {"torch"}

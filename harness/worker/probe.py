@@ -25,11 +25,16 @@ def main() -> None:
 
 
 def software() -> dict[str, Any]:
+    has_cudnn = torch.cuda.is_available()
+    return {**versions(), "cudnn": torch.backends.cudnn.version() if has_cudnn else None}
+
+
+def versions() -> dict[str, Any]:
+    """What can be read without waking a GPU's driver, which forks of the process need asleep."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
         "numpy": np.__version__,
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),

@@ -27,9 +27,10 @@ def apply(asked: Determinism) -> None:
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
     apply_cudnn(asked)
-    torch.use_deterministic_algorithms(
-        asked.algorithms is not Algorithms.allow, warn_only=asked.algorithms is Algorithms.warn
-    )
+    if asked.algorithms is not algorithms_in_effect():  # the call alone imports torch's compiler
+        torch.use_deterministic_algorithms(
+            asked.algorithms is not Algorithms.allow, warn_only=asked.algorithms is Algorithms.warn
+        )
     if asked.fill_uninitialized_memory is not None:
         memory.fill_uninitialized_memory = asked.fill_uninitialized_memory
     if asked.tf32 is not None:

@@ -64,7 +64,7 @@ def build(options: Options, context: Context) -> Whole:
     training = Whole(model=model, optimizer=optimizer, loss=nn.functional.cross_entropy,
                      train=train, held_out=held_out, batch_size=32, steps=STEPS)
     training.scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3, 5])
-    training.scaler = torch.amp.GradScaler("cpu", init_scale=3.0, growth_factor=1.7, growth_interval=1)
+    training.scaler = torch.amp.GradScaler("cpu", 3.0, growth_factor=1.7, growth_interval=1)
     training.scaler.scale(torch.zeros(1))
     return training
 """

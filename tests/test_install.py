@@ -1,0 +1,89 @@
+"""The package as pip installs it, from the tracked files alone, used in a folder of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGES = ("harness", "scenarios", "conf")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    if done.returncode != 0:
+        pytest.skip("not a clone: run this where `git ls-files` names what belongs to the package")
+    return [Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without network: what builds the package is here already."""
+    for needed in ("pip", "setuptools"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"this Python has no {needed}: run this in the .venv of `make test`")
+    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
+    for path in tracked():
+        if path.parts[0] in (*PACKAGES, "pyproject.toml", "README.md", "LICENSE"):
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_bytes((ROOT / path).read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+         "--no-index", "--disable-pip-version-check", "--target", str(target), str(source)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Run:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    return run
+
+
+def test_every_tracked_file_of_the_packages_is_installed(installed: Path) -> None:
+    wanted = {path for path in tracked() if path.parts[0] in PACKAGES}
+    assert Path("harness/py.typed") in wanted
+    assert not [path for path in wanted if not (installed / path).is_file()
+                and path.name != "README.md"]  # fmt: skip
+
+
+def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:
+    command = str(installed / "bin" / "determinism-harness")
+    listed = run(command, "list")
+    assert listed.returncode == 0, listed.stderr
+    for line in ("scenario=", "  mlp ", "determinism=", "  full ", "matrix=", "  quick "):
+        assert line in listed.stdout
+    refused = run(command, "nonsense")
+    assert refused.returncode == 2
+    assert "no verb 'nonsense'" in refused.stderr
+
+
+def test_pytest_finds_the_plugin_by_its_entry_point(run: Run, tmp_path: Path) -> None:
+    told = run(sys.executable, "-m", "pytest", "--help").stdout
+    for word in ("--reproducible", "--update-golden", "golden_limit_mb"):
+        assert word in told
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (tmp_path / "test_own.py").write_text(
+        "import pytest, random\n"
+        "@pytest.mark.reproducible(runs=2, threads=1)\n"
+        "def test_own(same_across_runs):\n"
+        "    same_across_runs('value', random.random())\n"
+    )
+    done = run(sys.executable, "-m", "pytest", "--reproducible", "--strict-markers")
+    assert "1 passed" in done.stdout, done.stdout
