@@ -1,14 +1,14 @@
-"""python -m benchmarks [digest parent step watch study container]: all where none is named, except
-the last, which needs root and Debian's Docker engine (tests/container/install_engine.sh)."""
+"""python -m benchmarks [digest parent step watch script study container]: all where none is named,
+except the last, which needs root and Debian's Docker engine (tests/container/install_engine.sh)."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import container, digest, parent, step, study, watch
+from benchmarks import container, digest, parent, script, step, study, watch
 
 BENCHMARKS = {"digest": digest.run, "parent": parent.run, "step": step.run, "watch": watch.run,
-              "study": study.run, "container": container.run}  # fmt: skip
+              "script": script.run, "study": study.run, "container": container.run}  # fmt: skip
 
 if __name__ == "__main__":
     names = sys.argv[1:] or [name for name in BENCHMARKS if name != "container"]

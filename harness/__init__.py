@@ -6,14 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.observation import observe
     from harness.reproducible import Comparison, assert_reproducible, compare_runs
 
 __version__ = "0.1.0"
-__all__ = ["Comparison", "__version__", "assert_reproducible", "compare_runs"]
+__all__ = ["Comparison", "__version__", "assert_reproducible", "compare_runs", "observe"]
 
 
 def __getattr__(name: str) -> Any:
     """What is public is imported when it is asked for: every part of the harness imports this."""
     if name.startswith("_") or name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute '{name}'")
-    return getattr(importlib.import_module("harness.reproducible"), name)
+    home = "harness.observation" if name == "observe" else "harness.reproducible"
+    return getattr(importlib.import_module(home), name)

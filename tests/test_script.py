@@ -69,6 +69,29 @@ def test_a_script_gets_the_same_tables_as_a_scenario(folder: Path) -> None:
     assert (cells["step_ms"] > 0).all()
 
 
+TELLING = """
+import torch
+import harness
+net = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    net(torch.ones(2, 3)).sum().backward()
+    harness.observe(loss=step + 0.5)
+    optimizer.step()
+"""
+
+
+def test_a_loss_that_the_script_tells_is_the_one_that_counts(folder: Path) -> None:
+    (folder / "telling.py").write_text(TELLING)
+    done = harness("scenario=script", "scenario.path=telling.py", "determinism=seed", "device=cpu",
+                   "runs.trace=2", "runs.timing=0", "study.baseline=null",
+                   "study.control=null", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for record in (study_of(done, folder) / "runs").glob("*.json"):
+        assert json.loads(record.read_text())["repeats"][0]["losses"] == [0.5, 1.5, 2.5]
+
+
 RANKS = """
 import torch
 from torch import nn

@@ -47,6 +47,12 @@ class Framework(Protocol):
         Gives the outcome digests where the training was to come to its end.
         """
 
+    def replayed(self, spec: RunSpec, states: Path) -> Repeat:
+        """A training saved before one of its steps, or gone on with from there.
+
+        Raises UsageError where nothing of a training can be saved from outside.
+        """
+
     def effective(self) -> dict[str, Any]:
         """The switches in effect, under the names of Determinism's fields."""
 

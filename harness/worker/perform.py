@@ -79,9 +79,8 @@ def operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
 
 
 def replay_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
-    from harness.worker.replay import replayed  # noqa: PLC0415 - only torch's trainings have it
-
-    return replace(record, repeats=[replayed(spec, study / operations.FOLDER)])
+    tools = framework(spec.cell.scenario.framework)
+    return replace(record, repeats=[tools.replayed(spec, study / operations.FOLDER)])
 
 
 WORK: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {

@@ -19,10 +19,13 @@ from harness.worker.framework import TimedRun
 from harness.worker.load import resident_mb
 from harness.worker.prepare import prepared
 from harness.worker.ranks import apply_and_log
+from harness.worker.replay import replayed
 from harness.worker.setting import effective
 from harness.worker.warm import warm_torch
 
-__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
+__all__ = [
+    "REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"
+]  # fmt: skip
 
 REFUSALS = (
     re.compile(r"(\S+) does not have a deterministic implementation"),

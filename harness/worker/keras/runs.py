@@ -23,7 +23,7 @@ from harness.worker.load import resident_mb
 from harness.worker.reading import Clock, elapsed, read
 from scenarios.keras_base import Context, Evaluation, Training
 
-__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
+__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
 
 # TensorFlow has no one sentence for an operation without a deterministic version; these are its
 # kernels' and its Python side's.
@@ -99,6 +99,10 @@ def timed(spec: RunSpec) -> TimedRun:
 
 def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
     raise UsageError("the operations of TensorFlow are not logged: diagnose knows torch's only")
+
+
+def replayed(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+    raise UsageError("trainings of TensorFlow are not replayed: replay knows torch's only")
 
 
 def begun(spec: RunSpec) -> Training:

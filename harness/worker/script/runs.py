@@ -28,7 +28,7 @@ from harness.worker.torch_runs import REFUSALS, peak_mb, threads
 from harness.worker.trace import scalar
 from harness.worker.warm import warm_torch
 
-__all__ = ["REFUSALS", "effective", "threads", "timed", "traced", "warm", "watched"]
+__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
 
 
 def warm(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported beforehand
@@ -51,7 +51,7 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
     def after_step() -> None:
         loss = last_loss(seen)
         steps.append(state.of_step(seen, rng_before.pop(), list(seen.inputs), loss))
-        losses.extend(scalar(one) for one in seen.losses[-1:])
+        losses.extend(map(scalar, seen.last_losses))
         if snapshot.is_due(len(steps)):
             kept[str(len(steps))] = snapshot.keep(seen, snapshots)
         rng_before.append(state.rng())
@@ -142,6 +142,11 @@ def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     return final(logged.seen) if spec.to_end else {}
 
 
+def replayed(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+    raise UsageError(f"{name_of(spec.cell.scenario)} keeps its state to itself: replay knows "
+                     "scenarios only")  # fmt: skip
+
+
 def check_has_steps(seen: Seen, spec: RunSpec) -> None:
     if not seen.steps:
         raise UsageError(f"{name_of(spec.cell.scenario)} came to its end without a step of "
@@ -149,8 +154,8 @@ def check_has_steps(seen: Seen, spec: RunSpec) -> None:
 
 
 def last_loss(seen: Seen) -> torch.Tensor:
-    """At which the last backward of the step began; NaN where none did."""
-    return seen.losses[-1] if seen.losses else torch.tensor(float("nan"))
+    """NaN where the step has shown none."""
+    return next(iter(seen.last_losses), torch.tensor(float("nan")))
 
 
 def final(seen: Seen) -> dict[str, str]:

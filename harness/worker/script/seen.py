@@ -20,6 +20,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from harness.observation import listeners
+
 
 class Seen:
     """A training as far as it has shown itself; what a scenario's training has, this has too."""
@@ -29,6 +31,7 @@ class Seen:
         self.optimizers: dict[str, Optimizer] = {}
         self.inputs: list[Any] = []  # of those models since the last step
         self.losses: list[Tensor] = []  # at which backwards began since the last step
+        self.told: list[Tensor] = []  # by the script itself, in that time
         self.steps = 0
         self.depth = 0  # of forwards inside each other
 
@@ -50,7 +53,17 @@ class Seen:
             ):
                 hooks.callback(handle.remove)
             hooks.enter_context(self.backwards_seen())
+            listeners.append(self.be_told)
+            hooks.callback(listeners.remove, self.be_told)
             yield
+
+    def be_told(self, loss: Any) -> None:
+        self.told.append(torch.as_tensor(loss).detach().clone())
+
+    @property
+    def last_losses(self) -> list[Tensor]:
+        """The last loss since the last step, or none: the script's own word comes first."""
+        return (self.told or self.losses)[-1:]
 
     @contextmanager
     def backwards_seen(self) -> Iterator[None]:
@@ -92,6 +105,7 @@ class Seen:
         self.after_step()
         self.inputs.clear()
         self.losses.clear()
+        self.told.clear()
 
     def take_loose(self, name: str, optimizer: Optimizer) -> None:
         """Parameters of no model that was called are looked at as a model of their own."""

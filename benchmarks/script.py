@@ -1,0 +1,50 @@
+"""What is put around a script, on and off in turn inside one process, on the resnet scenario.
+
+A timing run reads the clock once a step through torch's hooks; a trace run digests each step's
+components there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.alternate import in_words, ratio_of
+from benchmarks.watch import plainly
+from harness.worker import state
+from harness.worker.clock import clock_of
+from harness.worker.script.seen import Seen
+from scenarios import resnet
+from scenarios.base import Context, Supervised
+
+CPU = torch.device("cpu")
+
+
+def run() -> None:
+    training = resnet.build(resnet.Options(), Context(CPU))
+    timed = ratio_of(lambda: hooked(training, timing), lambda: plainly(training), 0.01, 600)
+    print(f"script with a timing run's hooks / without: {in_words(timed)}  (upper end ≤ 1.01)")
+    traced = ratio_of(lambda: hooked(training, tracing), lambda: plainly(training), 0.03, 120)
+    print(f"script with a trace run's hooks / without: {in_words(traced)}  (≤ 1.3)")
+
+
+def hooked(training: Supervised, hook: Callable[[Seen], Callable[[], None]]) -> None:
+    seen = Seen()
+    with seen.looking(after_step=hook(seen)):
+        plainly(training)
+
+
+def timing(seen: Seen) -> Callable[[], None]:  # noqa: ARG001 - a timing run looks at nothing
+    clock, marks = clock_of(CPU), list[float]()
+    return lambda: marks.append(clock.mark())
+
+
+def tracing(seen: Seen) -> Callable[[], None]:
+    rng = [state.rng()]
+
+    def after_step() -> None:
+        state.of_step(seen, rng.pop(), list(seen.inputs), seen.last_losses[0])
+        rng.append(state.rng())
+
+    return after_step
