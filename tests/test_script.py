@@ -12,8 +12,7 @@ import torch
 from tests.conftest import harness, study_of
 
 TRAIN = """
-import argparse
-import sys
+import argparse, os, sys
 import torch
 from torch import nn
 
@@ -28,6 +27,16 @@ def main():
         sys.exit(3)
     if args.act == "nothing":
         return
+    if args.act == "hang":
+        while True:
+            pass
+    if args.act == "print":
+        for _ in range(100):
+            print("x" * 100_000)
+    if args.act == "fork":
+        os.fork()  # the child goes on, as the parent does
+    if args.act == "change":
+        os.chdir("/")
     net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 2))
     table = torch.randn(64, requires_grad=True)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-2), torch.optim.SGD([table], 0.1)]
@@ -156,7 +165,7 @@ def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
     origin = found["sighting"]["origin"]
-    assert origin["operation"]["source"] == "train.py:28"
+    assert origin["operation"]["source"] == "train.py:37"
     assert origin["operation"]["name"].startswith("aten.index_put")
     assert found["sighting"]["extent"]["max_ulp"] > 0
     assert found["faults"] == ["atomics or reduction order"]
@@ -168,13 +177,29 @@ def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
         ("fail", "FileNotFoundError: the data are not there"),
         ("exit", "train.py ended by sys.exit(3)"),
         ("nothing", "without a step of any torch optimizer"),
+        ("hang", "ran past launch.timeout_s"),
     ],
 )
 def test_a_script_that_does_not_train_says_why(act: str, told: str, folder: Path) -> None:
-    done = harness(*words(act, "determinism=seed", "runs.trace=1", "runs.timing=0",
+    limit = "launch.timeout_s=3" if act == "hang" else "launch.timeout_s=60"
+    done = harness(*words(act, limit, "determinism=seed", "runs.trace=1", "runs.timing=0",
                           "study.baseline=null", "study.control=null"), cwd=folder)  # fmt: skip
     assert done.returncode == 3, done.stdout + done.stderr
     assert told in (study_of(done, folder) / "report.md").read_text()
+
+
+@pytest.mark.parametrize("act", ["print", "fork", "change"])
+def test_a_script_that_does_odd_things_still_trains(act: str, folder: Path) -> None:
+    done = harness(*words(act, "determinism=seed", "runs.trace=2", "runs.timing=0",
+                          "study.baseline=null", "study.control=null"), cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_of(done, folder)
+    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
+    assert sorted(path.name for path in folder.iterdir()) == ["results", "train.py"]
+    if act == "print":
+        for log in (study / "logs").iterdir():
+            assert log.stat().st_size < 3_000_000
+            assert b"bytes left out" in log.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIB
 ROOT = Path(harness.__file__).resolve().parent.parent
 TICK_S = 0.5  # how often a wait comes up for the progress bar
 DUMP_LIMIT_S = 2.0
+LOG_KEPT_BYTES = 2**20  # of its beginning, and of its end
 EXIT_LIMIT_S = 10.0  # for a worker that has said its last word
 
 
@@ -103,4 +104,20 @@ class WorkerProcess:
             self.process.stdin.close()  # type: ignore[union-attr]
         if self.log.exists() and self.log.stat().st_size == 0:
             self.log.unlink()
+        elif self.log.exists():
+            shorten(self.log)
         return self.process.returncode
+
+
+def shorten(log: Path) -> None:
+    """Of a training that prints without end, the beginning and the end are kept."""
+    size = log.stat().st_size
+    if size <= 2 * LOG_KEPT_BYTES:
+        return
+    with log.open("r+b") as file:
+        file.seek(size - LOG_KEPT_BYTES)
+        end = file.read()
+        file.seek(LOG_KEPT_BYTES)
+        file.write(b"\n[... %d bytes left out ...]\n" % (size - 2 * LOG_KEPT_BYTES))
+        file.write(end)
+        file.truncate()

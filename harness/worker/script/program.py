@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import runpy
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def run(scenario: Scenario, place: Workplace) -> None:
     module = scenario.options["module"]
     arguments = [str(one) for one in scenario.options["args"]]
     path = place.of(resolved(scenario, place))
+    process = os.getpid()
     try:
         with as_main(path, place.folder if module else path.parent, arguments):
             if module:
@@ -61,6 +63,9 @@ def run(scenario: Scenario, place: Workplace) -> None:
     except SystemExit as end:
         if end.code not in (None, 0):
             raise RuntimeError(f"{name_of(scenario)} ended by sys.exit({end.code!r})") from end
+    finally:
+        if os.getpid() != process:  # a child that the script forked and let run on to its end
+            os._exit(0)
 
 
 def resolved(scenario: Scenario, place: Workplace) -> Path:
