@@ -144,10 +144,14 @@ def test_a_warm_up_that_leaves_no_step_is_told(tmp_path: Path) -> None:
 
 
 def begin(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    """As from a terminal: where the tests run in the background, SIGINT is ignored, and that would
+    be inherited.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "harness", "study.dir=it", *words],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
 
 
