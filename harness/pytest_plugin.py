@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.result import ASKED, IN_RUN
 from harness.spec import Determinism
+from harness.testing.result import ASKED, IN_RUN
 from harness.worker.wall import die_with_parent
 
 if TYPE_CHECKING:
-    from harness.same import Same
+    from harness.testing.same import Same
 
 MARK = "reproducible"
 RECORDED = "golden value recorded"
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if not any(item.get_closest_marker(MARK) for item in items):
         return
-    from harness.marked import Marked  # noqa: PLC0415 - NumPy only where it is needed
+    from harness.testing.marked import Marked  # noqa: PLC0415 - NumPy only where it is needed
 
     items[:] = [Marked.of(item) if item.get_closest_marker(MARK) else item for item in items]
 
@@ -88,9 +88,9 @@ def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, No
 
 
 def same_for(request: pytest.FixtureRequest) -> Same:
-    from harness.golden import Golden  # noqa: PLC0415 - torch only where a test asks for it
-    from harness.marked import name_in_file  # noqa: PLC0415
-    from harness.same import InARun, Remembered, Terms  # noqa: PLC0415
+    from harness.testing.golden import Golden  # noqa: PLC0415 - torch only where a test asks for it
+    from harness.testing.marked import name_in_file  # noqa: PLC0415
+    from harness.testing.same import InARun, Remembered, Terms  # noqa: PLC0415
 
     folder = in_run()
     if folder is not None:
@@ -115,7 +115,7 @@ def pytest_runtest_makereport(
         item.stash[PASSED] = report.passed
     folder = in_run()
     if folder is not None and report.skipped:
-        from harness.marked import SKIPPED  # noqa: PLC0415
+        from harness.testing.marked import SKIPPED  # noqa: PLC0415
 
         (folder / SKIPPED).write_text(report.longreprtext or "skipped", encoding="utf-8")
     return report

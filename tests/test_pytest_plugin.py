@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.golden import BadGoldenError, Golden
-from harness.same import Remembered, Terms
+from harness.testing.golden import BadGoldenError, Golden
+from harness.testing.same import Remembered, Terms
 from tests.conftest import ROOT
 
 TESTS = """
@@ -30,7 +30,8 @@ def weights():
 
 def test_without_values():
     import sys
-    assert not {"torch", "safetensors", "harness.same", "harness.golden"} & set(sys.modules)
+    ours = {"harness.testing.same", "harness.testing.golden"}
+    assert not {"torch", "safetensors", *ours} & set(sys.modules)
 
 def test_training(same_across_runs):
     same_across_runs("weights", weights())

@@ -18,7 +18,7 @@ from torch import nn
 from harness import assert_reproducible, compare_runs
 from harness.analysis.verdict import Verdict
 from harness.errors import TrainingFailedError
-from harness.target import target_of
+from harness.testing.target import target_of
 from tests.conftest import ROOT
 
 WORDS = {"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"}

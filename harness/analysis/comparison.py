@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from harness.analysis.difference import Difference, difference
 from harness.analysis.verdict import Verdict
-from harness.result import TENSORS, read
+from harness.testing.result import TENSORS, read
 
 
 @dataclass(frozen=True)

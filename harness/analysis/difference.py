@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.distances import Array, bits, max_ulp
-from harness.result import Leaf, Leaves
+from harness.testing.result import Leaf, Leaves
 
 # Kinds that have units in the last place, with how many of those of the type that they are kept in
 # (worker/snapshot.py) make one of their own: bfloat16 is the upper half of a float32.

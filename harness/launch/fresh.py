@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.result import IN_RUN
 from harness.spec import Determinism
+from harness.testing.result import IN_RUN
 
 DUMP_LIMIT_S = 2.0
 # -P and this: modules are looked for where the parent looks, neither here nor elsewhere first.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.record import write_json
-from harness.result import ASKED, FAILURE, IN_RUN
 from harness.spec import Determinism
-from harness.target import Target, function_of
+from harness.testing.result import ASKED, FAILURE, IN_RUN
+from harness.testing.target import Target, function_of
 from harness.worker import setting, values
 from harness.worker.wall import die_with_parent
 

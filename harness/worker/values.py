@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harness.result import TENSORS, Leaf, write
+from harness.testing.result import TENSORS, Leaf, write
 from harness.worker.digest import digest, parts_of
 from harness.worker.leaves import leaves
 from harness.worker.snapshot import stored

@@ -15,8 +15,8 @@ from harness import settings
 from harness.analysis.comparison import compared
 from harness.launch import fresh
 from harness.record import write_json
-from harness.result import ASKED, RESULT
 from harness.spec import to_json
+from harness.testing.result import ASKED, RESULT
 
 # Nothing of ours before pytest: it could not rewrite the assertions of what is imported already,
 # and warns of that.

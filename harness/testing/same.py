@@ -14,8 +14,8 @@ from torch import Tensor
 
 from harness.analysis.difference import difference
 from harness.analysis.distances import Array
-from harness.golden import Entry, Golden
-from harness.result import Leaf
+from harness.testing.golden import Entry, Golden
+from harness.testing.result import Leaf
 from harness.worker import values
 from harness.worker.digest import digest
 from harness.worker.keeping import keep_once

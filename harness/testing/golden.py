@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record import write_json
-from harness.result import Leaves, leaves_from_json, leaves_to_json
+from harness.testing.result import Leaves, leaves_from_json, leaves_to_json
 
 FOLDER = "__reproducible__"
 FORMAT = 1

@@ -17,9 +17,9 @@ from harness.analysis.comparison import Comparison, compared
 from harness.errors import TrainingFailedError
 from harness.launch import fresh
 from harness.record import write_json
-from harness.result import ASKED, FAILURE, IN_RUN
 from harness.spec import Determinism, to_json
-from harness.target import Target, target_of
+from harness.testing.result import ASKED, FAILURE, IN_RUN
+from harness.testing.target import Target, target_of
 
 __all__ = ["Comparison", "assert_reproducible", "compare_runs"]
 
