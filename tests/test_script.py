@@ -145,6 +145,21 @@ def test_a_rank_that_fails_ends_the_run_with_its_own_words(folder: Path) -> None
     assert "ValueError: no leg" in (study_of(done, folder) / "report.md").read_text()
 
 
+def test_nothing_of_the_users_environment_reaches_the_script_or_a_record(folder: Path) -> None:
+    """A canary in a variable that the script would print and write."""
+    (folder / "telling.py").write_text(
+        "import os\nprint(os.environ)\nopen('all.txt', 'w').write(str(os.environ))\n" + TELLING
+    )
+    done = harness("scenario=script", "scenario.path=telling.py", "determinism=seed", "device=cpu",
+                   "runs.trace=2", "runs.timing=0", "study.baseline=null", "study.control=null",
+                   cwd=folder, MY_API_KEY="c4n4ry", ORDINARY="c4n4ry")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_of(done, folder)
+    assert (study / "logs").is_dir()
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
+
+
 def test_variables_reach_the_script_and_no_secret_is_accepted_among_them(folder: Path) -> None:
     (folder / "told.py").write_text("import os\nraise SystemExit(os.environ['CORPUS'])\n")
     words = ["scenario=script", "scenario.path=told.py", "device=cpu", "determinism=seed",
