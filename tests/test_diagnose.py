@@ -18,7 +18,6 @@ from tests.conftest import ROOT, harness, study_of
 OWN = """
 from dataclasses import dataclass, field
 
-import os
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from scenarios.base import Context, Supervised
@@ -50,14 +49,9 @@ def build(options: Options, context: Context) -> Supervised:
         raise RuntimeError("the cable is loose")
     if options.act == "stateful" and len(CALLS) > 1:
         training.optimizer.param_groups[0]["lr"] *= 2
-    if options.act == "per process":
-        training.optimizer.param_groups[0]["lr"] *= 1 + os.getpid() / 1e6
     if options.act == "set":
         order = list({str(n) for n in range(len(training.train))})
         training.train = training.train.at(torch.tensor([int(one) for one in order]))
-    if options.act == "order":
-        shift = os.getpid() % 1000
-        training.train = training.train.at(torch.arange(len(training.train)).roll(shift))
     if options.act == "shy":
         training.step = Shy(training)
     if options.act == "fresh":
@@ -122,12 +116,11 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     ("act", "setting", "fault"),
     [
         ("set", "seed", "hash order"),
-        ("per process", "full", "algorithm choice"),
-        ("order", "full", "data order"),
         ("stateful", "full", "stateful kernel"),
     ],
 )
 def test_a_fault_is_told_by_experiment(act: str, setting: str, fault: str, tmp_path: Path) -> None:
+    """The short form of tests/long/test_planted.py."""
     found = own(tmp_path, act, f"determinism={setting}", "diagnose.runs=5")
     assert found["faults"] == [fault]
 
