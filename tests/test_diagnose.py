@@ -42,6 +42,15 @@ class Shy:
             self.training.optimizer.param_groups[0]["lr"] *= 2
         return self.plain(batch)
 
+class Delicate:
+    def __init__(self, training):
+        self.plain = training.step
+
+    def __call__(self, batch):
+        if _get_current_dispatch_mode() is not None:
+            raise RuntimeError("do not look")
+        return self.plain(batch)
+
 def build(options: Options, context: Context) -> Supervised:
     training = mlp.build(mlp.Options(data="digits", steps=4), context)
     CALLS.append(1)
@@ -52,6 +61,8 @@ def build(options: Options, context: Context) -> Supervised:
     if options.act == "set":
         order = list({str(n) for n in range(len(training.train))})
         training.train = training.train.at(torch.tensor([int(one) for one in order]))
+    if options.act == "delicate":
+        training.step = Delicate(training)
     if options.act == "shy":
         training.step = Shy(training)
     if options.act == "fresh":
@@ -172,6 +183,13 @@ def test_a_diagnosis_that_is_ended_is_gone_on_with_by_the_command_it_gives(tmp_p
 def test_only_what_a_treatment_adds_is_called_a_cure(tmp_path: Path) -> None:
     found = diagnosed(tmp_path, "scenario=mlp", "determinism=none", "scenario.steps=2")
     assert answers(found) == {"determinism.seed=0": "cured"}
+
+
+def test_a_training_that_cannot_be_logged_is_told_with_what_was_found(tmp_path: Path) -> None:
+    found = own(tmp_path, "delicate", "determinism=none", "diagnose.runs=3", "diagnose.window=1")
+    assert found["faults"] == ["unseeded randomness"]
+    assert "do not look" in found["sighting"]["failure"]
+    assert "The origin was not caught" in found["paragraph"]
 
 
 def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_planted_fault_is_found_at_its_operation(training: str) -> None:
 
 
 @pytest.mark.parametrize("training", TRAININGS)
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_clean_trainings_have_no_origin_and_read_no_fresh_memory(training: str, seed: int) -> None:
     if training == "indexing":
         torch.set_num_threads(1)
@@ -253,3 +253,18 @@ def test_a_log_comes_back_from_its_file_equal(tmp_path: Path) -> None:
     log = log_of("mlp")
     operations.write(tmp_path / "log.json", log)
     assert operations.read(tmp_path / "log.json") == log
+
+
+def test_results_whose_shape_goes_by_the_data_are_logged() -> None:
+    def logged(x: Tensor) -> Log:
+        watch = Watch()
+        with watch.of_step(1):
+            torch.nonzero(x), x[x > 0], torch.unique(x), torch.masked_select(x, x > 1)
+        return Log("run", {"1": "same"}, watch.operations)
+
+    one, other = (logged(torch.tensor(values)) for values in ([1.0, -2.0, 3.0], [1.0, 2.0, 3.0]))
+    assert all(operation.outputs for operation in one.operations if "nonzero" in operation.name)
+    assert first_parting(one, one) is None
+    origin = first_parting(one, other)
+    assert origin is not None
+    assert (origin.nature, origin.index) == (Nature.outside, 0)
