@@ -136,3 +136,17 @@ def test_a_scaler_that_skips_a_step_makes_none() -> None:
             scaler.step(optimizer)
             scaler.update()
     assert seen.steps == 2
+
+
+def test_of_a_wrapper_without_state_what_it_wraps_is_held_and_the_parameters_once() -> None:
+    nets, seen = [nn.Linear(3, 1), nn.Linear(3, 1)], Seen()
+    wrapped, halving = sgd(nets[0]), Halving(nets[1].parameters(), 0.1)
+    optimizers = [Around(wrapped), halving]
+    with seen.looking():
+        for _ in range(2):
+            sum(net(torch.ones(2, 3)).sum() for net in nets).backward()
+            for one in optimizers:
+                one.step()
+    assert seen.steps == 4
+    assert list(seen.optimizers.values()) == [wrapped, halving]
+    assert list(seen.models.values()) == nets

@@ -32,6 +32,7 @@ class Seen:
     def __init__(self) -> None:
         self.models: dict[str, nn.Module] = {}  # those that were called from outside of others
         self.optimizers: dict[str, Optimizer] = {}
+        self.wrappers: list[Optimizer] = []  # optimizers that only hand on to those
         self.inputs: list[Any] = []  # of those models since the last step
         self.losses: list[Tensor] = []  # at which backwards began since the last step
         self.told: list[Tensor] = []  # by the script itself, in that time
@@ -39,6 +40,7 @@ class Seen:
         self.depth = 0  # of forwards inside each other
         self.is_used = False  # what was shown has led to a step
         self.step: FrameType | None = None  # of the step under way
+        self.inside: list[Optimizer] = []  # that have stepped inside of it
 
     @contextmanager
     def looking(
@@ -118,22 +120,38 @@ class Seen:
         """A step that is called inside of another one's is a part of that: an optimizer that wraps
         another, or a class that goes on in its parent's step.
         """
-        if not any(optimizer is one for one in self.optimizers.values()):
+        if not any(optimizer is one for one in [*self.optimizers.values(), *self.wrappers]):
             name = free_name(type(optimizer).__name__, self.optimizers)
             self.optimizers[name] = optimizer
             self.take_loose(name, optimizer)
         caller = sys._getframe(1)  # torch's, which calls the hooks and the step
         if not is_under_way(self.step, caller):
             self.step = caller
+            self.inside.clear()
             self.before_step()
 
     def end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        """What a fused optimizer skips in its kernel, as a scaler bids it, is a step too: asking
+        would mean waiting for the device.
+        """
         if self.step is not sys._getframe(1):
+            self.inside.append(optimizer)
             return
+        self.set_aside(optimizer)
         self.step = None
         self.steps += 1
         self.after_step()
         self.is_used = True
+
+    def set_aside(self, optimizer: Optimizer) -> None:
+        """One that wraps another and has no state of its own need not tell any: ZeRO's cannot, but
+        at a checkpoint.
+        """
+        is_wrapper = any(one is not optimizer for one in self.inside) and not optimizer.state
+        for name, one in list(self.optimizers.items()):
+            if is_wrapper and one is optimizer:
+                del self.optimizers[name]
+                self.wrappers.append(optimizer)
 
     def take_loose(self, name: str, optimizer: Optimizer) -> None:
         """Parameters of no model that was called are looked at as a model of their own."""
