@@ -23,7 +23,7 @@ UPGRADE ?=
 VENV_PYTHON := .venv/bin/python
 
 help: ## List the targets and their variables
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bench: ## Run a study (MATRIX=quick|smoke|publish, CONTAINER=auto|docker|none, ARGS="device=cpu ...")
 	@$(HOST_PYTHON) -m container bench matrix=$(MATRIX) $(ARGS)
