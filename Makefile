@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-keras test-image test-long lint lock report bench-self shell clean setup setup-dev setup-keras
+.PHONY: help bench resume image test test-keras test-programs test-image test-long lint lock report bench-self shell clean setup setup-dev setup-keras setup-programs
 MAKEFLAGS += --no-print-directory
 
 # The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
@@ -23,7 +23,7 @@ UPGRADE ?=
 VENV_PYTHON := .venv/bin/python
 
 help: ## List the targets and their variables
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bench: ## Run a study (MATRIX=quick|smoke|publish, CONTAINER=auto|docker|none, ARGS="device=cpu ...")
 	@$(HOST_PYTHON) -m container bench matrix=$(MATRIX) $(ARGS)
@@ -40,6 +40,9 @@ test: setup-dev ## Run the tests (ARGS="-k digest ...")
 
 test-keras: setup-dev setup-keras ## Run the tests of the Keras scenarios, with Keras installed
 	@$(VENV_PYTHON) -m pytest -m keras $(ARGS)
+
+test-programs: setup-dev setup-programs ## Run programs in the idiom of Lightning, Accelerate and Transformers, with these installed
+	@$(VENV_PYTHON) -m pytest -m programs $(ARGS)
 
 test-image: setup-dev ## Build the CPU image on a private Docker engine and run it (Debian, root, Python 3.11)
 	@tests/container/install_engine.sh
@@ -76,6 +79,7 @@ lock: setup-dev ## Make the hash locks again from requirements/*.in (UPGRADE=--u
 	lock base.in -o base.txt && \
 	lock dev.in -c base.txt -o dev.txt && \
 	lock keras.in -c base.txt -c build.txt -c dev.txt -o keras.txt && \
+	echo torch | lock programs.in -c base.txt -c build.txt -c dev.txt --excludes /dev/stdin -o programs.txt && \
 	lock torch-cuda.in -c base.txt -c build.txt $(NOT_CUDA:%=--no-emit-package %) -o torch-cuda.txt
 	@echo "torch-cpu.txt is kept by hand: one wheel and its hash, of torch-cuda.in's version"
 
@@ -91,5 +95,8 @@ setup-dev:
 
 setup-keras: ## Install the extra `keras` too: Keras and TensorFlow
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --keras,$(NO_PYTHON))
+
+setup-programs: ## Install Accelerate, Lightning and Transformers too, which tests/programs/ imports
+	@$(if $(PYTHON),$(PYTHON) requirements/install.py --programs,$(NO_PYTHON))
 
 NO_PYTHON = echo "set-up: no Python 3.11, 3.12 or 3.13 was found; name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1

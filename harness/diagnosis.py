@@ -120,7 +120,12 @@ class Diagnosis:
 
     def cure(self) -> str:
         cures = [" ".join(one.words) for one in self.trials if one.answer == "cured"]
-        return f"Cured by {', and by '.join(cures)}." if cures else "No treatment cured it."
+        if cures:
+            return f"Cured by {', and by '.join(cures)}."
+        if any(one.answer == "undecided" for one in self.trials):
+            return ("No treatment is known to cure it: so few runs part that more are needed to "
+                    "decide (diagnose.runs, diagnose.most).")  # fmt: skip
+        return "No treatment cured it."
 
     def watching(self) -> str:
         """Said only where watching changes something: else it is what everybody expects."""

@@ -30,7 +30,8 @@ UNFINISHED = "unfinished"  # names, in STATE, the step under way: still there, i
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 STEPS = {"build": "build tool", "base": "libraries", "torch": "PyTorch", "dev": "development tools",
-         "keras": "Keras and TensorFlow"}  # fmt: skip
+         "keras": "Keras and TensorFlow",
+         "programs": "Accelerate, Lightning and Transformers"}  # fmt: skip
 # A lock is complete, so --no-deps. One library is published as source only: it is built here, by
 # the locked build tool (--no-build-isolation --use-pep517).
 PIP_INSTALL = "-m pip install --no-input --disable-pip-version-check --require-hashes --no-deps"
@@ -69,13 +70,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Create or update .venv from the hash locks.")
     parser.add_argument("--dev", action="store_true", help="install the development tools too")
     parser.add_argument("--keras", action="store_true", help="install Keras and TensorFlow too")
+    parser.add_argument(
+        "--programs", action="store_true", help="install what tests/programs/ needs"
+    )
     parser.add_argument("--torch", choices=("cpu", "cuda"), help="which build; else as fits here")
     asked = parser.parse_args()
     try:
         refuse_other_pythons()
         with (VENV.parent / ".venv.lock").open("w") as turn:
             wait_for(turn)
-            optional = {"dev": asked.dev, "keras": asked.keras}
+            optional = {"dev": asked.dev, "keras": asked.keras, "programs": asked.programs}
             steps = [step for step in STEPS if optional.get(step, True)]
             bring_up_to_date(steps, asked.torch)
     except SetupError as error:

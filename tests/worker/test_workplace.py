@@ -138,8 +138,8 @@ def test_checkpoints_of_equal_tensors_are_equal_and_of_one_bit_more_are_not(
     save(other, tensor.clone())
     tensor[3] = torch.nextafter(tensor[3], torch.tensor(9.0))
     save(third, tensor)
-    assert digest_of_file(one) == digest_of_file(other)
-    assert digest_of_file(one) != digest_of_file(third)
+    assert digest_of_file(one, tmp_path) == digest_of_file(other, tmp_path)
+    assert digest_of_file(one, tmp_path) != digest_of_file(third, tmp_path)
     if suffix == ".pt":  # its archive holds its own name
         assert one.read_bytes() != other.read_bytes()
 
@@ -147,5 +147,19 @@ def test_checkpoints_of_equal_tensors_are_equal_and_of_one_bit_more_are_not(
 def test_what_is_no_checkpoint_is_compared_byte_by_byte(tmp_path: Path) -> None:
     for name, text in (("a.pt", "x"), ("b.pt", "x"), ("c.pt", "y")):
         (tmp_path / name).write_text(text)
-    a, b, c = (digest_of_file(tmp_path / name) for name in ("a.pt", "b.pt", "c.pt"))
+    a, b, c = (digest_of_file(tmp_path / name, tmp_path) for name in ("a.pt", "b.pt", "c.pt"))
     assert a == b != c
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "last.pth.tar", "hparams.yaml"])
+def test_the_copys_own_path_in_a_file_is_no_difference(name: str, here: Path) -> None:
+    found = []
+    for value in (1, 1, 2):
+        with private(scenario(), digest_of_file) as place:
+            path = str(Path("checkpoints").absolute())
+            if name.endswith("yaml"):
+                Path(name).write_text(f"folder: {path}, best: {value}")
+            else:
+                torch.save({path: torch.tensor(value), "folder": path}, name)
+        found.append(place.files[name])
+    assert found[0] == found[1] != found[2]

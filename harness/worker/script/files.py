@@ -1,6 +1,8 @@
 """Digests of files that a script has written: of what a checkpoint holds, not of its zip archive.
 
 Two files that `torch.save` writes of equal tensors may differ in their bytes (pytorch issue 42163).
+The folder that a script runs in has another name in each run, so that is taken out: Lightning keeps
+absolute paths in its checkpoints.
 """
 
 from __future__ import annotations
@@ -21,24 +23,29 @@ from harness.worker.digest import digest
 from harness.worker.leaves import leaves
 from harness.worker.parts import Part, digest_of
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin")
+CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".bin"})
 
 
-def digest_of_file(path: Path) -> str:
+def digest_of_file(path: Path, folder: Path) -> str:
+    """``folder`` is the one that the script ran in."""
     held = held_by(path)
     if held is None:
-        content = memoryview(path.read_bytes())
+        content = memoryview(path.read_bytes().replace(bytes(folder), b"."))
         return digest_of([Part("file", "torch.uint8", (len(content),), content)])
-    found = list(leaves(held, ""))
+    found = [(name.replace(str(folder), "."), one) for name, one in leaves(held, "")]
     tensors = [(name, one) for name, one in found if isinstance(one, Tensor)]
-    plain = {name: repr(one) for name, one in found if not isinstance(one, Tensor)}
+    plain = {
+        name: repr(one).replace(str(folder), ".")
+        for name, one in found
+        if not isinstance(one, Tensor)
+    }
     return digest(tensors, plain)
 
 
 def held_by(path: Path) -> Any:
     """What is stored in a checkpoint or in arrays; None where only its bytes can be compared."""
     try:
-        if path.suffix in CHECKPOINTS:
+        if not CHECKPOINTS.isdisjoint(path.suffixes):  # timm's are .pth.tar
             return torch.load(path, map_location="cpu", weights_only=True)
         if path.suffix == ".safetensors":
             return dict(sorted(load_file(path).items()))

@@ -2,14 +2,17 @@
 
 Nothing of the script is changed. Torch calls its global hooks around every module's forward and
 every optimizer's step, whoever wrote the loop; a step of any optimizer ends a step of the training.
-A backward begins at a loss, and so shows it.
+A backward begins at a loss, and so shows it. What led to a step of one optimizer leads to those of
+others too, until a forward, a backward or a word of the script shows something new.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from types import FrameType
 from typing import Any
 
 import torch
@@ -29,11 +32,15 @@ class Seen:
     def __init__(self) -> None:
         self.models: dict[str, nn.Module] = {}  # those that were called from outside of others
         self.optimizers: dict[str, Optimizer] = {}
+        self.wrappers: list[Optimizer] = []  # optimizers that only hand on to those
         self.inputs: list[Any] = []  # of those models since the last step
         self.losses: list[Tensor] = []  # at which backwards began since the last step
         self.told: list[Tensor] = []  # by the script itself, in that time
         self.steps = 0
         self.depth = 0  # of forwards inside each other
+        self.is_used = False  # what was shown has led to a step
+        self.step: FrameType | None = None  # of the step under way
+        self.inside: list[Optimizer] = []  # that have stepped inside of it
 
     @contextmanager
     def looking(
@@ -47,7 +54,9 @@ class Seen:
         with ExitStack() as hooks:
             for handle in (
                 nn.modules.module.register_module_forward_pre_hook(self.enter),
-                nn.modules.module.register_module_forward_hook(self.leave, always_call=True),
+                nn.modules.module.register_module_forward_hook(
+                    self.leave, with_kwargs=True, always_call=True
+                ),
                 register_optimizer_step_pre_hook(self.begin_step),
                 register_optimizer_step_post_hook(self.end_step),
             ):
@@ -58,6 +67,7 @@ class Seen:
             yield
 
     def be_told(self, loss: Any) -> None:
+        self.begin_anew()
         self.told.append(torch.as_tensor(loss).detach().clone())
 
     @property
@@ -72,6 +82,7 @@ class Seen:
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+            self.begin_anew()
             self.losses += [one.detach() for one in roots]
             plain(tensors, *args, **kwargs)
 
@@ -81,31 +92,66 @@ class Seen:
         finally:
             torch.autograd.backward = plain
 
-    def enter(self, module: nn.Module, args: Any) -> None:
-        self.depth += 1
-        if self.depth > 1 or not has_tensors(module):
+    def begin_anew(self) -> None:
+        """Forgets what has led to a step, when something new is shown."""
+        if not self.is_used:
             return
-        if not any(module is one for one in self.models.values()):
-            self.models[free_name(type(module).__name__, self.models)] = module
-        self.at_forward()
-        self.inputs.append(args)
-
-    def leave(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
-        self.depth -= 1
-
-    def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        if not any(optimizer is one for one in self.optimizers.values()):
-            name = free_name(type(optimizer).__name__, self.optimizers)
-            self.optimizers[name] = optimizer
-            self.take_loose(name, optimizer)
-        self.before_step()
-
-    def end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        self.steps += 1
-        self.after_step()
+        self.is_used = False
         self.inputs.clear()
         self.losses.clear()
         self.told.clear()
+
+    def enter(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
+        self.depth += 1
+        if self.depth > 1 or not has_tensors(module):
+            return
+        self.begin_anew()
+        if not any(module is one for one in self.models.values()):
+            self.models[free_name(type(module).__name__, self.models)] = module
+            self.give_loose_to(module)
+        self.at_forward()
+
+    def leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG002
+        self.depth -= 1
+        if self.depth == 0 and has_tensors(module):
+            self.inputs.append((args, kwargs))
+
+    def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        """A step that is called inside of another one's is a part of that: an optimizer that wraps
+        another, or a class that goes on in its parent's step.
+        """
+        if not any(optimizer is one for one in [*self.optimizers.values(), *self.wrappers]):
+            name = free_name(type(optimizer).__name__, self.optimizers)
+            self.optimizers[name] = optimizer
+            self.take_loose(name, optimizer)
+        caller = sys._getframe(1)  # torch's, which calls the hooks and the step
+        if not is_under_way(self.step, caller):
+            self.step = caller
+            self.inside.clear()
+            self.before_step()
+
+    def end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        """What a fused optimizer skips in its kernel, as a scaler bids it, is a step too: asking
+        would mean waiting for the device.
+        """
+        if self.step is not sys._getframe(1):
+            self.inside.append(optimizer)
+            return
+        self.set_aside(optimizer)
+        self.step = None
+        self.steps += 1
+        self.after_step()
+        self.is_used = True
+
+    def set_aside(self, optimizer: Optimizer) -> None:
+        """One that wraps another and has no state of its own need not tell any: ZeRO's cannot, but
+        at a checkpoint.
+        """
+        is_wrapper = any(one is not optimizer for one in self.inside) and not optimizer.state
+        for name, one in list(self.optimizers.items()):
+            if is_wrapper and one is optimizer:
+                del self.optimizers[name]
+                self.wrappers.append(optimizer)
 
     def take_loose(self, name: str, optimizer: Optimizer) -> None:
         """Parameters of no model that was called are looked at as a model of their own."""
@@ -118,6 +164,16 @@ class Seen:
         if loose.tensors:
             self.models[f"{name} parameters"] = loose
 
+    def give_loose_to(self, module: nn.Module) -> None:
+        """A step with a closure comes before the first forward, which shows whose they are."""
+        known = {id(one) for one in module.parameters()}
+        for name, loose in list(self.models.items()):
+            if not isinstance(loose, Loose):
+                continue
+            loose.tensors = {key: one for key, one in loose.tensors.items() if id(one) not in known}
+            if not loose.tensors:
+                del self.models[name]
+
 
 class Loose(nn.Module):
     """Tensors that are optimized without a module."""
@@ -128,6 +184,15 @@ class Loose(nn.Module):
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:  # noqa: ARG002
         yield from self.tensors.items()
+
+
+def is_under_way(call: FrameType | None, frame: FrameType | None) -> bool:
+    """Whether ``call`` is among the callers of ``frame``; one that an exception ended is not."""
+    while call is not None and frame is not None:
+        if frame is call:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def has_tensors(module: nn.Module) -> bool:

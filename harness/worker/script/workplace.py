@@ -50,10 +50,10 @@ class Workplace:
 
 
 @contextmanager
-def private(scenario: Scenario, digest_of: Callable[[Path], str]) -> Iterator[Workplace]:
+def private(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Workplace]:
     """The working directory is the copy while this lasts; afterwards its findings are filled in.
 
-    ``digest_of`` is called for each file that was written.
+    ``digest_of`` is called with each file that was written and the copy that it lies in.
     """
     original, data = Path.cwd(), linked(scenario)
     remove_orphans()
@@ -71,7 +71,7 @@ def private(scenario: Scenario, digest_of: Callable[[Path], str]) -> Iterator[Wo
             place.touched += [portable_path(path) for path in changed(outside, after)]
         for path in changed(before, stamps(place.folder, [])):
             if path.is_file():
-                place.files[str(path.relative_to(place.folder))] = digest_of(path)
+                place.files[str(path.relative_to(place.folder))] = digest_of(path, place.folder)
 
 
 def check(scenario: Scenario) -> None:
