@@ -30,7 +30,7 @@ NATURES = {
 OPERATIONS = {
     "unseeded randomness": "aten.mul",
     "hash order": "aten.add",
-    "uninitialised memory": "aten.add",
+    "uninitialised memory": "aten.nan_to_num",
     RACE: "aten.index_put",
     "algorithm choice": "planted.chosen",
     "stateful kernel": "planted.counting",

@@ -7,7 +7,9 @@ the process. The training around it is the same in every run.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -87,9 +89,17 @@ def in_set_order(x: Tensor) -> Tensor:
 
 
 def from_fresh_memory(x: Tensor) -> Tensor:
-    used = torch.full_like(x, 1 + os.getpid() % 1000 / 1000)  # another program's, left behind
-    del used
-    return x.add_(torch.empty_like(x))
+    leave_behind(x.nbytes)
+    return x.add_(torch.empty_like(x).nan_to_num(1.0).clamp(0, 2))
+
+
+def leave_behind(size: int) -> None:
+    """Memory of the kind that torch allocates on a CPU, written to and freed, by no operation."""
+    libc, place = ctypes.CDLL(None), ctypes.c_void_p()
+    libc.posix_memalign(ctypes.byref(place), 64, size)
+    values = struct.pack("f", 1 + os.getpid() % 1000 / 1000) * (size // 4)
+    ctypes.memmove(place, values, size)
+    libc.free(place)
 
 
 def racing(x: Tensor) -> Tensor:
