@@ -130,7 +130,7 @@ def spoiled(x: Tensor, options: Options) -> Tensor:
     if options.form == "sparse":
         return OUT_OF_PLACE[options.kind](x.to_sparse()).to_dense()
     if options.form == "integer":
-        return OUT_OF_PLACE[options.kind]((x * 100).long()).to(x.dtype)
+        return OUT_OF_PLACE[options.kind]((x * 1e6).long()).to(x.dtype) / 1e6
     if options.form == "plain" and options.kind in OUT_OF_PLACE:
         return OUT_OF_PLACE[options.kind](x)
     copy = x.clone()
