@@ -34,7 +34,7 @@ OPERATIONS = {
     RACE: "aten.index_put",
     "algorithm choice": "planted.chosen",
     "stateful kernel": "planted.counting",
-    "data order": "aten.index",
+    "data order": "aten.roll",
 }
 
 
@@ -102,7 +102,7 @@ def test_a_fault_is_named_with_its_operation_and_kind(case: Case, tmp_path: Path
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", WATCHED, ids=str)
-def test_a_kernel_that_notices_being_watched_is_told(case: Case, tmp_path: Path) -> None:
+def test_a_training_that_notices_being_watched_is_told(case: Case, tmp_path: Path) -> None:
     found = diagnosed(case, tmp_path)
     assert (found["verdict"], found["faults"]) == ("identical", ["observer"])
 

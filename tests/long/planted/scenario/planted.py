@@ -2,7 +2,8 @@
 
 Each fault is what its name says: a race of threads, memory that nothing has written to, the order
 of a set of strings, a number that nobody seeded, a kernel that counts its calls, one that goes by
-the process. The training around it is the same in every run.
+the process, a program that notices that it is looked at. The training around it is the same in
+every run.
 """
 
 from __future__ import annotations
@@ -44,12 +45,10 @@ class Options:
     hidden: bool = False
 
 
-# Kernels of our own: one that goes by the process, one that is another at the second training, one
-# that notices that it is looked at.
+# Kernels of our own: one that goes by the process, one that is another at the second training.
 FACTORS: dict[str, Callable[[], int]] = {
     "chosen": lambda: 2 + os.getpid() % 1000,
     "counting": lambda: len(BUILT),
-    "shy": lambda: 1 + (_get_current_dispatch_mode() is not None),
 }
 LIBRARY = torch.library.Library("planted", "DEF")
 
@@ -115,12 +114,11 @@ IN_PLACE: dict[str, Callable[[Tensor], Any]] = {
     "atomics or reduction order": racing,
     "algorithm choice": torch.ops.planted.chosen_,
     "stateful kernel": torch.ops.planted.counting_,
-    "observer": torch.ops.planted.shy_,
 }
 OUT_OF_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "algorithm choice": torch.ops.planted.chosen,
     "stateful kernel": torch.ops.planted.counting,
-    "observer": torch.ops.planted.shy,
+    "observer": lambda x: x * 2 if _get_current_dispatch_mode() is not None else x,
 }
 
 
