@@ -111,7 +111,7 @@ def test_a_training_that_notices_being_watched_is_told(case: Case, tmp_path: Pat
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_a_fault_on_another_rank_is_named_with_the_rank(where: str, tmp_path: Path) -> None:
     words = ["scenario=planted_rank", f"scenario.where={where}", *SETTINGS[RACE],
-             "diagnose.runs=3"]  # fmt: skip
+             "diagnose.runs=6"]  # fmt: skip
     found = told(tmp_path, *words)
     origin = found["sighting"]["origin"]
     assert (origin["rank"], origin["operation"]["step"]) == (1, 3), origin
