@@ -49,7 +49,7 @@ test-image: setup-dev ## Build the CPU image on a private Docker engine and run 
 	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
 
 test-long: setup-dev ## Plant every kind of fault, and diagnose every cell of MATRIX=quick (an hour on two cores)
-	@$(VENV_PYTHON) -m pytest tests/long --long $(ARGS)
+	@$(VENV_PYTHON) -m pytest -m long --long $(ARGS)
 
 lint: setup-dev ## Check style and types: ruff, mypy strict, hadolint
 	@.venv/bin/ruff check

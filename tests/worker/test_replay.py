@@ -15,59 +15,10 @@ from harness.record import Repeat
 from harness.spec import Cell, Determinism, Kind, RunSpec, Scenario
 from harness.worker.replay import replayed
 from harness.worker.trace import traced
-from tests.conftest import harness, study_of
+from tests.conftest import ROOT, harness, study_of
 
 STEP = 4
-OWN = """
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
-import torch
-from torch import nn
-
-from scenarios.base import Context, Examples, Supervised, digits
-
-STEPS = 6
-
-@dataclass(frozen=True)
-class Options:
-    pass
-
-@dataclass
-class Whole(Supervised):
-    \"\"\"Needs every part of its state for its next step.\"\"\"
-
-    taken: int = 0
-
-    def batches(self) -> Iterator[Examples]:
-        for batch in super().batches():
-            batch.inputs = batch.inputs * (1 + 0.1 * np.random.rand()) + 0.1 * random.random()
-            yield batch
-
-    def step(self, batch):
-        self.taken += 1
-        self.optimizer.zero_grad()
-        loss = self.loss(self.model(batch.inputs), batch.targets) / self.taken
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.scheduler.step()
-        return loss
-
-def build(options: Options, context: Context) -> Whole:
-    train, held_out = digits(context.device)
-    layers = [nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 10)]
-    model = nn.Sequential(*layers)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    training = Whole(model=model, optimizer=optimizer, loss=nn.functional.cross_entropy,
-                     train=train, held_out=held_out, batch_size=32, steps=STEPS)
-    training.scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3, 5])
-    training.scaler = torch.amp.GradScaler("cpu", 3.0, growth_factor=1.7, growth_interval=1)
-    training.scaler.scale(torch.zeros(1))
-    return training
-"""
+MINE = ROOT / "tests" / "long" / "planted"
 PARTS = ["parameters", "buffers", "optimizer", "counters", "scheduler", "scaler", "position",
          "numpy_rng", "python_rng", "torch_rng"]  # fmt: skip
 
@@ -75,8 +26,7 @@ PARTS = ["parameters", "buffers", "optimizer", "counters", "scheduler", "scaler"
 @pytest.fixture
 def run(tmp_path: Path, make_cell: Callable[..., Cell]) -> Callable[..., Repeat]:
     """A replay of the training that needs everything; without words, the straight training."""
-    (tmp_path / "whole.py").write_text(OWN)
-    scenario = Scenario("whole", "whole", {}, source=str(tmp_path / "whole.py"))
+    scenario = Scenario("whole", "whole", {}, source=str(MINE / "scenario" / "whole.py"))
     cell = dataclasses.replace(make_cell(), scenario=scenario, determinism=Determinism(seed=3))
 
     def made(**more: object) -> Repeat:
@@ -119,6 +69,17 @@ def test_what_the_usual_checkpoint_misses_is_told(tmp_path: Path) -> None:
     again = harness("replay", *words, f"replay.checkpoint=[{whole}]", cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "it ends bit for bit like the straight training" in again.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("missing", PARTS)
+def test_the_one_part_that_a_checkpoint_lacks_is_named(missing: str, tmp_path: Path) -> None:
+    held = ",".join(one for one in PARTS if one != missing)
+    words = ["--config-dir", str(MINE), "scenario=whole", f"replay.checkpoint=[{held}]"]
+    done = harness("replay", *words, "device=cpu", cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = json.loads((study_of(done, tmp_path) / "replay.json").read_text())
+    assert found["missing"] == [missing]
 
 
 @pytest.mark.parametrize(
