@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 def run() -> None:
     training = resnet.build(resnet.Options(), Context(CPU))
-    timed = ratio_of(lambda: hooked(training, timing), lambda: plainly(training), 0.01, 600)
+    timed = ratio_of(lambda: hooked(training, timing), lambda: plainly(training), 0.005, 300)
     print(f"script with a timing run's hooks / without: {in_words(timed)}  (upper end ≤ 1.01)")
     traced = ratio_of(lambda: hooked(training, tracing), lambda: plainly(training), 0.03, 120)
     print(f"script with a trace run's hooks / without: {in_words(traced)}  (≤ 1.3)")
