@@ -160,6 +160,31 @@ def test_nothing_of_the_users_environment_reaches_the_script_or_a_record(folder:
     assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
 
 
+def test_a_hydra_application_is_a_script_too(folder: Path) -> None:
+    (folder / "config.yaml").write_text("lr: 0.1\nsteps: 3\n")
+    (folder / "app.py").write_text(
+        "import hydra, torch\n"
+        "@hydra.main(config_path='.', config_name='config', version_base='1.3')\n"
+        "def main(config):\n"
+        "    net = torch.nn.Linear(4, 1)\n"
+        "    optimizer = torch.optim.SGD(net.parameters(), config.lr)\n"
+        "    for _ in range(config.steps):\n"
+        "        optimizer.zero_grad()\n"
+        "        net(torch.randn(8, 4)).square().mean().backward()\n"
+        "        optimizer.step()\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    done = harness("scenario=script", "scenario.path=app.py", "scenario.args=['lr=0.2','steps=4']",
+                   "determinism=seed", "device=cpu", "runs.trace=2", "runs.timing=0",
+                   "study.baseline=null", "study.control=null", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_of(done, folder)
+    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
+    assert "optimizer steps: 4" in (study / "report.md").read_text()
+    assert not (folder / "outputs").exists()
+
+
 def test_variables_reach_the_script_and_no_secret_is_accepted_among_them(folder: Path) -> None:
     (folder / "told.py").write_text("import os\nraise SystemExit(os.environ['CORPUS'])\n")
     words = ["scenario=script", "scenario.path=told.py", "device=cpu", "determinism=seed",
