@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import conduct
 from harness.errors import UsageError
+from harness.request import Request
 from harness.study import StudyFolder
 
 
@@ -45,25 +46,27 @@ def list_(words: Sequence[str]) -> int:
 
 
 def diagnose(words: Sequence[str]) -> int:
-    from harness.config import collect  # noqa: PLC0415
     from harness.diagnose import diagnose as diagnose_cell  # noqa: PLC0415
 
-    request = collect([*words, "study.baseline=null", "study.control=null"])
-    if request is None:
-        return 0
-    typed = ("diagnose", *request.words[: len(words)])
-    return diagnose_cell(dataclasses.replace(request, words=typed))
+    request = of_a_cell("diagnose", words)
+    return diagnose_cell(request) if request else 0
 
 
 def replay(words: Sequence[str]) -> int:
-    from harness.config import collect  # noqa: PLC0415
     from harness.replay import replay as replay_cell  # noqa: PLC0415
+
+    request = of_a_cell("replay", words)
+    return replay_cell(request) if request else 0
+
+
+def of_a_cell(verb: str, words: Sequence[str]) -> Request | None:
+    """Without baseline and control, which only a study needs; None where only help was asked."""
+    from harness.config import collect  # noqa: PLC0415
 
     request = collect([*words, "study.baseline=null", "study.control=null"])
     if request is None:
-        return 0
-    typed = ("replay", *request.words[: len(words)])
-    return replay_cell(dataclasses.replace(request, words=typed))
+        return None
+    return dataclasses.replace(request, words=(verb, *request.words[: len(words)]))
 
 
 def audit(words: Sequence[str]) -> int:

@@ -1,42 +1,28 @@
-"""The gate: what was planted in a study is what it finds, both ways; and what CI reads of it."""
+"""What was planted in a study is what the gate finds, both ways."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.controls import controls
-from harness.analysis.evidence import CellEvidence, StudyEvidence, read
-from harness.check import github, junit
+from harness.analysis.evidence import CellEvidence, StudyEvidence
 from harness.check.choice import choose
 from harness.check.findings import Finding, State, findings
 from harness.check.gate import asked
-from harness.check.lines import line, summary
+from harness.check.lines import summary
 from harness.errors import UsageError
 from harness.record import Outcome, RunRecord
 from harness.spec import Cell
-from tests.conftest import harness, repeat
+from tests.check.conftest import LIMIT, made_up
+from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
 Evidence = Callable[..., CellEvidence]
-LIMIT = "cost at most 1.1"
-
-
-def check(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The program itself, not on a CI runner unless these variables say so."""
-    outside = {"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""}
-    return harness("check", *words, cwd=cwd, **(outside | environment))
 
 
 @pytest.fixture
@@ -49,18 +35,6 @@ def evidence(make_cell: Callable[..., Cell]) -> Evidence:
         return CellEvidence(cell.id, cell, **{**plain, **changes})
 
     return make
-
-
-def made_up(*cells: CellEvidence) -> StudyEvidence:
-    manifest = {
-        "request": {"study": {"control": "indexing"}, "not_for_conclusions": False},
-        "software": {"threads": 2, "torch": "2.13.0"},
-        "machine": {"cpu": "a <CPU> & more"},
-        "cuda": [],
-        "created": "2026-01-01T00:00:00Z",
-        "words": ["scenario=mlp"],
-    }
-    return StudyEvidence("made-up", manifest, list(cells), [], 0)
 
 
 def judged(study: StudyEvidence, *words: str) -> dict[tuple[str, str], Finding]:
@@ -293,197 +267,3 @@ def test_controls_and_baselines_are_left_out_unless_named(evidence: Evidence, tr
     assert "left out unless named: mlp-seed-cpu indexing-seed" in summary(
         study, choose(study, gate), []
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        ([], "nothing is required: name --require identical, --max-cost 1.10, or both"),
-        (["--require", "same"], "choose from 'identical', 'varies'"),
-        (["--require", "failed"], "invalid choice"),
-        (["--require", "identical", "--min-runs", "1"], "at least 2"),
-        (["--require", "varies", "--min-runs", "5"], "which was not asked"),
-        (["--max-cost", "0.99"], "0.99: a ratio of at least 1 is needed"),
-        (["--max-cost", "nan"], "at least 1"),
-        (["--max-cost", "inf"], "at least 1"),
-        (["--max-cost", "10%"], "at least 1"),
-        (["--max-cost", "2", "--scenario", ""], "a name, or several"),
-        (["--max-cost", "2", "--scenarios", "mlp"], "unrecognized"),
-    ],
-)
-def test_a_gate_that_asks_nothing_sensible_is_refused(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        asked(["somewhere", *words])
-    assert end.value.code == 2
-    assert told in " ".join(capsys.readouterr().err.split())
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--scenario", "mlp,cnn"], "--scenario cnn: this study has mlp, indexing"),
-        (["--determinism", "fulll"], "--determinism fulll: this study has none, seed, full"),
-    ],
-)
-def test_names_that_the_study_has_not_are_refused(words: list[str], told: str, study: Path) -> None:
-    with pytest.raises(UsageError, match=told):
-        choose(read(study), asked([str(study), "--require", "identical", *words]))
-
-
-def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(study, copy)
-    stale = copy / "tables" / "cells.csv"
-    stale.write_text(stale.read_text().replace("identical", "varies"))
-    control = int(controls(read(copy)).failed)  # two blocks are few: a twin may fail
-    good = check(tmp_path, "copy", "--require", "identical", "--scenario", "mlp",
-                 "--determinism", "seed,full")  # fmt: skip
-    assert good.returncode == control, good.stdout + good.stderr
-    assert len(re.findall(r"^holds: mlp-(?:seed|full)-cpu-\w+: identical: no difference seen in "
-                          r"2 runs \(.* 95 %\)$", good.stdout, re.MULTILINE)) == 2  # fmt: skip
-    bad = check(tmp_path, "copy", "--require", "identical", "--scenario", "mlp")
-    assert bad.returncode == 1
-    (told,) = re.findall(r"^broken: mlp.*$", bad.stdout, re.MULTILINE)
-    assert re.fullmatch(r"broken: mlp-none-cpu-\w+: identical: varies per call in 2 runs: before "
-                        r"step 1", told)  # fmt: skip
-
-
-def test_a_published_study_is_judged_alike(study: Path, tmp_path: Path) -> None:
-    shutil.copytree(study, tmp_path / "results" / "mine")
-    assert harness("publish", "results/mine", cwd=tmp_path).returncode == 0
-    words = ("--require", "identical", "--max-cost", "1.10")
-    before = check(tmp_path, "results/mine", *words)
-    after = check(tmp_path, "results/published/mine", *words)
-    assert (after.returncode, after.stdout) == (before.returncode, before.stdout)
-    assert before.returncode == 1
-
-
-def lose(folder: Path) -> None:
-    path = next((folder / "runs").glob("mlp-*.trace.*.json"))
-    path.write_text(json.dumps({**json.loads(path.read_text()), "outcome": "lost"}))
-
-
-def empty(folder: Path) -> None:
-    shutil.rmtree(folder / "runs")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "status", "told"),
-    [
-        (lambda one: next((one / "runs").glob("*.trace.*")).unlink(), 3, "lacks 1 of"),
-        (lambda one: min((one / "runs").glob("*.trace.*")).write_text("{"), 3, "no whole record"),
-        (lose, 3, "lacks 1 of"),
-        (empty, 3, "has no records"),
-        (lambda one: (one / "manifest.json").unlink(), 2, "is no study"),
-        (lambda one: (one / "manifest.json").write_text("{}"), 2, "can read (KeyError: 'cells')"),
-        (lambda one: (one / "schedule.json").unlink(), 2, "can read (FileNotFoundError"),
-    ],
-)
-def test_a_study_that_is_not_whole_is_never_judged(
-    spoil: Callable[[Path], Any], status: int, told: str, study: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(study, tmp_path / "copy")
-    spoil(tmp_path / "copy")
-    done = check(tmp_path, "copy", "--require", "identical")
-    assert (done.returncode, done.stdout) == (status, ""), done.stdout + done.stderr
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_fault_of_the_program_is_not_a_broken_requirement(study: Path, tmp_path: Path) -> None:
-    shutil.copytree(study, tmp_path / "copy")
-    path = tmp_path / "copy" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["software"]
-    path.write_text(json.dumps(manifest))
-    done = check(tmp_path, "copy", "--require", "identical")
-    assert done.returncode == 3
-    assert "could not be judged" in done.stderr
-
-
-FOUND = [
-    Finding("mlp-full-cpu", "identical", State.holds, "no difference seen"),
-    Finding("mlp-seed-cpu", LIMIT, State.skipped, "it is the baseline"),
-    Finding("a:b,c", LIMIT, State.broken, "100 % | <b>, \x1b[0m\ud800 1_000\r\n::error::injected"),
-]
-
-
-def test_the_junit_file_has_a_case_for_each_finding(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "gate.xml"
-    gate = asked(["made-up", "--max-cost", "1.10", "--junit", str(path)])
-    junit.write(path, made_up(), gate, FOUND)
-    (suite,) = ET.parse(path).getroot()  # noqa: S314 - our own file
-    assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "3", "failures": "1", "errors": "0", "skipped": "1",
-    }  # fmt: skip
-    cases = suite.findall("testcase")
-    assert [(one.get("classname"), one.get("name")) for one in cases] == [
-        (one.cell, one.requirement) for one in FOUND
-    ]
-    assert [[inner.tag for inner in one] for one in cases] == [
-        ["system-out"], ["skipped"], ["failure"],
-    ]  # fmt: skip
-    assert cases[2][0].get("message") == FOUND[2].found.replace("\x1b", "�").replace("\ud800", "�")
-    told = {one.get("name"): one.get("value") for one in suite.iter("property")}
-    assert (told["study"], told["cpu"], told["torch"]) == ("made-up", "a <CPU> & more", "2.13.0")
-    assert (told["max cost"], told["command"]) == ("1.1", "python -m harness scenario=mlp")
-
-
-def unescaped(text: str) -> str:
-    """As the runner does it: actions/runner, src/Runner.Common/ActionCommand.cs."""
-    for code, sign in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
-        text = text.replace(code, sign)
-    return text
-
-
-def test_an_annotation_is_one_command_whatever_it_says() -> None:
-    text = github.annotation(FOUND[2])
-    assert "\n" not in text
-    head, _, message = text.removeprefix("::error ").partition("::")
-    assert head == "title=a%3Ab%2Cc%3A cost at most 1.1"
-    assert unescaped(message) == line(FOUND[2])
-    assert "100 %25 | <b>" in message
-
-
-def test_a_literal_percent_code_survives_the_runner() -> None:
-    found = Finding("50%0A:x", "identical", State.broken, "%3A")
-    title, _, message = github.annotation(found).removeprefix("::error title=").partition("::")
-    assert unescaped(title) == "50%0A:x: identical"
-    assert unescaped(message) == "broken: 50%0A:x: identical: %3A"
-
-
-def test_the_summary_table_has_one_row_a_finding_with_the_broken_first() -> None:
-    rows = [row for row in github.table(FOUND, "end").splitlines() if row.startswith("| ")]
-    assert len(rows) == 2 + len(FOUND)
-    assert rows[2].startswith("| broken | a:b,c | cost at most 1.1 | 100 % \\| &lt;b&gt;")
-    assert "1\\_000" in rows[2]
-
-
-def test_on_a_runner_annotations_and_a_summary_come_by_themselves(
-    study: Path, tmp_path: Path
-) -> None:
-    page = tmp_path / "summary.md"
-    page.write_text("before\n")
-    words = (str(study), "--require", "identical", "--scenario", "mlp", "--junit", "gate.xml")
-    on_runner = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
-    done = check(tmp_path, *words, **on_runner)
-    assert done.returncode == 1
-    suites = ET.parse(tmp_path / "gate.xml").getroot()  # noqa: S314 - our own file
-    failures = int(suites.get("failures", ""))
-    assert done.stdout.count("::error title=") == failures >= 1
-    assert "\nbroken: " not in done.stdout
-    text = page.read_text()
-    assert text.startswith("before\n### harness check")
-    assert text.count("| broken |") == failures
-    assert "::error" not in check(tmp_path, *words, "--no-github", **on_runner).stdout
-    nowhere = check(tmp_path, *words, GITHUB_STEP_SUMMARY=str(tmp_path / "gone" / "it.md"))
-    assert nowhere.returncode == 1
-    assert "cannot be written" in nowhere.stderr
-
-
-def test_a_junit_file_that_cannot_be_written_is_told(study: Path, tmp_path: Path) -> None:
-    done = check(tmp_path, str(study), "--require", "identical", "--junit", str(tmp_path))
-    assert done.returncode == 2
-    assert "cannot be written" in done.stderr
