@@ -7,8 +7,15 @@ import sys
 
 from benchmarks import container, digest, parent, script, step, study, watch
 
-BENCHMARKS = {"digest": digest.run, "parent": parent.run, "step": step.run, "watch": watch.run,
-              "script": script.run, "study": study.run, "container": container.run}  # fmt: skip
+BENCHMARKS = {
+    "digest": digest.run,
+    "parent": parent.run,
+    "step": step.run,
+    "watch": watch.run,
+    "script": script.run,
+    "study": study.run,
+    "container": container.run,
+}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or [name for name in BENCHMARKS if name != "container"]

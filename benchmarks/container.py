@@ -31,9 +31,9 @@ from tests.container.private_engine import (
 PAIRS = 20
 PROGRAM = """
 import torch
-from harness.worker.clock import timed
-from scenarios import {scenario} as one
-from scenarios.base import Context
+from harness.worker.torch_backend.timer import timed
+from harness.scenarios import {scenario} as one
+from harness.scenario import Context
 cpu = torch.device("cpu")
 reading = timed(one.build(one.Options(), Context(cpu)), 5, cpu)
 print(reading.counted_s / reading.counted_steps)
@@ -47,8 +47,12 @@ def run() -> None:
             folder.mkdir()
         make_base(environment)
         make_wheels(environment, parts["wheels"])
-        subprocess.run([sys.executable, "-m", "container", "image"], cwd=ROOT, check=True,
-                       env={**environment, **build_settings(parts["conf"])})  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-m", "container", "image"],
+            cwd=ROOT,
+            check=True,
+            env={**environment, **build_settings(parts["conf"])},
+        )
         with unpacked(environment, parts["root"]) as outside:
             inside = [CLIENT, "run", *FLAGS, "--entrypoint", "python", f"{NAME}:cpu"]
             for scenario in ("mlp", "cnn"):
@@ -59,16 +63,29 @@ def run() -> None:
 def unpacked(environment: dict[str, str], root: Path) -> Iterator[list[str]]:
     """The words that start the image's Python without a container."""
     export = 'set -o pipefail; id=$("$1" create "$2"); "$1" export "$id" | tar -C "$3" -x'
-    subprocess.run(["bash", "-c", export, "export", CLIENT, f"{NAME}:cpu", str(root)],
-                   env=environment, check=True)  # fmt: skip
+    subprocess.run(
+        ["bash", "-c", export, "export", CLIENT, f"{NAME}:cpu", str(root)],
+        env=environment,
+        check=True,
+    )
     mounts = [root / "proc", root / "sys", root / "dev"]
     for mount in mounts:
         subprocess.run(["mount", "--rbind", f"/{mount.name}", str(mount)], check=True)
         subprocess.run(["mount", "--make-rslave", str(mount)], check=True)
     python = 'cd /bench && exec .venv/bin/python -c "$1"'
     try:
-        yield ["chroot", "--userspec=10001:10001", str(root), "/usr/bin/env", "-i", "HOME=/tmp",
-               "/bin/sh", "-c", python, "python"]  # fmt: skip
+        yield [
+            "chroot",
+            "--userspec=10001:10001",
+            str(root),
+            "/usr/bin/env",
+            "-i",
+            "HOME=/tmp",
+            "/bin/sh",
+            "-c",
+            python,
+            "python",
+        ]
     finally:
         for mount in mounts:
             subprocess.run(["umount", "--recursive", "--lazy", str(mount)], check=True)
@@ -97,6 +114,7 @@ def compare(
 
 
 def step_time(words: Sequence[str], environment: dict[str, str]) -> float:
-    done = subprocess.run(words, env={**os.environ, **environment}, check=True, text=True,
-                          capture_output=True)  # fmt: skip
+    done = subprocess.run(
+        words, env={**os.environ, **environment}, check=True, text=True, capture_output=True
+    )
     return float(done.stdout)

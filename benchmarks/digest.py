@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.alternate import ratio_of
-from harness.worker.digest import digest
+from harness.worker.torch_backend.digest import digest
 
 ELEMENTS = 25_000_000  # of float32: 100 MB
 
@@ -17,5 +17,7 @@ def run() -> None:
     words = tensor.view(torch.int64)  # summing integers reads at the speed of memory
     ratio = ratio_of(words.sum, lambda: digest([("w", tensor)]), half_width=0.01, limit_s=30)
     torch.set_num_threads(threads)
-    print(f"digest speed / read bandwidth: {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})  "
-          "(at least 0.8)")  # fmt: skip
+    print(
+        f"digest speed / read bandwidth: {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})  "
+        "(at least 0.8)"
+    )

@@ -14,8 +14,14 @@ import psutil
 
 from benchmarks.alternate import seconds
 
-STUDY = ["scenario=mlp", "determinism=full", "runs.trace=8", "runs.timing=8", "launch.ahead=2",
-         "study.repeat_failed=false"]  # fmt: skip
+STUDY = [
+    "scenario=mlp",
+    "determinism=full",
+    "runs.trace=8",
+    "runs.timing=8",
+    "launch.ahead=2",
+    "study.repeat_failed=false",
+]
 SAMPLE_S = 0.1
 
 
@@ -23,8 +29,10 @@ def run() -> None:
     answers = [seconds(ask_for_help) for _ in range(10)]
     print(f"harness --help: {median(answers):.2f} s, median of 10  (under 0.6 s)")
     peak_mb, share = while_running()
-    print(f"parent while runs are under way: {peak_mb:.0f} MB, {share:.1%} of one core  "
-          "(under 150 MB, under 2 %)")  # fmt: skip
+    print(
+        f"parent while runs are under way: {peak_mb:.0f} MB, {share:.1%} of one core  "
+        "(under 150 MB, under 2 %)"
+    )
 
 
 def ask_for_help() -> None:
@@ -36,8 +44,9 @@ def while_running() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as scratch:
         records = Path(scratch) / "study" / "runs"
         command = [sys.executable, "-m", "harness", f"study.dir={scratch}/study", *STUDY]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              env={**os.environ}) as process:  # fmt: skip
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ}
+        ) as process:
             return watched(psutil.Process(process.pid), records)
 
 

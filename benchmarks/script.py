@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from harness.scenarios import resnet
 
 from benchmarks.alternate import in_words, ratio_of
 from benchmarks.watch import plainly
-from harness.worker import state
-from harness.worker.clock import clock_of
-from harness.worker.script.seen import Seen
-from scenarios import resnet
-from scenarios.base import Context, Supervised
+from harness.scenario import Context, Supervised
+from harness.worker.script_backend.hooks import Seen
+from harness.worker.torch_backend import components
+from harness.worker.torch_backend.timer import clock_of
 
 CPU = torch.device("cpu")
 
@@ -41,10 +41,10 @@ def timing(seen: Seen) -> Callable[[], None]:  # noqa: ARG001 - a timing run loo
 
 
 def tracing(seen: Seen) -> Callable[[], None]:
-    rng = [state.rng()]
+    rng = [components.rng()]
 
     def after_step() -> None:
-        state.of_step(seen, rng.pop(), list(seen.inputs), seen.last_losses[0])
-        rng.append(state.rng())
+        components.of_step(seen, rng.pop(), list(seen.inputs), seen.last_losses[0])
+        rng.append(components.rng())
 
     return after_step

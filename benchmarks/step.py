@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from harness.scenarios import cnn, mlp, resnet
 from torch import Tensor, nn
 
 from benchmarks.alternate import in_words, ratio_of
 from harness.analysis.cost import Ratio
-from harness.worker.clock import timed
-from scenarios import cnn, mlp, resnet
-from scenarios.base import Context, Supervised
+from harness.scenario import Context, Supervised
+from harness.worker.torch_backend.timer import timed
 
 CPU = torch.device("cpu")
 HALF_WIDTH = 0.005
@@ -35,8 +35,15 @@ def run() -> None:
 
 def measured(build: Callable[[], Supervised]) -> Ratio:
     training = build()
-    loop = partial(bare, training.model, training.optimizer, training.loss, training.train.inputs,
-                   training.train.targets, (training.batch_size, training.steps))  # fmt: skip
+    loop = partial(
+        bare,
+        training.model,
+        training.optimizer,
+        training.loss,
+        training.train.inputs,
+        training.train.targets,
+        (training.batch_size, training.steps),
+    )
     return ratio_of(lambda: timed(training, 0, CPU), loop, HALF_WIDTH, LIMIT_S)
 
 

@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.alternate import seconds
-from harness.launch.worker_process import environment
-from harness.plan import plan
-from harness.spec import RunSpec, to_json
-from harness.study import StudyFolder, request_in
+from harness.core.spec import RunSpec, to_json
+from harness.study.child_process import environment
+from harness.study.folder import StudyFolder, request_in
+from harness.study.plan import plan
 
 WORDS = ["matrix=quick", "runs.trace=1", "runs.timing=2", "study.repeat_failed=false"]
 PLAIN = """
 import json, sys
 from pathlib import Path
 from harness import record
-from harness.spec import RunSpec
-from harness.worker.perform import perform
+from harness.core.spec import RunSpec
+from harness.worker.run import perform
 folder = Path(sys.argv[1])
 record.save(folder / "runs", perform(RunSpec.from_json(json.loads(sys.argv[2])), folder))
 """
@@ -37,8 +37,10 @@ def run() -> None:
         apart = Path(scratch) / "plain"
         (apart / "runs").mkdir(parents=True)
         plain_s = sum(seconds(partial(script, spec, apart)) for spec in runs)
-    print(f"study / plain scripts, {len(runs)} runs of quick: {study_s / plain_s:.2f} "
-          f"({study_s:.0f} s against {plain_s:.0f} s)  (at most 0.75)")  # fmt: skip
+    print(
+        f"study / plain scripts, {len(runs)} runs of quick: {study_s / plain_s:.2f} "
+        f"({study_s:.0f} s against {plain_s:.0f} s)  (at most 0.75)"
+    )
 
 
 def harness(folder: Path) -> None:
@@ -49,5 +51,9 @@ def harness(folder: Path) -> None:
 
 
 def script(spec: RunSpec, folder: Path) -> None:
-    subprocess.run([sys.executable, "-c", PLAIN, str(folder), json.dumps(to_json(spec))],
-                   check=True, capture_output=True, env=environment(spec.environment))  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-c", PLAIN, str(folder), json.dumps(to_json(spec))],
+        check=True,
+        capture_output=True,
+        env=environment(spec.environment),
+    )

@@ -6,12 +6,12 @@ Two traces: the digests of a step's components, and the log of all its operation
 from __future__ import annotations
 
 import torch
+from harness.scenarios import resnet
 
 from benchmarks.alternate import in_words, ratio_of
-from harness.worker import state
-from harness.worker.watch import Watch
-from scenarios import resnet
-from scenarios.base import Context, Supervised
+from harness.scenario import Context, Supervised
+from harness.worker.torch_backend import components
+from harness.worker.torch_backend.op_recorder import Watch
 
 HALF_WIDTH = 0.03
 LIMIT_S = 120.0
@@ -19,11 +19,13 @@ LIMIT_S = 120.0
 
 def run() -> None:
     training = resnet.build(resnet.Options(), Context(torch.device("cpu")))
-    digested = ratio_of(lambda: by_components(training), lambda: plainly(training),
-                        HALF_WIDTH, LIMIT_S)  # fmt: skip
+    digested = ratio_of(
+        lambda: by_components(training), lambda: plainly(training), HALF_WIDTH, LIMIT_S
+    )
     print(f"step with digests of its components / plain step: {in_words(digested)}  (≤ 1.15)")
-    logged = ratio_of(lambda: by_operations(training), lambda: plainly(training),
-                      HALF_WIDTH, LIMIT_S)  # fmt: skip
+    logged = ratio_of(
+        lambda: by_operations(training), lambda: plainly(training), HALF_WIDTH, LIMIT_S
+    )
     print(f"step with its operations logged / plain step: {in_words(logged)}  (≤ 2.0)")
 
 
@@ -33,11 +35,11 @@ def plainly(training: Supervised) -> None:
 
 
 def by_components(training: Supervised) -> None:
-    rng = state.rng()
+    rng = components.rng()
     for batch in training.batches():
         loss = training.step(batch)
-        state.of_step(training, rng, batch, loss)
-        rng = state.rng()
+        components.of_step(training, rng, batch, loss)
+        rng = components.rng()
 
 
 def by_operations(training: Supervised) -> None:

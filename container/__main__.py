@@ -52,8 +52,11 @@ def bench(words: Sequence[str]) -> int:
         if place == "docker":
             raise
         return natively(str(error), words)
-    print(f"container: running in {image.NAME}:{target}, since a Docker engine answers "
-          "(CONTAINER=none runs natively)", flush=True)  # fmt: skip
+    print(
+        f"container: running in {image.NAME}:{target}, since a Docker engine answers "
+        "(CONTAINER=none runs natively)",
+        flush=True,
+    )
     return run(found, image_id, target.startswith("cuda"), words)
 
 

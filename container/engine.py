@@ -46,17 +46,23 @@ def find() -> Engine:
     if not builders:
         raise NoContainerError(f"{clients[0]} has no buildx; install the docker-buildx-plugin")
     try:
-        asked = subprocess.run([builders[0], "version", "--format", "{{.Server.Version}}"],
-                               capture_output=True, text=True, check=False,
-                               timeout=ANSWER_LIMIT_S)  # fmt: skip
+        asked = subprocess.run(
+            [builders[0], "version", "--format", "{{.Server.Version}}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ANSWER_LIMIT_S,
+        )
     except subprocess.TimeoutExpired:
-        raise NoContainerError(f"the Docker engine has not answered for {ANSWER_LIMIT_S:.0f} s; "
-                               "restart it") from None  # fmt: skip
+        raise NoContainerError(
+            f"the Docker engine has not answered for {ANSWER_LIMIT_S:.0f} s; restart it"
+        ) from None
     if asked.returncode == 0:
         return Engine(builders[0])
     if SOCKET_DENIED in asked.stderr.lower():
-        raise NoContainerError("the Docker engine refuses this user; "
-                               "join the group docker, or use rootless Docker")  # fmt: skip
+        raise NoContainerError(
+            "the Docker engine refuses this user; join the group docker, or use rootless Docker"
+        )
     raise NoContainerError("no Docker engine answers; start it (systemctl start docker)")
 
 

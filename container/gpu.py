@@ -16,11 +16,17 @@ def is_there() -> bool:
 
 def check_driver() -> None:
     """Raises ContainerError where the driver is too old for the CUDA that torch is built for."""
-    asked = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
-                           capture_output=True, text=True, check=False)  # fmt: skip
+    asked = subprocess.run(
+        ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     version = asked.stdout.strip().split("\n")[0]
     major = version.partition(".")[0]
     if major.isdigit() and int(major) < OLDEST_DRIVER:
-        raise ContainerError(f"the GPU's driver is {version}, and CUDA 13.0 needs {OLDEST_DRIVER} "
-                             "or newer; update it, or measure the CPU: "
-                             "make bench CONTAINER=none ARGS=device=cpu")  # fmt: skip
+        raise ContainerError(
+            f"the GPU's driver is {version}, and CUDA 13.0 needs {OLDEST_DRIVER} "
+            "or newer; update it, or measure the CPU: "
+            "make bench CONTAINER=none ARGS=device=cpu"
+        )

@@ -38,10 +38,15 @@ class Options:
 
     @classmethod
     def from_environment(cls) -> Options:
-        values = {name: os.environ.get(name.upper()) or None
-                  for name in ("pip_conf", "ca_bundle", "wheels_image")}  # fmt: skip
-        return cls(base=os.environ.get("BASE_IMAGE") or None,
-                   network=os.environ.get("BUILD_NETWORK") or None, **values)  # fmt: skip
+        values = {
+            name: os.environ.get(name.upper()) or None
+            for name in ("pip_conf", "ca_bundle", "wheels_image")
+        }
+        return cls(
+            base=os.environ.get("BASE_IMAGE") or None,
+            network=os.environ.get("BUILD_NETWORK") or None,
+            **values,
+        )
 
 
 def build(engine: Engine, target: str, options: Options) -> str:
@@ -85,8 +90,16 @@ def build_words(
     arguments = {"VARIANT": variant, BASE_ARGUMENTS[variant]: base, "IDENTITY": json.dumps(who)}
     if options.wheels_image:
         arguments["WHEELS_IMAGE"] = options.wheels_image
-    words = ["build", "--progress=plain", "--target", stage_of(target),
-             "--tag", f"{NAME}:{target}", "--iidfile", str(id_file)]  # fmt: skip
+    words = [
+        "build",
+        "--progress=plain",
+        "--target",
+        stage_of(target),
+        "--tag",
+        f"{NAME}:{target}",
+        "--iidfile",
+        str(id_file),
+    ]
     for name, value in arguments.items():
         words += ["--build-arg", f"{name}={value}"]
     for name, value in labels.items():
@@ -110,8 +123,12 @@ def identity(engine: Engine, base: str) -> dict[str, str]:
     locks = hashlib.sha256()
     for lock in sorted((ROOT / "requirements").glob("*.txt")):
         locks.update(lock.read_bytes())
-    return {"base": name, "base_digest": digest, "locks": f"sha256:{locks.hexdigest()}",
-            "git": commit()}  # fmt: skip
+    return {
+        "base": name,
+        "base_digest": digest,
+        "locks": f"sha256:{locks.hexdigest()}",
+        "git": commit(),
+    }
 
 
 def commit() -> str:
@@ -120,10 +137,15 @@ def commit() -> str:
         return "unknown"
     git = ["git", "-C", str(ROOT)]
     try:
-        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"],
-                              capture_output=True, text=True, check=True)  # fmt: skip
-        changes = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"],
-                                 capture_output=True, text=True, check=True)  # fmt: skip
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + "+changes" * bool(changes.stdout)
@@ -165,16 +187,24 @@ def pull(engine: Engine, base: str) -> None:
         if NO_SPACE in said:
             raise ContainerError(f"the disk is full ({said}); try: docker system prune")
         name = base.partition("@")[0]
-        raise NoContainerError(f"the base image {name} cannot be pulled ({said}); "
-                               "look at the network, or name one that is here: "
-                               "BASE_IMAGE=...")  # fmt: skip
+        raise NoContainerError(
+            f"the base image {name} cannot be pulled ({said}); "
+            "look at the network, or name one that is here: "
+            "BASE_IMAGE=..."
+        )
 
 
 def run_build(engine: Engine, words: list[str]) -> None:
     """Builds in silence; where that fails, the telling end of what was said is in the error."""
     print("container: building the image (minutes at first, seconds later)", flush=True)
-    done = subprocess.run([engine.client, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, check=False, env=environment())  # fmt: skip
+    done = subprocess.run(
+        [engine.client, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env=environment(),
+    )
     if done.returncode == 0:
         return
     lines = [line for line in done.stdout.rstrip().split("\n") if line.strip()]

@@ -16,11 +16,22 @@ from container.image import NAME, ROOT
 RESULTS = ROOT / "results"
 USER_IN_IMAGE = 10001  # the Dockerfile's; who runs the harness where root calls
 FLAGS = (
-    "--rm", "--init", "--network", "none", "--read-only",
-    "--tmpfs", "/tmp:rw,exec,nosuid,nodev,size=4g",  # noqa: S108 - exec: kernels compiled there
-    "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-    "--shm-size", "2g", "--pids-limit", "4096",
-)  # fmt: skip
+    "--rm",
+    "--init",
+    "--network",
+    "none",
+    "--read-only",
+    "--tmpfs",
+    "/tmp:rw,exec,nosuid,nodev,size=4g",  # noqa: S108 - exec: kernels compiled there
+    "--cap-drop",
+    "ALL",
+    "--security-opt",
+    "no-new-privileges",
+    "--shm-size",
+    "2g",
+    "--pids-limit",
+    "4096",
+)
 
 # What the engine says, and what to do.
 REFUSALS = {
@@ -39,9 +50,11 @@ def check_results() -> None:
     RESULTS.mkdir(exist_ok=True)
     owner = RESULTS.stat().st_uid
     if os.getuid() not in (0, owner):
-        raise ContainerError(f"{RESULTS.name}/ belongs to user {owner}, and you are user "
-                             f"{os.getuid()}; take it back with "
-                             f"`sudo chown -R {os.getuid()} {RESULTS.name}`")  # fmt: skip
+        raise ContainerError(
+            f"{RESULTS.name}/ belongs to user {owner}, and you are user "
+            f"{os.getuid()}; take it back with "
+            f"`sudo chown -R {os.getuid()} {RESULTS.name}`"
+        )
 
 
 def run(engine: Engine, image_id: str, gpu: bool, words: Sequence[str]) -> int:
@@ -61,8 +74,14 @@ def run(engine: Engine, image_id: str, gpu: bool, words: Sequence[str]) -> int:
 
 def flags_here(image_id: str, gpu: bool) -> list[str]:
     """What differs between machines and callers."""
-    flags = ["--volume", f"{RESULTS}:/bench/results", "--env", f"HARNESS_IMAGE_ID={image_id}",
-             "--env", f"TERM={os.environ.get('TERM', 'dumb')}"]  # fmt: skip
+    flags = [
+        "--volume",
+        f"{RESULTS}:/bench/results",
+        "--env",
+        f"HARNESS_IMAGE_ID={image_id}",
+        "--env",
+        f"TERM={os.environ.get('TERM', 'dumb')}",
+    ]
     user = os.getuid() or USER_IN_IMAGE
     flags += ["--user", f"{user}:{os.getgid() or USER_IN_IMAGE}"]
     return [*flags, "--gpus", "all"] if gpu else flags
@@ -96,8 +115,9 @@ def try_out(engine: Engine, words: Sequence[str]) -> None:
     for sign, advice in REFUSALS.items():
         if sign in tried.stderr:
             raise ContainerError(advice)
-    raise ContainerError("no container could be started: "
-                         + (tried.stderr.strip().split("\n") or [""])[-1])  # fmt: skip
+    raise ContainerError(
+        "no container could be started: " + (tried.stderr.strip().split("\n") or [""])[-1]
+    )
 
 
 def attended(command: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""python -m harness: one verb a word, or Hydra overrides that make a study."""
+"""python -m harness: a verb, or Hydra overrides that make a study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-OUTSIDE = (
+NOT_INSTALLED = (
     "this Python lacks the harness's packages: open a shell with `make shell`, "
     "or start it as .venv/bin/python -m harness (`make bench` sets .venv up)"
 )
@@ -14,45 +14,28 @@ OUTSIDE = (
 
 def main(words: Sequence[str]) -> int:
     if importlib.util.find_spec("hydra") is None:
-        print(OUTSIDE, file=sys.stderr)
+        print(NOT_INSTALLED, file=sys.stderr)
         return 2
-    from harness.errors import ReportError, UsageError  # noqa: PLC0415 - after the check for packages
+    from harness import cli  # noqa: PLC0415 - needs the packages
+    from harness.core.errors import ReportError, UsageError  # noqa: PLC0415
+    from harness.core.exit_codes import BAD_REQUEST, INTERRUPTED, RUNS_FAILED  # noqa: PLC0415
 
+    is_verb = bool(words) and words[0].isalpha()  # overrides have a `=`, flags a dash
     try:
-        return run_verb(words) if words and is_verb(words[0]) else run_study(words)
+        return cli.run_verb(words) if is_verb else cli.study(words)
     except ReportError as error:
         print(f"harness: {error}", file=sys.stderr)
-        return 3
+        return RUNS_FAILED
     except KeyboardInterrupt:  # before the first run or in the report: nothing is under way
-        return 130
+        return INTERRUPTED
     except UsageError as error:
         if str(error):
             print(f"harness: {error}", file=sys.stderr)
-        return 2
-
-
-def is_verb(word: str) -> bool:
-    """Plain words are verbs; what has a sign in it is Hydra's."""
-    return word.isalpha()
-
-
-def run_verb(words: Sequence[str]) -> int:
-    from harness.verbs import VERBS, usage  # noqa: PLC0415 - only what is asked for is imported
-
-    verb = VERBS.get(words[0])
-    return verb(words[1:]) if verb else usage(words[0])
-
-
-def run_study(words: Sequence[str]) -> int:
-    from harness.bench import bench  # noqa: PLC0415
-    from harness.config import collect  # noqa: PLC0415
-
-    request = collect(words)
-    return bench(request) if request else 0
+        return BAD_REQUEST
 
 
 def entry() -> int:
-    """What the installed command `determinism-harness` calls."""
+    """The console script `determinism-harness`."""
     return main(sys.argv[1:])
 
 

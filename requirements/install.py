@@ -29,9 +29,14 @@ STATE = VENV / "locks.json"
 UNFINISHED = "unfinished"  # names, in STATE, the step under way: still there, it was interrupted
 
 OLDEST, NEWEST = (3, 11), (3, 13)
-STEPS = {"build": "build tool", "base": "libraries", "torch": "PyTorch", "dev": "development tools",
-         "keras": "Keras and TensorFlow",
-         "programs": "Accelerate, Lightning and Transformers"}  # fmt: skip
+STEPS = {
+    "build": "build tool",
+    "base": "libraries",
+    "torch": "PyTorch",
+    "dev": "development tools",
+    "keras": "Keras and TensorFlow",
+    "programs": "Accelerate, Lightning and Transformers",
+}
 # A lock is complete, so --no-deps. One library is published as source only: it is built here, by
 # the locked build tool (--no-build-isolation --use-pep517).
 PIP_INSTALL = "-m pip install --no-input --disable-pip-version-check --require-hashes --no-deps"

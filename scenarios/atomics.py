@@ -18,24 +18,64 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from scenarios.attention import Backend, attend
-from scenarios.base import Context, Evaluation, Training
+from harness.scenario import Context, Evaluation, Training
+
+from .attention import Backend, attend
 
 Op = Literal[
-    "index_add", "scatter_add", "index_put", "put", "index", "take", "index_select", "gather",
-    "bincount", "histc", "cumsum", "median", "kthvalue",
-    "embedding", "embedding_bag_sum", "embedding_bag_mean", "embedding_bag_max", "ctc_loss",
-    "max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d", "adaptive_max_pool2d", "fractional_max_pool2d",
-    "fractional_max_pool3d", "max_unpool2d",
-    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-    "replication_pad1d", "replication_pad2d", "replication_pad3d",
-    "grid_sample_bilinear", "grid_sample_nearest", "grid_sample_bicubic",
-    "interpolate_nearest", "interpolate_linear", "interpolate_bilinear", "interpolate_bicubic",
-    "interpolate_trilinear", "interpolate_area",
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "lstm",
-    "attention_math", "attention_efficient", "attention_flash",
-]  # fmt: skip
+    "index_add",
+    "scatter_add",
+    "index_put",
+    "put",
+    "index",
+    "take",
+    "index_select",
+    "gather",
+    "bincount",
+    "histc",
+    "cumsum",
+    "median",
+    "kthvalue",
+    "embedding",
+    "embedding_bag_sum",
+    "embedding_bag_mean",
+    "embedding_bag_max",
+    "ctc_loss",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool2d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "max_unpool2d",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "reflection_pad3d",
+    "replication_pad1d",
+    "replication_pad2d",
+    "replication_pad3d",
+    "grid_sample_bilinear",
+    "grid_sample_nearest",
+    "grid_sample_bicubic",
+    "interpolate_nearest",
+    "interpolate_linear",
+    "interpolate_bilinear",
+    "interpolate_bicubic",
+    "interpolate_trilinear",
+    "interpolate_area",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "lstm",
+    "attention_math",
+    "attention_efficient",
+    "attention_flash",
+]
 ROWS = 64  # that very many numbers are added into
 TOLD = 1000  # values of the output that stand in the record as predictions; buffers have all
 

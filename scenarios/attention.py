@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from scenarios.base import Context, Supervised, digits
+from harness.scenario import Context, Supervised, digits
 
 TOKENS, PIXELS = 8, 8  # a token is a row of the image
 Backend = Literal["default", "math", "efficient", "flash"]

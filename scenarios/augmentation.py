@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenarios.base import Context, Examples, Supervised, digits
+from harness.scenario import Context, Examples, Supervised, digits
 
 SHIFT = 1  # pixels, at most, in each direction
 
@@ -61,9 +61,12 @@ def shifted(images: Tensor) -> Tensor:
 
 def build(options: Options, context: Context) -> Supervised:
     model = nn.Sequential(
-        nn.Flatten(), nn.Linear(64, options.width), nn.ReLU(),
-        nn.Dropout(options.dropout), nn.Linear(options.width, 10),
-    ).to(context.device)  # fmt: skip
+        nn.Flatten(),
+        nn.Linear(64, options.width),
+        nn.ReLU(),
+        nn.Dropout(options.dropout),
+        nn.Linear(options.width, 10),
+    ).to(context.device)
     train, held_out = digits(context.device)
     kind = Augmented if options.augment else Supervised
     return kind(

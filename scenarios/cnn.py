@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenarios.base import Context, Examples, Supervised, digits
+from harness.scenario import Context, Examples, Supervised, digits
 
 RANDOM_IMAGES = 512
 
@@ -47,12 +47,21 @@ def question_net(size: int, filters: int, hidden: int, classes: int = 10) -> nn.
     """Two convolutions with batch norm, dropout, and a dense layer with both again."""
     features = filters * ((size - 4) // 2) ** 2
     return nn.Sequential(
-        nn.Conv2d(1, filters, 3), nn.BatchNorm2d(filters), nn.ReLU(),
-        nn.Conv2d(filters, filters, 3), nn.BatchNorm2d(filters), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(),
-        nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
-        nn.Dropout(0.5), nn.Linear(hidden, classes),
-    )  # fmt: skip
+        nn.Conv2d(1, filters, 3),
+        nn.BatchNorm2d(filters),
+        nn.ReLU(),
+        nn.Conv2d(filters, filters, 3),
+        nn.BatchNorm2d(filters),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(features, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(hidden, classes),
+    )
 
 
 def build(options: Options, context: Context) -> Supervised:

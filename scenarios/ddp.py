@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from scenarios.base import (
+from harness.scenario import (
     Context,
     Evaluation,
     Examples,
@@ -59,8 +59,10 @@ class Options:
         if self.processes < 1:
             raise ValueError(f"processes={self.processes}: at least 1 is needed")
         if self.batch_size % self.processes:
-            raise ValueError(f"batch_size={self.batch_size}: it must divide by the number of "
-                             f"processes, {self.processes}")  # fmt: skip
+            raise ValueError(
+                f"batch_size={self.batch_size}: it must divide by the number of "
+                f"processes, {self.processes}"
+            )
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,9 @@ def build(options: Options, context: Context) -> Sharded:
         return Sharded(options, context.device, None)
     devices = devices_from(context.device, options.processes)
     meeting = Path(tempfile.mkdtemp(prefix="harness-ddp-")) / "meeting"
-    places = [Place(rank, options.processes, device, meeting)
-              for rank, device in enumerate(devices)]  # fmt: skip
+    places = [
+        Place(rank, options.processes, device, meeting) for rank, device in enumerate(devices)
+    ]
     others: list[SpawnProcess] = []
     try:
         start(others, places[1:], options, context)
@@ -179,8 +182,10 @@ def devices_from(first: torch.device, processes: int) -> list[torch.device]:
         return [first] * processes
     start, there = first.index or 0, torch.cuda.device_count()
     if start + processes > there:
-        raise ValueError(f"processes={processes}: each needs a GPU of its own from cuda:{start} "
-                         f"on, and there are {there}")  # fmt: skip
+        raise ValueError(
+            f"processes={processes}: each needs a GPU of its own from cuda:{start} "
+            f"on, and there are {there}"
+        )
     return [torch.device("cuda", index) for index in range(start, start + processes)]
 
 
@@ -203,8 +208,10 @@ def start(
         replies.append(here)
     for place, reply in zip(places, replies, strict=True):
         if not has_word(reply):
-            raise RuntimeError(f"rank {place.rank} of {place.processes} did not start; "
-                               "its own words are in the log")  # fmt: skip
+            raise RuntimeError(
+                f"rank {place.rank} of {place.processes} did not start; "
+                "its own words are in the log"
+            )
 
 
 def has_word(reply: Connection) -> bool:

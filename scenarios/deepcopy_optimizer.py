@@ -20,8 +20,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from scenarios.base import Context, Evaluation, Examples, Training, classified, digits, predict
-from scenarios.resnet import ResNet
+from harness.scenario import Context, Evaluation, Examples, Training, classified, digits, predict
+
+from .resnet import ResNet
 
 BATCH_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -114,8 +115,9 @@ class Pair(Training):
 
     def batches(self) -> Iterator[Examples]:
         if self.options.batch_size > len(self.train):
-            raise ValueError(f"batch_size={self.options.batch_size}: "
-                             f"there are only {len(self.train)} examples")  # fmt: skip
+            raise ValueError(
+                f"batch_size={self.options.batch_size}: there are only {len(self.train)} examples"
+            )
         dataset = TensorDataset(self.train.inputs, self.train.targets)
         loader = DataLoader(dataset, self.options.batch_size, shuffle=True, drop_last=True)
         taken = 0
@@ -156,10 +158,12 @@ class Pair(Training):
             "variant": self.options.variant,
             "pair": self.options.pair,
             "equal_bits": all(torch.equal(first[name], second[name]) for name in first),
-            **{f"{measure}_equal": told["first"][measure] == told["second"][measure]
-               for measure in ("accuracy", "training_accuracy")},
+            **{
+                f"{measure}_equal": told["first"][measure] == told["second"][measure]
+                for measure in ("accuracy", "training_accuracy")
+            },
             **told,
-        }  # fmt: skip
+        }
 
     def facts_of(self, name: str) -> dict[str, Any]:
         learner = self.learners[name]
@@ -181,8 +185,11 @@ class Pair(Training):
 def whose(optimizer: SGD, own: nn.Module, other: nn.Module) -> str:
     """Whose parameters an optimizer holds, by identity: own, other, none, or a mixture."""
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    owners = [name for name, model in [("own", own), ("other", other)]
-              if held & {id(p) for p in model.parameters()}]  # fmt: skip
+    owners = [
+        name
+        for name, model in [("own", own), ("other", other)]
+        if held & {id(p) for p in model.parameters()}
+    ]
     return " and ".join(owners) or "none"
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from scenarios.base import Context, Examples, Supervised
+from harness.scenario import Context, Examples, Supervised
 
 WORDS = tuple(f"word{number}" for number in range(64))
 LENGTH = 8  # words in a text

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scenarios.base import Context, Evaluation, Examples, Training
+from harness.scenario import Context, Evaluation, Examples, Training
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from scenarios import stored
-from scenarios.keras_base import Array, Context, Examples, Supervised, sequential, set_torch_flags
+from harness.data.digits import Pair, load_digits
+from harness.keras_scenario import Array, Context, Examples, Supervised, sequential, set_torch_flags
 
 CLASSES = 10
 
@@ -39,7 +39,7 @@ def build(options: Options, context: Context) -> Supervised:  # noqa: ARG001 - i
         set_torch_flags()
     seeds: Iterator[int | None] = count(1) if options.layer_seeds else repeat(None)
     net = article_net if options.variant == "article" else question_net
-    train, held_out = (enlarged(part, options.size) for part in stored.digits())
+    train, held_out = (enlarged(part, options.size) for part in load_digits())
     return Supervised(
         model=sequential((options.size, options.size, 1), net(options, seeds)),
         optimizer=keras.optimizers.Adam(options.learning_rate),
@@ -55,30 +55,37 @@ def article_net(options: Options, seeds: Iterator[int | None]) -> list[Any]:
     """Convolution, max-pool, dense."""
     return [
         layers.Conv2D(options.filters, 3, activation="relu", kernel_initializer=glorot(seeds)),
-        layers.MaxPooling2D(), layers.Flatten(),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
         layers.Dense(CLASSES, kernel_initializer=glorot(seeds)),
-    ]  # fmt: skip
+    ]
 
 
 def question_net(options: Options, seeds: Iterator[int | None]) -> list[Any]:
     """Two convolutions with batch norm, dropout, and a dense layer with both again."""
     return [
         layers.Conv2D(options.filters, 3, kernel_initializer=glorot(seeds)),
-        layers.BatchNormalization(), layers.ReLU(),
+        layers.BatchNormalization(),
+        layers.ReLU(),
         layers.Conv2D(options.filters, 3, kernel_initializer=glorot(seeds)),
-        layers.BatchNormalization(), layers.ReLU(),
-        layers.MaxPooling2D(), layers.Dropout(0.25, seed=next(seeds)), layers.Flatten(),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.MaxPooling2D(),
+        layers.Dropout(0.25, seed=next(seeds)),
+        layers.Flatten(),
         layers.Dense(options.hidden, kernel_initializer=glorot(seeds)),
-        layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.5, seed=next(seeds)),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Dropout(0.5, seed=next(seeds)),
         layers.Dense(CLASSES, kernel_initializer=glorot(seeds)),
-    ]  # fmt: skip
+    ]
 
 
 def glorot(seeds: Iterator[int | None]) -> Any:
     return keras.initializers.GlorotUniform(seed=next(seeds))
 
 
-def enlarged(part: stored.Pair, size: int) -> Examples:
+def enlarged(part: Pair, size: int) -> Examples:
     """Images (n, size, size, 1) in 0..1, each pixel the nearest one of the 8×8 digit."""
     images, labels = part
     nearest = np.arange(size) * images.shape[1] // size

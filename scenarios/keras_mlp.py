@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from scenarios.keras_base import Context, Examples, Supervised, sequential, set_torch_flags
+from harness.keras_scenario import Context, Examples, Supervised, sequential, set_torch_flags
 
 
 @dataclass(frozen=True)

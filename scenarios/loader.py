@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from scenarios.base import Context, Evaluation, Examples, Training, classified, digits, predict
+from harness.scenario import Context, Evaluation, Examples, Training, classified, digits, predict
 
 Draws = tuple[float, float, int]  # flip, noise, shift
 EPOCH_SEED = 123456789  # the guide's own base; an epoch's generator gets this plus the epoch

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenarios.base import Context, Supervised, digits
+from harness.scenario import Context, Supervised, digits
 
 PIXELS = 8  # in a row, which is one time step
 

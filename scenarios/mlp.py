@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scenarios.base import Context, Examples, Supervised, digits
+from harness.scenario import Context, Examples, Supervised, digits
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenarios.base import Context, Supervised, digits
+from harness.scenario import Context, Supervised, digits
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.random import MT19937, RandomState, SeedSequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenarios.base import (
+from harness.scenario import (
     Context,
     Evaluation,
     Examples,

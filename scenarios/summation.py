@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scenarios.base import Context, Evaluation, Training
+from harness.scenario import Context, Evaluation, Training
 
 THREADED = 2**20  # elements; torch sums shorter vectors on one thread
 

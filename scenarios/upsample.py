@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenarios.base import Context, Evaluation, Examples, Supervised, digits, predict
+from harness.scenario import Context, Evaluation, Examples, Supervised, digits, predict
 
 EVALUATED_IMAGES = 32
 
@@ -30,8 +30,10 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.impl == "expand" and self.mode != "nearest":
-            raise ValueError(f"impl=expand repeats pixels, so mode={self.mode} is not one it has: "
-                             "use mode=nearest or impl=interpolate")  # fmt: skip
+            raise ValueError(
+                f"impl=expand repeats pixels, so mode={self.mode} is not one it has: "
+                "use mode=nearest or impl=interpolate"
+            )
 
 
 def expand(x: Tensor) -> Tensor:
@@ -69,11 +71,16 @@ class Reconstruction(Supervised):
 def build(options: Options, context: Context) -> Reconstruction:
     width = options.width
     model = nn.Sequential(
-        nn.Conv2d(1, width, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Conv2d(width, width, 3, stride=2, padding=1), nn.ReLU(),
-        Upsample(options.impl, options.mode), nn.Conv2d(width, width, 3, padding=1), nn.ReLU(),
-        Upsample(options.impl, options.mode), nn.Conv2d(width, 1, 3, padding=1),
-    ).to(context.device)  # fmt: skip
+        nn.Conv2d(1, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        Upsample(options.impl, options.mode),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.ReLU(),
+        Upsample(options.impl, options.mode),
+        nn.Conv2d(width, 1, 3, padding=1),
+    ).to(context.device)
     train, held_out = digits(context.device)
     return Reconstruction(
         model=model,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import Components, Outcome, Repeat, RunRecord, Timed
-from harness.spec import Cell, Determinism, Kind, RunSpec, Scenario
+from harness.core.record import Components, Outcome, Repeat, RunRecord, Timed
+from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false"]
@@ -22,9 +22,13 @@ def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     """The real program, in a folder of its own."""
     return subprocess.run(
         [sys.executable, "-m", "harness", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )  # fmt: skip
+    )
 
 
 def study_of(done: subprocess.CompletedProcess[str], cwd: Path) -> Path:
@@ -38,8 +42,14 @@ def study_of(done: subprocess.CompletedProcess[str], cwd: Path) -> Path:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real study: the positive control and a plain net, under three settings."""
     cwd = tmp_path_factory.mktemp("bench")
-    done = harness("-m", "scenario=mlp,indexing", "determinism=none,seed,full", "scenario.steps=12",
-                   *SMALL, cwd=cwd)  # fmt: skip
+    done = harness(
+        "-m",
+        "scenario=mlp,indexing",
+        "determinism=none,seed,full",
+        "scenario.steps=12",
+        *SMALL,
+        cwd=cwd,
+    )
     assert done.returncode in (0, 1), done.stdout + done.stderr  # a twin may fail at two blocks
     return study_of(done, cwd)
 

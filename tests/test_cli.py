@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import Outcome, load
+from harness.core.record import Outcome, load
 from tests.conftest import ROOT, SMALL, harness, study_of
 
 TINY = ["scenario.steps=6", *SMALL]
@@ -67,8 +67,12 @@ def test_what_is_wrong_is_named_and_nothing_is_created(
 def test_outside_the_venv_one_line_says_how_to_start(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-S", "-m", "harness", "scenario=cnn"],
-        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "make shell" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -102,8 +106,9 @@ def test_one_cell_runs_with_its_baseline_and_the_baselines_twin(tmp_path: Path) 
     study = study_of(done, tmp_path)
     manifest = json.loads((study / "manifest.json").read_text())
     assert [(one["cell"]["setting"], one["role"]) for one in manifest["cells"]] == [
-        ("full", "asked"), ("seed", "baseline"),
-    ]  # fmt: skip
+        ("full", "asked"),
+        ("seed", "baseline"),
+    ]
     assert "no difference seen under `full` and `seed`" in done.stdout
     twins = [path for path in (study / "runs").iterdir() if "-twin" in path.name]
     assert len(twins) == 2
@@ -111,15 +116,23 @@ def test_one_cell_runs_with_its_baseline_and_the_baselines_twin(tmp_path: Path) 
 
 
 def test_a_swept_number_makes_cells_of_one_study(tmp_path: Path) -> None:
-    done = harness("scenario=mlp", "scenario.batch_size=4,8", "-m", "study.control=null",
-                   "determinism=seed", *TINY, cwd=tmp_path)  # fmt: skip
+    done = harness(
+        "scenario=mlp",
+        "scenario.batch_size=4,8",
+        "-m",
+        "study.control=null",
+        "determinism=seed",
+        *TINY,
+        cwd=tmp_path,
+    )
     manifest = json.loads((study_of(done, tmp_path) / "manifest.json").read_text())
     assert [one["cell"]["scenario"]["options"]["batch_size"] for one in manifest["cells"]] == [4, 8]
 
 
 def test_without_a_baseline_no_cost_is_measured(tmp_path: Path) -> None:
-    done = harness("study.baseline=null", "runs.timing=0", "runs.trace=2", "scenario.steps=3",
-                   cwd=tmp_path)  # fmt: skip
+    done = harness(
+        "study.baseline=null", "runs.timing=0", "runs.trace=2", "scenario.steps=3", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "no difference seen under `full`, in 2 runs each" in done.stdout
 
@@ -149,10 +162,13 @@ def begin(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
     """
     return subprocess.Popen(
         [sys.executable, "-m", "harness", "study.dir=it", *words],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )  # fmt: skip
+    )
 
 
 def wait_for_records(folder: Path, count: int) -> None:
@@ -166,8 +182,14 @@ def wait_for_records(folder: Path, count: int) -> None:
 def test_an_ended_study_keeps_its_records_and_resume_completes_it(
     tmp_path: Path, by: signal.Signals
 ) -> None:
-    words = ["scenario=mlp", "runs.trace=5", "runs.timing=3", "scenario.steps=6",
-             "study.repeat_failed=false", "launch.ahead=2"]  # fmt: skip
+    words = [
+        "scenario=mlp",
+        "runs.trace=5",
+        "runs.timing=3",
+        "scenario.steps=6",
+        "study.repeat_failed=false",
+        "launch.ahead=2",
+    ]
     process = begin(tmp_path, *words)
     wait_for_records(tmp_path / "it", 3)
     process.send_signal(by)

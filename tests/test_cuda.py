@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from harness.scenarios import mlp
 
-from harness.worker.clock import timed
-from harness.worker.digest import digest
-from scenarios import mlp
-from scenarios.base import Context
+from harness.scenario import Context
+from harness.worker.torch_backend.digest import digest
+from harness.worker.torch_backend.timer import timed
 from tests.conftest import SMALL, harness, study_of
 
 pytestmark = [

@@ -18,8 +18,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def tracked() -> list[Path]:
-    done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         pytest.skip("not a clone: run this where `git ls-files` names what belongs to the package")
     return [Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -37,10 +38,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (source / path).parent.mkdir(parents=True, exist_ok=True)
             (source / path).write_bytes((ROOT / path).read_bytes())
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-         "--no-index", "--disable-pip-version-check", "--target", str(target), str(source)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-index",
+            "--disable-pip-version-check",
+            "--target",
+            str(target),
+            str(source),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return target
 
@@ -49,9 +64,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, tmp_path: Path) -> Run:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, cwd=tmp_path, capture_output=True, text=True, check=False,
+            words,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
 
     return run
 
@@ -59,8 +78,9 @@ def run(installed: Path, tmp_path: Path) -> Run:
 def test_every_tracked_file_of_the_packages_is_installed(installed: Path) -> None:
     wanted = {path for path in tracked() if path.parts[0] in PACKAGES}
     assert Path("harness/py.typed") in wanted
-    assert not [path for path in wanted if not (installed / path).is_file()
-                and path.name != "README.md"]  # fmt: skip
+    assert not [
+        path for path in wanted if not (installed / path).is_file() and path.name != "README.md"
+    ]
 
 
 def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:

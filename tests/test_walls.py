@@ -1,132 +1,159 @@
-"""The three sides never import each other's libraries."""
+"""Which folder may import what: one line per folder, followed through all of our own files."""
 
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "pandas", "matplotlib", "scipy", "numpy"}
-TELLING = {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"}
-FORBIDDEN = {
-    "harness": {*HEAVY, "hydra", "omegaconf", "rich", "psutil", "safetensors"},
-    "harness.__main__": HEAVY,
-    "harness.testing.result": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.testing.target": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.testing.golden": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.settings": {*HEAVY, "hydra", "rich"},
-    "harness.launch.fresh": {*HEAVY, "hydra", "omegaconf"},
-    "harness.testing.reproducible": {*HEAVY - {"numpy"}, "hydra", "rich"},
-    "harness.testing.marked": {*HEAVY - {"numpy"}, "hydra", "rich"},
-    "harness.worker.call": {*TELLING, "keras", "tensorflow"},
-    "harness.testing.same": {*TELLING, "keras", "tensorflow"},
-    "harness.pytest_plugin": {*TELLING - {"omegaconf"}, "keras", "tensorflow"},
-    "harness.bench": HEAVY,
-    "harness.config": HEAVY,
-    "harness.composition": HEAVY,
-    "harness.plan": HEAVY | {"hydra", "omegaconf"},
-    "harness.study": HEAVY | {"hydra", "omegaconf"},
-    "harness.diagnose": HEAVY | {"hydra", "omegaconf"},
-    "harness.launch.local": HEAVY | {"hydra", "omegaconf"},
-    "harness.analysis.verdict": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.analysis.origin": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.analysis.rates": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.operations": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.record": {*HEAVY, "hydra", "omegaconf", "rich", "psutil"},
-    "harness.worker.__main__": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"},
-    "harness.worker.perform": {*HEAVY - {"numpy"}, "keras", "tensorflow", "hydra", "rich"},
-    "harness.worker.torch_runs": {*TELLING, "keras", "tensorflow"},
-    "harness.worker.keras.runs": {*TELLING, "torch"},
-    "harness.worker.keras.probe": {*TELLING, "torch"},
-    "scenarios.keras_mlp": {"torch"},
-    "scenarios.keras_cnn": {"torch"},
-    "harness.worker.probe": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy"},
-    "scenarios": {"hydra", "omegaconf", "pandas", "matplotlib", "rich", "scipy", "harness"},
-    "harness.report.__main__": {"torch", "hydra", "omegaconf"},
-    "harness.check.__main__": {"torch", "hydra", "omegaconf", "matplotlib", "rich", "jinja2"},
-    "harness.analysis.distances": {"torch", "hydra", "omegaconf"},
+
+HYDRA = {"hydra", "omegaconf"}
+KERAS = {"keras", "tensorflow"}
+COMPUTE = {"torch", "numpy", "pandas", "matplotlib", "scipy", *KERAS}
+PRESENT = {"pandas", "matplotlib", "rich", "jinja2", "scipy"}
+
+# From the bottom up: folders of ours that files in a place import, and libraries that they never
+# reach. A file has a line where its rule is stricter than its folder's.
+RULES: dict[str, tuple[str, set[str]]] = {
+    "core": ("", {*COMPUTE, *PRESENT, *HYDRA, "psutil", "safetensors"}),
+    "data": ("", {*PRESENT, *HYDRA, "torch"}),
+    "host": ("core", {*COMPUTE, *HYDRA}),
+    "scenario.py": ("data", {*PRESENT, *HYDRA, *KERAS}),
+    "keras_scenario.py": ("data", {*PRESENT, *HYDRA, "torch"}),
+    "worker": ("core host scenario keras_scenario", {*PRESENT, *HYDRA}),
+    "worker/__main__.py": ("core worker", {*PRESENT, *HYDRA, *COMPUTE - {"numpy"}}),
+    "worker/torch_backend": ("core host scenario worker", {*PRESENT, *HYDRA, *KERAS}),
+    "worker/script_backend": ("core worker", {*PRESENT, *HYDRA, *KERAS}),
+    "worker/keras_backend": ("core host keras_scenario worker", {*PRESENT, *HYDRA, "torch"}),
+    "analysis": ("core", {"torch", *HYDRA, *KERAS, "matplotlib", "rich"}),
+    "report": ("core analysis", {"torch", *HYDRA, *KERAS}),
+    "check": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "rich", "jinja2"}),
+    "study": ("core host", {*COMPUTE, *HYDRA}),
+    "config": ("core study", {*COMPUTE, "rich"}),
+    "diagnose": ("core study", {*COMPUTE, *HYDRA}),
+    "testing": ("core config worker analysis", {"hydra", "pandas", "matplotlib", "rich", *KERAS}),
+    "testing/api.py": ("core config", {"hydra", "torch", "rich", "pandas", *KERAS}),
+    "cli.py": ("core study config diagnose", COMPUTE),
+    "__main__.py": ("core cli", COMPUTE),
+    "__init__.py": ("core testing", {"hydra", "torch", "rich", "pandas", *KERAS}),
+    "../scenarios": ("scenario keras_scenario data", {*PRESENT, *HYDRA, "psutil"}),
 }
 
 
 def file_of(module: str, root: Path = ROOT) -> Path | None:
     path = root.joinpath(*module.split("."))
-    found = [path.with_suffix(".py"), path / "__init__.py"]
-    return next((one for one in found if one.is_file()), None)
+    candidates = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file names in an import, also inside functions; what only a type checker
-    reads is never imported.
-    """
+    """Every module that a file imports, also inside functions; not what only type checkers read."""
     tree = ast.parse(path.read_text())
     for_types = {
         inner
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for one in node.body
-        for inner in ast.walk(one)
+        for statement in node.body
+        for inner in ast.walk(statement)
     }
-    found = set()
+    modules = set()
     for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
-def reached(module: str, root: Path = ROOT) -> set[str]:
-    """All modules that importing one can lead to, through our own files."""
-    seen: set[str] = set()
-    waiting = [module]
+def reached(path: Path, root: Path = ROOT) -> set[str]:
+    """Every module that importing a file can lead to, through our own files.
+
+    The packages around a module run too; the file's own name is left out.
+    """
+    modules: set[str] = set()
+    waiting = list(imports(path))
     while waiting:
-        one = waiting.pop()
-        if one in seen:
+        module = waiting.pop()
+        if module in modules:
             continue
-        seen.add(one)
-        waiting += [one.rpartition(".")[0]] * ("." in one)  # importing a module imports its package
-        path = file_of(one, root)
-        if path is not None:
-            waiting += imports(path)
-    return seen
+        modules.add(module)
+        waiting += [module.rpartition(".")[0]] * ("." in module)
+        source = file_of(module, root)
+        if source is not None:
+            waiting += imports(source)
+    return modules
 
 
-def trespasses(module: str, forbidden: set[str], root: Path = ROOT) -> set[str]:
-    return {one.split(".")[0] for one in reached(module, root)} & forbidden
+def forbidden_libraries(path: Path, never: set[str], root: Path = ROOT) -> set[str]:
+    return {module.partition(".")[0] for module in reached(path, root)} & never
 
 
-def modules_of(name: str) -> list[str]:
-    if name != "scenarios":
-        return [name]
-    return [f"scenarios.{path.stem}" for path in (ROOT / "scenarios").glob("*.py")]
+def folders_imported(path: Path, root: Path = ROOT) -> set[str]:
+    """The folders and single files directly under harness/ that a file imports from."""
+    ours = {module.split(".")[1] for module in imports(path) if module.startswith("harness.")}
+    return {name for name in ours if file_of(f"harness.{name}", root)}
 
 
-@pytest.mark.parametrize("side", FORBIDDEN)
-def test_a_side_reaches_none_of_the_others_libraries(side: str) -> None:
-    for module in modules_of(side):
-        assert file_of(module), module
-        assert not trespasses(module, FORBIDDEN[side]), module
+def files_in(place: str) -> list[Path]:
+    path = ROOT / "harness" / place
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
-def test_only_configuration_composition_and_settings_import_hydra_or_its_omegaconf() -> None:
-    users = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "harness").rglob("*.py")
-        if {one.split(".")[0] for one in imports(path)} & {"hydra", "omegaconf"}
-    }
-    assert users == {"harness/config.py", "harness/composition.py", "harness/settings.py"}
+@pytest.mark.parametrize("place", RULES)
+def test_a_folder_imports_only_the_folders_in_its_line(place: str) -> None:
+    """Files import from their own folder and from those that the table allows."""
+    allowed = {*RULES[place][0].split(), place.partition("/")[0]}
+    found = {str(path): folders_imported(path) - allowed for path in files_in(place)}
+    assert files_in(place), f"nothing at {place}"
+    assert not {path: folders for path, folders in found.items() if folders}
 
 
-def test_the_wall_is_found_broken_where_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", RULES)
+def test_a_folder_reaches_none_of_its_forbidden_libraries(place: str) -> None:
+    """No chain of imports leads from a folder to a library that its line forbids."""
+    found = {str(path): forbidden_libraries(path, RULES[place][1]) for path in files_in(place)}
+    assert not {path: libraries for path, libraries in found.items() if libraries}
+
+
+def test_the_table_has_no_loop_and_misses_no_folder() -> None:
+    """Each line names folders of lines above it, and every folder and file has a line."""
+    known: list[str] = []
+    for place, (allowed, _) in RULES.items():
+        top = place.partition("/")[0].removesuffix(".py")
+        assert {*allowed.split()} <= {*known, top}, place
+        known.append(top)
+    package = ROOT / "harness"
+    there = {path.name for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert there - {"__pycache__"} <= RULES.keys()
+
+
+def test_core_is_made_of_the_standard_library() -> None:
+    """The core imports nothing that has to be installed."""
+    modules = {module for path in files_in("core") for module in imports(path)}
+    assert {module.partition(".")[0] for module in modules} <= {"harness", *sys.stdlib_module_names}
+
+
+def test_only_the_config_folder_imports_hydra() -> None:
+    """Hydra and OmegaConf are named in harness/config/ alone."""
+    users = {path.parent.name for path in files_in(".") if imports(path) & HYDRA}
+    assert users == {"config"}
+
+
+def test_a_broken_wall_is_found(tmp_path: Path) -> None:
+    """The checks above see an import inside a function, and pass over one for types alone."""
     package = tmp_path / "harness"
-    package.mkdir()
+    (package / "core").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "plan.py").write_text("def f():\n    from harness import far\n")
-    (package / "far.py").write_text("import torch.nn\n")
-    assert trespasses("harness.plan", HEAVY, tmp_path) == {"torch"}
-    (package / "plan.py").write_text("if TYPE_CHECKING:\n    from harness import far\n")
-    assert not trespasses("harness.plan", HEAVY, tmp_path)
-    (package / "plan.py").write_text("if TYPE_CHECKING:\n    pass\nelse:\n    import torch\n")
-    assert trespasses("harness.plan", HEAVY, tmp_path) == {"torch"}
+    (package / "core" / "__init__.py").write_text("")
+    plan = package / "plan.py"
+    (package / "core" / "far.py").write_text("import torch.nn\n")
+    plan.write_text("def f():\n    from harness.core import far\n")
+    assert forbidden_libraries(plan, COMPUTE, tmp_path) == {"torch"}
+    assert folders_imported(plan, tmp_path) == {"core"}
+    plan.write_text("if TYPE_CHECKING:\n    from harness.core import far\n")
+    assert not forbidden_libraries(plan, COMPUTE, tmp_path)
+    plan.write_text("if TYPE_CHECKING:\n    pass\nelse:\n    import torch\n")
+    assert forbidden_libraries(plan, COMPUTE, tmp_path) == {"torch"}

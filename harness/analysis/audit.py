@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.verdict import Verdict, judge
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.core.verdict import Verdict, judge
 
 DOCUMENTED = Path(__file__).parent / "documented.toml"
 NOT_LISTED = "not listed"
@@ -81,8 +81,9 @@ def disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) 
     """Of documents, alert and bits; that bits agree in so many runs proves no more than that."""
     found = []
     if (documented == "refused") != refused and verdicts["full"] is not Verdict.failed:
-        found.append("refused, though documented otherwise" if refused else
-                     "documented as refused, and runs")  # fmt: skip
+        found.append(
+            "refused, though documented otherwise" if refused else "documented as refused, and runs"
+        )
     if refused and verdicts["seed"] is Verdict.identical:
         found.append("refused, and no difference was seen")
     if verdicts["full"].differs:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.analysis import cost
-from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.verdict import Judgement, Verdict, judge
-from harness.spec import Noise
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.core.spec import Noise
+from harness.core.verdict import Judgement, Verdict, judge
 
 
 class Control(StrEnum):
@@ -79,8 +79,10 @@ def twins(study: StudyEvidence) -> list[Twin]:
 
 def positive(study: StudyEvidence) -> Positive:
     threads = study.manifest["software"]["threads"]
-    found = {device: positive_on(device, cells, threads)
-             for device, cells in control_cells(study).items()}  # fmt: skip
+    found = {
+        device: positive_on(device, cells, threads)
+        for device, cells in control_cells(study).items()
+    }
     if not found:
         return Positive(Control.off, "No positive control was part of this study.")
     worst = min(found.values(), key=lambda one: WORST_FIRST.index(one.control))
@@ -99,8 +101,9 @@ def control_cells(study: StudyEvidence) -> dict[str, dict[str, CellEvidence]]:
         is_plain = not asked.overrides and asked.noise is Noise.none
         if asked.scenario.label == name and asked.setting in CONTROL_SETTINGS and is_plain:
             by_device.setdefault(asked.device, {})[asked.setting] = cell
-    return {device: cells for device, cells in by_device.items()
-            if len(cells) == len(CONTROL_SETTINGS)}  # fmt: skip
+    return {
+        device: cells for device, cells in by_device.items() if len(cells) == len(CONTROL_SETTINGS)
+    }
 
 
 def positive_on(device: str, cells: dict[str, CellEvidence], threads: int) -> Positive:
@@ -112,8 +115,10 @@ def positive_on(device: str, cells: dict[str, CellEvidence], threads: int) -> Po
         judge(cells[setting].traces, [*cells[setting].timings, *cells[setting].twins])
         for setting in CONTROL_SETTINGS
     )
-    sentence = (f"`{name}` {in_words(seed)} under `seed` ({digests(seed)}) "
-                f"and {in_words(full)} under `full` ({digests(full)}).")  # fmt: skip
+    sentence = (
+        f"`{name}` {in_words(seed)} under `seed` ({digests(seed)}) "
+        f"and {in_words(full)} under `full` ({digests(full)})."
+    )
     return Positive(decided(seed.verdict, full.verdict), sentence)
 
 

@@ -16,8 +16,8 @@ from enum import StrEnum
 import numpy as np
 from scipy import stats
 
-from harness.analysis.evidence import is_timed
-from harness.record import RunRecord
+from harness.analysis.study_data import is_timed
+from harness.core.record import RunRecord
 
 LEVEL = 0.95
 EQUAL_WITHIN = 0.05  # an interval inside ±5 % says that two costs are as good as equal

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from harness.record import Repeat, load, number, read_distances, write_json
+from harness.core.record import Repeat, load, number, read_distances, write_json
 
 Array = npt.NDArray[Any]
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -58,9 +58,11 @@ def max_ulp(one: Array, other: Array) -> int:
         return 0
     a, b = places(one[both]), places(other[both])
     larger, smaller = np.maximum(a, b), np.minimum(a, b)
-    return int((larger.astype(object) - smaller).max()) if one.itemsize == 8 else int(
-        (larger - smaller).max()
-    )  # fmt: skip
+    return (
+        int((larger.astype(object) - smaller).max())
+        if one.itemsize == 8
+        else int((larger - smaller).max())
+    )
 
 
 def places(values: Array) -> npt.NDArray[np.int64]:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.analysis.evidence import CellEvidence
-from harness.analysis.verdict import outcome_key
-from harness.record import Repeat
+from harness.analysis.study_data import CellEvidence
+from harness.core.record import Repeat
+from harness.core.verdict import outcome_key
 
 BOUND_LEVEL = 0.95
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.check import github, junit
-from harness.check.choice import choose
+from harness.check.console import line, summary
 from harness.check.findings import State, findings
-from harness.check.finished import finished
-from harness.check.gate import asked
-from harness.check.lines import line, summary
-from harness.errors import UnfinishedError, UsageError
-from harness.words import A_REQUIREMENT_IS_BROKEN
+from harness.check.options import asked
+from harness.check.preconditions import finished
+from harness.check.selection import choose
+from harness.core.errors import UnfinishedError, UsageError
+from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING, RUNS_FAILED
 
 
 def main(words: Sequence[str]) -> int:
@@ -22,10 +22,10 @@ def main(words: Sequence[str]) -> int:
         return judged(words)
     except UsageError as error:
         print(f"harness: {error}", file=sys.stderr)
-        return 2
+        return BAD_REQUEST
     except UnfinishedError as error:
         print(f"harness: {error}", file=sys.stderr)
-        return 3
+        return RUNS_FAILED
 
 
 def judged(words: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def judged(words: Sequence[str]) -> int:
         github.append_summary(Path(path), found, end)
     if gate.junit:
         junit.write(gate.junit, study, gate, found)
-    return A_REQUIREMENT_IS_BROKEN if any(one.state is State.broken for one in found) else 0
+    return FINDING if any(one.state is State.broken for one in found) else DONE
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness.analysis.cells import is_baseline, ratio_of, row
+from harness.analysis.cell_table import is_baseline, ratio_of, row
 from harness.analysis.controls import Control, Controls, controls
 from harness.analysis.cost import TwinCheck
-from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.verdict import Verdict
-from harness.check.gate import FEWEST_RUNS, Gate
-from harness.errors import UsageError
-from harness.report.cautions import ENDINGS, reason
-from harness.report.wording import SURE_RUNS, interval, listed, percent
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.check.options import FEWEST_RUNS, Gate
+from harness.core.errors import UsageError
+from harness.core.verdict import Verdict
+from harness.report.caveats import ENDINGS, reason
+from harness.report.format import SURE_RUNS, interval, listed, percent
 
 
 class State(StrEnum):
@@ -47,8 +47,10 @@ def findings(study: StudyEvidence, cells: Sequence[CellEvidence], gate: Gate) ->
     """
     found = [one for cell in cells for one in of_cell(study, cell, gate)]
     if all(one.state is State.skipped for one in found):
-        raise UsageError("nothing to judge: every chosen cell is the baseline of its own cost; "
-                         "choose others by --determinism, or add --require identical")  # fmt: skip
+        raise UsageError(
+            "nothing to judge: every chosen cell is the baseline of its own cost; "
+            "choose others by --determinism, or add --require identical"
+        )
     found += of_controls(controls(study))
     return sorted(found, key=lambda one: ORDER.index(one.state))
 
@@ -81,13 +83,13 @@ def evidence(cell: CellEvidence, seen: dict[str, Any]) -> str:
         bound = percent(seen["divergence_rate_upper"])
         return f"{claim} in {runs} (a fresh run differs with a chance of at most {bound})"
     if verdict.differs:
-        return f"{verdict} in {runs}: {seen['note'] or parting(seen)}"
+        return f"{verdict} in {runs}: {seen['note'] or find_divergence(seen)}"
     if verdict is Verdict.not_tested:
         return f"not tested: {runs} came to an end, and {FEWEST_RUNS} are needed"
     return f"{verdict}: {endings(cell)}"
 
 
-def parting(seen: dict[str, Any]) -> str:
+def find_divergence(seen: dict[str, Any]) -> str:
     step = seen["first_step"]
     return f"first at step {step}, in {seen['first_component']}" if step else "before step 1"
 
@@ -97,8 +99,10 @@ def endings(cell: CellEvidence) -> str:
     bad = [run for run in cell.every if not run.outcome.completed]
     first = {run.outcome: run for run in reversed(bad)}
     counts = Counter(run.outcome for run in bad)
-    parts = [f"{number} of {counted(len(cell.every), 'run')} {ENDINGS[outcome]}"
-             f"{reason(first[outcome])}" for outcome, number in counts.items()]  # fmt: skip
+    parts = [
+        f"{number} of {counted(len(cell.every), 'run')} {ENDINGS[outcome]}{reason(first[outcome])}"
+        for outcome, number in counts.items()
+    ]
     return listed(parts)
 
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.check.console import line
 from harness.check.findings import Finding
-from harness.check.lines import line
 
 IN_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 IN_PROPERTY = IN_DATA | str.maketrans({":": "%3A", ",": "%2C"})
@@ -30,15 +30,20 @@ def append_summary(path: Path, found: Sequence[Finding], end: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(table(found, end))
     except OSError as error:
-        print(f"harness: GITHUB_STEP_SUMMARY={path} cannot be written: {error.strerror}",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"harness: GITHUB_STEP_SUMMARY={path} cannot be written: {error.strerror}",
+            file=sys.stderr,
+        )
 
 
 def table(found: Sequence[Finding], end: str) -> str:
     """What is broken comes first: a long table is cut from below."""
     rows = [(one.state, one.cell, one.requirement, one.found) for one in reversed(found)]
-    lines = ["| result | cell | requirement | found |", "| --- | --- | --- | --- |",
-             *("| " + " | ".join(map(in_cell, row)) + " |" for row in rows)]  # fmt: skip
+    lines = [
+        "| result | cell | requirement | found |",
+        "| --- | --- | --- | --- |",
+        *("| " + " | ".join(map(in_cell, row)) + " |" for row in rows),
+    ]
     return "\n".join(["### harness check", "", *lines, "", in_cell(end), "", ""])
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness.analysis.evidence import StudyEvidence
+from harness.analysis.study_data import StudyEvidence
 from harness.check.findings import Finding, State
-from harness.check.gate import Gate
-from harness.errors import UsageError
-from harness.report.story import machine
-from harness.words import command
+from harness.check.options import Gate
+from harness.core.command_line import command
+from harness.core.errors import UsageError
+from harness.report.content import machine
 
 # What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

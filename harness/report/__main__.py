@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.analysis.evidence import read
-from harness.report import figures, pages, tables, terminal
-from harness.report.story import labelled, tell
-from harness.words import A_CONTROL_FAILED
+from harness.analysis.study_data import read
+from harness.core.exit_codes import DONE, FINDING
+from harness.report import plots, render, tables, terminal
+from harness.report.content import labelled, tell
 
 
 def main(folder: Path) -> int:
@@ -16,11 +16,11 @@ def main(folder: Path) -> int:
     made = tables.Tables.of(study)
     tables.write(folder / "tables", study, made)
     shown = labelled(made.cells)
-    drawn = figures.draw(folder / "figures", study, shown)
+    drawn = plots.draw(folder / "figures", study, shown)
     story = tell(study, shown, made)
-    pages.write(folder, story, drawn)
+    render.write(folder, story, drawn)
     terminal.show(story)
-    return A_CONTROL_FAILED if made.controls.failed else 0
+    return FINDING if made.controls.failed else DONE
 
 
 if __name__ == "__main__":

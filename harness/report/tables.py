@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.audit import audit_table, lengths_table
-from harness.analysis.cells import cell_table
-from harness.analysis.claims import claims_table
+from harness.analysis.cell_table import cell_table
+from harness.analysis.claims.judge import claims_table
 from harness.analysis.controls import Controls, controls
 from harness.analysis.cost import step_s
-from harness.analysis.evidence import StudyEvidence
 from harness.analysis.noise import noise_table
-from harness.record import RunRecord
+from harness.analysis.study_data import StudyEvidence
+from harness.core.record import RunRecord
 
 
 @dataclass(frozen=True)

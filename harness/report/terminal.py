@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.report.story import MATRIX_COLUMNS, Story
+from harness.report.content import MATRIX_COLUMNS, Story
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
 PLAIN_WIDTH = 140  # of a file or a pipe

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.record import write_json
-from harness.testing.result import Leaves, leaves_from_json, leaves_to_json
+from harness.core.leaf_file import Leaves, leaves_from_json, leaves_to_json
+from harness.core.record import write_json
 
 FOLDER = "__reproducible__"
 FORMAT = 1
@@ -47,10 +47,14 @@ class Golden:
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
-                raise BadGoldenError(f"{self.path} has format {document['format']}, this version "
-                                     f"reads {FORMAT}: use the version that wrote it")  # fmt: skip
-            return {test: {name: entry_of(one) for name, one in values.items()}
-                    for test, values in document["values"].items()}  # fmt: skip
+                raise BadGoldenError(
+                    f"{self.path} has format {document['format']}, this version "
+                    f"reads {FORMAT}: use the version that wrote it"
+                )
+            return {
+                test: {name: entry_of(one) for name, one in values.items()}
+                for test, values in document["values"].items()
+            }
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -72,8 +76,10 @@ class Golden:
             entries = self.entries()
             save()
             entries[test] = {**entries.get(test, {}), **new}
-            document = {test: {name: entry_to_json(one) for name, one in sorted(values.items())}
-                        for test, values in sorted(entries.items())}  # fmt: skip
+            document = {
+                test: {name: entry_to_json(one) for name, one in sorted(values.items())}
+                for test, values in sorted(entries.items())
+            }
             write_json(self.path, {"format": FORMAT, "values": document}, indent=1)
             self.tidy(entries)
 
@@ -95,10 +101,14 @@ class Golden:
 
 
 def entry_to_json(entry: Entry) -> dict[str, Any]:
-    return {"leaves": leaves_to_json(entry.leaves), "environment": entry.environment,
-            "tensors": entry.tensors}  # fmt: skip
+    return {
+        "leaves": leaves_to_json(entry.leaves),
+        "environment": entry.environment,
+        "tensors": entry.tensors,
+    }
 
 
 def entry_of(document: Mapping[str, Any]) -> Entry:
-    return Entry(leaves_from_json(document["leaves"]), dict(document["environment"]),
-                 document["tensors"])  # fmt: skip
+    return Entry(
+        leaves_from_json(document["leaves"]), dict(document["environment"]), document["tensors"]
+    )

@@ -9,9 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from harness.spec import RunSpec
-from harness.words import DONE, READY, UNWRITTEN
-from harness.worker.wall import Wall
+from harness.core.protocol import DONE, READY, UNWRITTEN
+from harness.core.spec import RunSpec
+from harness.worker.pipe import Wall
 
 
 def main() -> None:
@@ -20,9 +20,9 @@ def main() -> None:
     asked = json.loads(wall.hear())
     spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])
 
-    from harness import record  # noqa: PLC0415 - imports are the warming up
-    from harness.worker.framework import framework  # noqa: PLC0415
-    from harness.worker.perform import perform  # noqa: PLC0415
+    from harness.core import record  # noqa: PLC0415 - imports are the warming up
+    from harness.worker.backend import framework  # noqa: PLC0415
+    from harness.worker.run import perform  # noqa: PLC0415
 
     framework(spec.cell.scenario.framework).warm(spec.cell.scenario)
     wall.say(READY)

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Sequence
 
 import pytest
+from harness.scenarios.atomics import Op
 
 from harness.analysis.audit import (
     DOCUMENTED,
@@ -16,12 +17,11 @@ from harness.analysis.audit import (
     documented_on,
     lengths_table,
 )
-from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.analysis.verdict import Verdict
-from harness.diagnose import ADVICE
-from harness.record import Outcome, Repeat, RunRecord
-from harness.spec import Cell, Scenario
-from scenarios.atomics import Op
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.core.record import Outcome, Repeat, RunRecord
+from harness.core.spec import Cell, Scenario
+from harness.core.verdict import Verdict
+from harness.diagnose.command import ADVICE
 from tests.conftest import repeat
 
 SAME, VARIES = Verdict.identical, Verdict.varies
@@ -44,16 +44,22 @@ def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
     """The audit's row of an operation whose cells gave these repeats, one a run."""
 
     def make(operation: str, seed: str, full: str, one_thread: str) -> dict[str, str]:
-        runs = {"same": [ONE, ONE], "other": [OTHER, OTHER], "varies": [ONE, OTHER],
-                "other sum": [OTHER_SUM, OTHER_SUM]}  # fmt: skip
+        runs = {
+            "same": [ONE, ONE],
+            "other": [OTHER, OTHER],
+            "varies": [ONE, OTHER],
+            "other sum": [OTHER_SUM, OTHER_SUM],
+        }
         cells = []
         for setting, what in (("seed", seed), ("full", full), ("full_one_thread", one_thread)):
             outcome = Outcome.refused if what == "refused" else Outcome.ok
             asked = dataclasses.replace(
                 make_cell(setting), scenario=Scenario("atomics", "atomics", {"op": operation})
             )
-            traces = [trace(n, one, outcome=outcome)
-                      for n, one in enumerate(runs.get(what, [ONE, ONE]), 1)]  # fmt: skip
+            traces = [
+                trace(n, one, outcome=outcome)
+                for n, one in enumerate(runs.get(what, [ONE, ONE]), 1)
+            ]
             cells.append(CellEvidence(setting, asked, "asked", None, None, traces=traces))
         study = StudyEvidence("s", {"request": {"matrix": "audit"}}, cells, [], 0)
         (found,) = audit_table(study).to_dict("records")
@@ -80,9 +86,7 @@ def test_numbers_of_elements_stand_side_by_side(
     assert list(found)[3:] == ["32,767 elements", "32,768 elements"]
 
 
-def test_an_operation_that_varies_and_is_cured_agrees_with_its_document(
-    row: Row,
-) -> None:
+def test_an_operation_that_varies_and_is_cured_agrees_with_its_document(row: Row) -> None:
     found = row("index_put", "varies", "same", "same")
     assert found["documented"] == "deterministic"
     assert (found["alert"], found["bits"], found["bits_full"]) == ("none", "varies", "identical")
@@ -108,13 +112,18 @@ def test_a_loss_that_adds_up_otherwise_is_not_the_operations(row: Row) -> None:
     ("documented", "refused", "seed", "full", "told"),
     [
         ("refused", False, SAME, SAME, "documented as refused, and runs"),
-        ("not listed", True, VARIES, Verdict.refused,
-         "refused, though documented otherwise; varies, and is not listed"),
+        (
+            "not listed",
+            True,
+            VARIES,
+            Verdict.refused,
+            "refused, though documented otherwise; varies, and is not listed",
+        ),
         ("not listed", False, VARIES, SAME, "varies, and is not listed"),
         ("deterministic", False, VARIES, VARIES, "varies under deterministic algorithms"),
         ("deterministic", False, VARIES, SAME, ""),
     ],
-)  # fmt: skip
+)
 def test_documents_alerts_and_bits_are_held_against_each_other(
     documented: str, refused: bool, seed: Verdict, full: Verdict, told: str
 ) -> None:

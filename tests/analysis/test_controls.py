@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.controls import Control, controls, decided, positive
-from harness.analysis.evidence import StudyEvidence, read
-from harness.analysis.verdict import Verdict
-from harness.spec import Noise
+from harness.analysis.study_data import StudyEvidence, read
+from harness.core.spec import Noise
+from harness.core.verdict import Verdict
 
 
 def test_a_real_study_passes_its_positive_control(study: Path) -> None:

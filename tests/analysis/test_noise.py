@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.analysis.cells import cell_table
-from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.cell_table import cell_table
 from harness.analysis.noise import noise_table, sd_interval
-from harness.record import RunRecord
-from harness.spec import Cell, Noise
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.core.record import RunRecord
+from harness.core.spec import Cell, Noise
 from tests.conftest import repeat
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.analysis.evidence import CellEvidence
 from harness.analysis.spread import churn, divergence_rate_upper, spread
-from harness.record import RunRecord
-from harness.spec import Cell
+from harness.analysis.study_data import CellEvidence
+from harness.core.record import RunRecord
+from harness.core.spec import Cell
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
@@ -51,8 +51,10 @@ def test_the_largest_distance_of_any_repeat_is_told(
     make_cell: Callable[..., Cell], trace: Make
 ) -> None:
     runs = [trace(1, repeat("a")), trace(2, repeat("b"), repeat("c"))]
-    near = {"1": {"rel_l2": 9.0, "max_ulp": 99, "differing": 0.9},
-            "8": {"rel_l2": 0.1, "max_ulp": 4, "differing": 0.5}}  # fmt: skip
+    near = {
+        "1": {"rel_l2": 9.0, "max_ulp": 99, "differing": 0.9},
+        "8": {"rel_l2": 0.1, "max_ulp": 4, "differing": 0.5},
+    }
     far = {"8": {"rel_l2": 0.3, "max_ulp": 2, "differing": 0.2}}
     measured = {runs[1].run_id: {"reference": "a", "repeats": [near, far]}}
     cell = dataclasses.replace(cell_of(make_cell, *runs), distances=measured)

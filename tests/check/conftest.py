@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from harness.analysis.evidence import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellEvidence, StudyEvidence
 from tests.conftest import harness
 
 LIMIT = "cost at most 1.1"

@@ -6,9 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from harness.check import github, junit
+from harness.check.console import line
 from harness.check.findings import Finding, State
-from harness.check.gate import asked
-from harness.check.lines import line
+from harness.check.options import asked
 from tests.check.conftest import LIMIT, check, made_up
 
 FOUND = [
@@ -24,15 +24,20 @@ def test_the_junit_file_has_a_case_for_each_finding(tmp_path: Path) -> None:
     junit.write(path, made_up(), gate, FOUND)
     (suite,) = ET.parse(path).getroot()  # noqa: S314 - our own file
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "3", "failures": "1", "errors": "0", "skipped": "1",
-    }  # fmt: skip
+        "tests": "3",
+        "failures": "1",
+        "errors": "0",
+        "skipped": "1",
+    }
     cases = suite.findall("testcase")
     assert [(one.get("classname"), one.get("name")) for one in cases] == [
         (one.cell, one.requirement) for one in FOUND
     ]
     assert [[inner.tag for inner in one] for one in cases] == [
-        ["system-out"], ["skipped"], ["failure"],
-    ]  # fmt: skip
+        ["system-out"],
+        ["skipped"],
+        ["failure"],
+    ]
     assert cases[2][0].get("message") == FOUND[2].found.replace("\x1b", "�").replace("\ud800", "�")
     told = {one.get("name"): one.get("value") for one in suite.iter("property")}
     assert (told["study"], told["cpu"], told["torch"]) == ("made-up", "a <CPU> & more", "2.13.0")

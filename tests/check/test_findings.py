@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.evidence import CellEvidence, StudyEvidence
-from harness.check.choice import choose
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.check.console import summary
 from harness.check.findings import Finding, State, findings
-from harness.check.gate import asked
-from harness.check.lines import summary
-from harness.errors import UsageError
-from harness.record import Outcome, RunRecord
-from harness.spec import Cell
+from harness.check.options import asked
+from harness.check.selection import choose
+from harness.core.errors import UsageError
+from harness.core.record import Outcome, RunRecord
+from harness.core.spec import Cell
 from tests.check.conftest import LIMIT, made_up
 from tests.conftest import repeat
 
@@ -55,8 +55,9 @@ def equal(trace: Make, runs: int) -> list[RunRecord]:
 def test_equal_bits_in_enough_runs_hold_with_their_bound(evidence: Evidence, trace: Make) -> None:
     found = one_cell(evidence("full", traces=equal(trace, 5)), "--require", "identical")
     assert found.state is State.holds
-    assert found.found == ("no difference seen in 5 runs (a fresh run differs with a chance of at "
-                           "most 53 %)")  # fmt: skip
+    assert found.found == (
+        "no difference seen in 5 runs (a fresh run differs with a chance of at most 53 %)"
+    )
     sure = one_cell(evidence("full", traces=equal(trace, 30)), "--require", "identical")
     assert sure.found.startswith("identical in 30 runs (a fresh run differs with")
 
@@ -100,8 +101,10 @@ def test_a_timing_run_that_ends_otherwise_breaks_it(
 def test_what_cannot_be_decided_is_broken(
     outcomes: Sequence[Outcome], told: str, evidence: Evidence, trace: Make
 ) -> None:
-    traces = [trace(n, *[repeat()] * outcome.completed, outcome=outcome)
-              for n, outcome in enumerate(outcomes, 1)]  # fmt: skip
+    traces = [
+        trace(n, *[repeat()] * outcome.completed, outcome=outcome)
+        for n, outcome in enumerate(outcomes, 1)
+    ]
     for required in ("identical", "varies"):
         found = one_cell(evidence("full", traces=traces), "--require", required)
         assert found.state is State.broken
@@ -127,10 +130,18 @@ def costing(
 ) -> StudyEvidence:
     """A cell whose steps take so many times the baseline's, block by block."""
     blocks = list(enumerate(factors, 1))
-    base = evidence("seed", baseline="mlp-seed-cpu", role="baseline", traces=equal(trace, 2),
-                    timings=[timing(n, 0.01 * n) for n, _ in blocks])  # fmt: skip
-    plain = {"baseline": base.id, "traces": equal(trace, 2),
-             "timings": [timing(n, 0.01 * n * factor) for n, factor in blocks]}  # fmt: skip
+    base = evidence(
+        "seed",
+        baseline="mlp-seed-cpu",
+        role="baseline",
+        traces=equal(trace, 2),
+        timings=[timing(n, 0.01 * n) for n, _ in blocks],
+    )
+    plain = {
+        "baseline": base.id,
+        "traces": equal(trace, 2),
+        "timings": [timing(n, 0.01 * n * factor) for n, factor in blocks],
+    }
     return made_up(evidence("full", **{**plain, **changes}), base)
 
 
@@ -162,9 +173,10 @@ def test_a_cost_that_is_too_high_seldom_passes(
     passed = sum(
         judged(costing(evidence, trace, timing, row), "--max-cost", "1.10")[
             "mlp-full-cpu", LIMIT
-        ].state is State.holds
+        ].state
+        is State.holds
         for row in noise.tolist()
-    )  # fmt: skip
+    )
     assert passed <= stats.binom.ppf(0.999, studies, often)
 
 
@@ -191,8 +203,9 @@ def test_a_baseline_and_what_is_merged_into_it_are_skipped(
 ) -> None:
     study = costing(evidence, trace, timing, [1.0, 1.0])
     base = study.by_id("mlp-seed-cpu")
-    alias = evidence("cudnn", baseline=base.id, same_as=base.id, traces=base.traces,
-                     timings=base.timings)  # fmt: skip
+    alias = evidence(
+        "cudnn", baseline=base.id, same_as=base.id, traces=base.traces, timings=base.timings
+    )
     study = made_up(*study.cells, alias)
     found = judged(study, "--max-cost", "1.10")
     assert found["mlp-cudnn-cpu", LIMIT].state is State.skipped
@@ -208,8 +221,9 @@ def test_a_merged_cell_has_its_twins_verdict_and_cost(
 ) -> None:
     study = costing(evidence, trace, timing, [1.2, 1.2])
     full = study.by_id("mlp-full-cpu")
-    alias = evidence("warn", baseline="mlp-seed-cpu", same_as=full.id, traces=full.traces,
-                     timings=full.timings)  # fmt: skip
+    alias = evidence(
+        "warn", baseline="mlp-seed-cpu", same_as=full.id, traces=full.traces, timings=full.timings
+    )
     found = judged(made_up(*study.cells, alias), "--require", "identical", "--max-cost", "1.10")
     for requirement in ("identical", LIMIT):
         one, other = found[full.id, requirement], found[alias.id, requirement]
@@ -217,15 +231,21 @@ def test_a_merged_cell_has_its_twins_verdict_and_cost(
 
 
 def with_control(evidence: Evidence, seed: list[RunRecord], full: list[RunRecord]) -> Any:
-    return [evidence("seed", "indexing", role="control", traces=seed),
-            evidence("full", "indexing", role="control", traces=full)]  # fmt: skip
+    return [
+        evidence("seed", "indexing", role="control", traces=seed),
+        evidence("full", "indexing", role="control", traces=full),
+    ]
 
 
 def test_a_study_that_finds_no_difference_proves_nothing(evidence: Evidence, trace: Make) -> None:
     cell = evidence("full", traces=equal(trace, 5))
     same, parted = equal(trace, 2), [trace(1, repeat("a")), trace(2, repeat("b"))]
-    cases = [((parted, same), State.holds), ((same, same), State.broken),
-             ((parted, parted), State.broken), ((parted, same[:1]), State.broken)]  # fmt: skip
+    cases = [
+        ((parted, same), State.holds),
+        ((same, same), State.broken),
+        ((parted, parted), State.broken),
+        ((parted, same[:1]), State.broken),
+    ]
     for runs, state in cases:
         study = made_up(cell, *with_control(evidence, *runs))
         found = judged(study, "--require", "identical")

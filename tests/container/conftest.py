@@ -26,8 +26,13 @@ class Engine:
     environment: dict[str, str]
 
     def docker(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["/usr/bin/docker", *words], env=self.environment, text=True,
-                              capture_output=True, check=False)  # fmt: skip
+        return subprocess.run(
+            ["/usr/bin/docker", *words],
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
 
     def container(
         self, *words: str, root: Path = ROOT, **environment: str
@@ -39,9 +44,15 @@ def container(
     *words: str, root: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """`python -m container`, with this environment and no other."""
-    return subprocess.run([sys.executable, "-m", "container", *words], cwd=root, text=True,
-                          capture_output=True, check=False, env=environment,
-                          stdin=subprocess.DEVNULL)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "container", *words],
+        cwd=root,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -31,14 +31,26 @@ def private_engine() -> Iterator[dict[str, str]]:
     """The environment in which `docker` means an engine of its own, with no network at all."""
     work = Path(tempfile.mkdtemp(prefix="engine-"))
     socket = f"unix://{work}/docker.sock"
-    words = ["/usr/sbin/dockerd", f"--host={socket}", f"--data-root={work}/data",
-             f"--exec-root={work}/exec", f"--pidfile={work}/pid", "--bridge=none",
-             "--iptables=false", "--ip6tables=false", "--ip-forward=false",
-             "--ip-masq=false"]  # fmt: skip
+    words = [
+        "/usr/sbin/dockerd",
+        f"--host={socket}",
+        f"--data-root={work}/data",
+        f"--exec-root={work}/exec",
+        f"--pidfile={work}/pid",
+        "--bridge=none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--ip-masq=false",
+    ]
     with (work / "log").open("wb") as log:
         daemon = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
-    environment = {**os.environ, "DOCKER_HOST": socket, "BUILD_NETWORK": "none",
-                   "PATH": f"{Path(CLIENT).parent}:{os.environ['PATH']}"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "DOCKER_HOST": socket,
+        "BUILD_NETWORK": "none",
+        "PATH": f"{Path(CLIENT).parent}:{os.environ['PATH']}",
+    }
     try:
         wait_for_answer(environment, daemon, work / "log")
         yield environment
@@ -54,8 +66,9 @@ def wait_for_answer(
     environment: dict[str, str], daemon: subprocess.Popen[bytes], log: Path
 ) -> None:
     deadline = time.monotonic() + STARTS_WITHIN_S
-    while subprocess.run([CLIENT, "version"], env=environment, capture_output=True,
-                         check=False).returncode:  # fmt: skip
+    while subprocess.run(
+        [CLIENT, "version"], env=environment, capture_output=True, check=False
+    ).returncode:
         if daemon.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("dockerd does not answer:\n" + log.read_text()[-2000:])
         time.sleep(0.1)
@@ -68,13 +81,17 @@ def mounts_under(folder: Path) -> list[str]:
 
 def make_base(environment: dict[str, str]) -> None:
     """A small Debian with Python, in place of the pinned base that only a registry has."""
-    sources = [str(path) for path in (Path("/etc/apt/sources.list.d/debian.sources"),
-                                      Path("/etc/apt/sources.list"))
-               if path.exists() and path.stat().st_size]  # fmt: skip
+    sources = [
+        str(path)
+        for path in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+        if path.exists() and path.stat().st_size
+    ]
     subprocess.run(
         ["bash", "-c", MAKE_BASE, "make-base", sources[0], CLIENT, BASE],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
 
 
 def build_settings(folder: Path) -> dict[str, str]:
@@ -91,13 +108,34 @@ def make_wheels(environment: dict[str, str], folder: Path) -> None:
     """What the locks name, fetched as this machine fetches it: the build then needs no network."""
     for lock in LOCKS:
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps",
-             "--no-build-isolation", "--dest", str(folder), "-r",
-             str(ROOT / "requirements" / f"{lock}.txt")],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--require-hashes",
+                "--no-deps",
+                "--no-build-isolation",
+                "--dest",
+                str(folder),
+                "-r",
+                str(ROOT / "requirements" / f"{lock}.txt"),
+            ],
+            check=True,
+            capture_output=True,
+        )
     subprocess.run(
-        ["bash", "-c", 'set -o pipefail; tar -C "$1" -c . | "$2" import - "$3"',
-         "make-wheels", str(folder), CLIENT, WHEELS],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "bash",
+            "-c",
+            'set -o pipefail; tar -C "$1" -c . | "$2" import - "$3"',
+            "make-wheels",
+            str(folder),
+            CLIENT,
+            WHEELS,
+        ],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )

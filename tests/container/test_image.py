@@ -102,8 +102,10 @@ def test_a_change_to_a_source_builds_from_the_kept_packages(
         file.write("# a change\n")
     again = engine.container("image", root=checkout)
     assert again.returncode == 0, again.stderr
-    history = [engine.docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", one).stdout
-               for one in (image, again.stdout.strip().split()[-1])]  # fmt: skip
+    history = [
+        engine.docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", one).stdout
+        for one in (image, again.stdout.strip().split()[-1])
+    ]
     layers, changed = map(json.loads, history)
     shared = sum(one == other for one, other in zip(layers, changed, strict=False))
     assert layers != changed
@@ -122,8 +124,9 @@ def test_a_tampered_hash_stops_the_build(engine: Engine, image: str, checkout: P
 
 @pytest.mark.parametrize("place", ["auto", "docker"])
 def test_a_base_that_cannot_be_pulled(engine: Engine, place: str) -> None:
-    done = engine.container("bench", "--version", CONTAINER=place,
-                            BASE_IMAGE="localhost:9/none:1@sha256:" + "0" * 64)  # fmt: skip
+    done = engine.container(
+        "bench", "--version", CONTAINER=place, BASE_IMAGE="localhost:9/none:1@sha256:" + "0" * 64
+    )
     said = done.stdout + done.stderr
     assert "the base image localhost:9/none:1 cannot be pulled" in said
     assert done.returncode == (0 if place == "auto" else 2)
@@ -145,8 +148,12 @@ def test_an_engine_that_refuses_is_told(engine: Engine) -> None:
     Path(engine.environment["DOCKER_HOST"].removeprefix("unix://")).parent.chmod(0o755)
     done = subprocess.run(
         [*AS_NOBODY, "/usr/bin/python3", "-m", "container", "image"],
-        cwd=ROOT, env=engine.environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=engine.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert done.stderr == (
         "container: the Docker engine refuses this user; join the group docker, "
@@ -159,6 +166,11 @@ def test_results_of_somebody_else_are_told(image: str, checkout: Path) -> None:
     (checkout / "results").mkdir()
     for folder in (checkout, *checkout.parents[:3]):
         folder.chmod(0o755)
-    done = subprocess.run([*AS_NOBODY, "/usr/bin/python3", "-c", program], cwd=checkout,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [*AS_NOBODY, "/usr/bin/python3", "-c", program],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "results/ belongs to user 0, and you are user 65534; take it back with" in done.stderr

@@ -61,7 +61,10 @@ def test_a_real_python_3_8_says_what_is_missing(python3_8: str) -> None:
     for verb, advice in (("image", "install Docker Engine"), ("bench", "needs 3.11, 3.12 or 3.13")):
         done = subprocess.run(
             [python3_8, "-W", "error", "-c", f"{program} sys.exit(main(['{verb}']))"],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "Traceback" not in done.stderr
         assert advice in done.stderr.replace("\n", " ")

@@ -55,8 +55,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         server.socket, server_side=True, do_handshake_on_connect=False
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Index(f"https://127.0.0.1:{server.server_port}/simple", certificate,
-                make_wheel(packages / WHEEL), asked)  # fmt: skip
+    yield Index(
+        f"https://127.0.0.1:{server.server_port}/simple",
+        certificate,
+        make_wheel(packages / WHEEL),
+        asked,
+    )
     server.shutdown()
     server.server_close()
 
@@ -65,11 +69,27 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate that signs itself, for a day, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-         "-subj", "/CN=a test", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=a test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
     return certificate, key
 
 

@@ -11,16 +11,30 @@ import pytest
 from tests.conftest import harness, study_of
 
 SCENARIOS = ("mlp", "cnn", "resnet", "upsample", "loader", "deepcopy_optimizer", "indexing")
-SETTINGS = ("none", "seed", "seed_workers", "cudnn", "cudnn_off", "benchmark", "full",
-            "full_one_thread")  # fmt: skip
+SETTINGS = (
+    "none",
+    "seed",
+    "seed_workers",
+    "cudnn",
+    "cudnn_off",
+    "benchmark",
+    "full",
+    "full_one_thread",
+)
 
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Of a study of its own, whose runs are traced and not timed."""
     cwd = tmp_path_factory.mktemp("quick")
-    done = harness("matrix=quick", "device=cpu", "runs.timing=0", "study.baseline=null",
-                   "study.control=null", cwd=cwd)  # fmt: skip
+    done = harness(
+        "matrix=quick",
+        "device=cpu",
+        "runs.timing=0",
+        "study.baseline=null",
+        "study.control=null",
+        cwd=cwd,
+    )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     cells = pd.read_csv(study_of(done, cwd) / "tables" / "cells.csv")
     return cells.set_index(["scenario", "determinism"])

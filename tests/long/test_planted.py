@@ -57,25 +57,33 @@ class Case:
 PHASES = ("forward", "backward", "optimizer")
 PLANTED = [
     *(Case(kind, where) for kind in OPERATIONS if kind != "data order" for where in PHASES),
-    *(Case("algorithm choice", where, form)
-      for where in PHASES for form in ("in place", "view", "sparse", "integer")),
+    *(
+        Case("algorithm choice", where, form)
+        for where in PHASES
+        for form in ("in place", "view", "sparse", "integer")
+    ),
     *(Case("algorithm choice", "forward", form) for form in ("autocast", "checkpoint")),
     *(Case(RACE, where, "view") for where in PHASES),
     *(Case("stateful kernel", where, "in place") for where in PHASES),
     Case("unseeded randomness", "forward", "checkpoint"),
     Case("data order", "data"),
     Case(RACE, "backward", hidden=True),
-]  # fmt: skip
+]
 WATCHED = [Case("observer", where) for where in PHASES]
 
 
 def diagnosed(case: Case, folder: Path) -> dict[str, Any]:
     return told(
-        folder, "scenario=planted", f"scenario.kind={case.kind}", f"scenario.where={case.where}",
-        f"scenario.form={case.form}", f"scenario.step={case.step}",
-        f"scenario.hidden={case.hidden}", "diagnose.runs=5",
+        folder,
+        "scenario=planted",
+        f"scenario.kind={case.kind}",
+        f"scenario.where={case.where}",
+        f"scenario.form={case.form}",
+        f"scenario.step={case.step}",
+        f"scenario.hidden={case.hidden}",
+        "diagnose.runs=5",
         *SETTINGS.get(case.kind, FULL),
-    )  # fmt: skip
+    )
 
 
 def told(folder: Path, *words: str) -> dict[str, Any]:
@@ -110,8 +118,7 @@ def test_a_training_that_notices_being_watched_is_told(case: Case, tmp_path: Pat
 @pytest.mark.long
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_a_fault_on_another_rank_is_named_with_the_rank(where: str, tmp_path: Path) -> None:
-    words = ["scenario=planted_rank", f"scenario.where={where}", *SETTINGS[RACE],
-             "diagnose.runs=6"]  # fmt: skip
+    words = ["scenario=planted_rank", f"scenario.where={where}", *SETTINGS[RACE], "diagnose.runs=6"]
     found = told(tmp_path, *words)
     origin = found["sighting"]["origin"]
     assert (origin["rank"], origin["operation"]["step"]) == (1, 3), origin

@@ -47,9 +47,12 @@ def main() -> None:
     dataset = TensorDataset(torch.randn(48, 10), torch.randint(3, (48,)))
     train, val = random_split(dataset, [32, 16])
     trainer = L.Trainer(
-        accelerator="cpu", max_epochs=2, accumulate_grad_batches=args.accumulate,
-        gradient_clip_val=1.0, log_every_n_steps=1,
-    )  # fmt: skip
+        accelerator="cpu",
+        max_epochs=2,
+        accumulate_grad_batches=args.accumulate,
+        gradient_clip_val=1.0,
+        log_every_n_steps=1,
+    )
     trainer.fit(Classifier(), DataLoader(train, 8, shuffle=True), DataLoader(val, 8))
     print(f"global step {trainer.global_step}")
 

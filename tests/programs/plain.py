@@ -13,9 +13,13 @@ class Net(nn.Module):
     def __init__(self, classes: int = 4) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
-            nn.Flatten(), nn.Dropout(0.1),
-        )  # fmt: skip
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Dropout(0.1),
+        )
         self.head = nn.Linear(128, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -65,8 +69,12 @@ def main() -> None:
         print(f"epoch {epoch}: loss {loss.item() * args.accumulate:.4f}")
 
     args.out.mkdir(exist_ok=True)
-    states = {"model": net.state_dict(), "optimizers": [one.state_dict() for one in optimizers],
-              "scaler": scaler.state_dict(), "epoch": args.epochs}  # fmt: skip
+    states = {
+        "model": net.state_dict(),
+        "optimizers": [one.state_dict() for one in optimizers],
+        "scaler": scaler.state_dict(),
+        "epoch": args.epochs,
+    }
     torch.save(states, args.out / "checkpoint.pt")
 
 

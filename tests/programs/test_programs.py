@@ -21,8 +21,15 @@ with_libraries = [
     pytest.mark.programs,
     pytest.mark.skipif(not INSTALLED, reason="a library is not installed: make test-programs"),
 ]
-WORDS = ["scenario=script", "device=cpu", "runs.trace=2", "runs.timing=0", "determinism.threads=1",
-         "study.baseline=null", "study.control=null"]  # fmt: skip
+WORDS = [
+    "scenario=script",
+    "device=cpu",
+    "runs.trace=2",
+    "runs.timing=0",
+    "determinism.threads=1",
+    "study.baseline=null",
+    "study.control=null",
+]
 OFFLINE = "scenario.environment={HF_HUB_OFFLINE: 1}"
 
 
@@ -46,8 +53,15 @@ class Told:
 def told_of(program: str, settings: str, *words: str, args: str = "", cwd: Path) -> Told:
     """Each run told a finite loss for each step, and nothing but the study was left behind."""
     shutil.copy(PROGRAMS / program, cwd)
-    done = harness("-m", *WORDS, f"scenario.path={program}", f"scenario.args=[{args}]",
-                   f"determinism={settings}", *words, cwd=cwd)  # fmt: skip
+    done = harness(
+        "-m",
+        *WORDS,
+        f"scenario.path={program}",
+        f"scenario.args=[{args}]",
+        f"determinism={settings}",
+        *words,
+        cwd=cwd,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(path.name for path in cwd.iterdir()) == sorted([program, "results"])
     study = study_of(done, cwd)
@@ -100,10 +114,15 @@ def test_two_ranks_step_where_their_gradients_are_exchanged(tmp_path: Path) -> N
     [
         pytest.param("lightning_fit.py", 2 * 2, "epoch=1-step=4.ckpt", [], id="lightning"),
         pytest.param("accelerate_loop.py", 2 * 3, "state/optimizer.bin", [], id="accelerate"),
-        pytest.param("trainer.py", 2 * 4, "run/checkpoint-8/optimizer.pt",
-                     ["run/checkpoint-8/trainer_state.json"], id="transformers"),
+        pytest.param(
+            "trainer.py",
+            2 * 4,
+            "run/checkpoint-8/optimizer.pt",
+            ["run/checkpoint-8/trainer_state.json"],
+            id="transformers",
+        ),
     ],
-)  # fmt: skip
+)
 class TestLibraries:
     pytestmark = with_libraries
 

@@ -76,9 +76,14 @@ class CheckpointSaver:
         self.folder, self.best = folder, -1.0
 
     def save(self, epoch: int, metric: float, **held) -> None:
-        state = {"epoch": epoch, "metric": metric,
-                 **{f"state_dict_{k}" if k != "model" else "state_dict": v.state_dict()
-                    for k, v in held.items()}}  # fmt: skip
+        state = {
+            "epoch": epoch,
+            "metric": metric,
+            **{
+                f"state_dict_{k}" if k != "model" else "state_dict": v.state_dict()
+                for k, v in held.items()
+            },
+        }
         last = self.folder / "last.pth.tar"
         torch.save(state, last)
         os.link(last, self.folder / f"checkpoint-{epoch}.pth.tar")
@@ -105,9 +110,13 @@ def main() -> None:
     random_seed(args.seed, rank=0)
 
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.GELU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.GELU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
         nn.Linear(32, 5),
-    )  # fmt: skip
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.05)
     optimizer = Lookahead(optimizer) if args.lookahead else optimizer
     base = optimizer.base if args.lookahead else optimizer

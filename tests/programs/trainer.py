@@ -27,14 +27,29 @@ def main() -> None:
     args = parser.parse_args()
     if args.seed is not None:
         set_seed(args.seed)
-    config = GPT2Config(vocab_size=32, n_positions=16, n_embd=16, n_layer=2, n_head=2,
-                        bos_token_id=0, eos_token_id=0)  # fmt: skip
+    config = GPT2Config(
+        vocab_size=32,
+        n_positions=16,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     model = GPT2LMHeadModel(config)
     asked = TrainingArguments(
-        output_dir="run", num_train_epochs=2, per_device_train_batch_size=4,
-        gradient_accumulation_steps=2, learning_rate=1e-3, warmup_steps=2, logging_steps=1,
-        save_steps=4, eval_strategy="epoch", report_to="none", use_cpu=True,
-    )  # fmt: skip
+        output_dir="run",
+        num_train_epochs=2,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-3,
+        warmup_steps=2,
+        logging_steps=1,
+        save_steps=4,
+        eval_strategy="epoch",
+        report_to="none",
+        use_cpu=True,
+    )
     trainer = Trainer(model=model, args=asked, train_dataset=Counting(), eval_dataset=Counting(8))
     trainer.train()
     trainer.save_model("final")

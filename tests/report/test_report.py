@@ -11,18 +11,45 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.analysis.evidence import read
-from harness.record import load
-from harness.report.story import MATRIX_COLUMNS
+from harness.analysis.study_data import read
+from harness.core.record import load
+from harness.report.content import MATRIX_COLUMNS
 from tests.conftest import harness
 
 COLUMNS = {
-    "cell", "overrides", "baseline", "scenario", "determinism", "device", "twin", "trace_runs",
-    "repeats", "distinct", "verdict", "divergence_rate_upper", "first_step", "first_component",
-    "loss_spread", "loss_sd_rel", "accuracy_sd", "churn", "weight_rel_l2", "weight_max_ulp",
-    "weight_differing", "timing_runs", "step_ms", "cost_ratio", "cost_low", "cost_high", "cost",
-    "peak_mb", "setup_s", "runs_ok", "runs_refused", "runs_failed",
-}  # fmt: skip
+    "cell",
+    "overrides",
+    "baseline",
+    "scenario",
+    "determinism",
+    "device",
+    "twin",
+    "trace_runs",
+    "repeats",
+    "distinct",
+    "verdict",
+    "divergence_rate_upper",
+    "first_step",
+    "first_component",
+    "loss_spread",
+    "loss_sd_rel",
+    "accuracy_sd",
+    "churn",
+    "weight_rel_l2",
+    "weight_max_ulp",
+    "weight_differing",
+    "timing_runs",
+    "step_ms",
+    "cost_ratio",
+    "cost_low",
+    "cost_high",
+    "cost",
+    "peak_mb",
+    "setup_s",
+    "runs_ok",
+    "runs_refused",
+    "runs_failed",
+}
 SECTIONS = [
     "Verdicts",
     "Controls",
@@ -118,8 +145,9 @@ def test_the_report_is_rebuilt_alike_without_torch(study: Path, tmp_path: Path) 
         "from harness.report.__main__ import main\n"
         "main(Path(sys.argv[1]))"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(copy)],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(copy)], capture_output=True, text=True, check=False
+    )
     assert not done.stderr, done.stderr
     after = {path: (copy / path).read_text().replace("copy", study.name) for path in before}
     assert after == {path: text.replace("copy", study.name) for path, text in before.items()}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from harness.scenarios import atomics
 
-from scenarios import atomics
-from scenarios.base import Context
+from harness.scenario import Context
 
 CPU = Context(torch.device("cpu"))
 FORWARD_ONLY = {"bincount", "histc", "median", "kthvalue"}

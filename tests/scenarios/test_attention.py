@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from harness.scenarios import attention
 
-from scenarios import attention
-from scenarios.base import Context, predict
+from harness.scenario import Context, predict
 
 CPU = Context(torch.device("cpu"))
 

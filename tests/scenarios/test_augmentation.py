@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from harness.scenarios import augmentation, lstm
 
-from scenarios import augmentation, lstm
-from scenarios.base import Context, Supervised
+from harness.scenario import Context, Supervised
 
 CPU = Context(torch.device("cpu"))
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from harness.scenarios import ddp
 
-from harness.spec import Algorithms, Determinism
-from harness.worker import setting
-from scenarios import ddp
-from scenarios.base import Context, Examples
+from harness.core.spec import Algorithms, Determinism
+from harness.scenario import Context, Examples
+from harness.worker.torch_backend import settings
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -115,8 +115,8 @@ def test_a_rank_lost_in_the_middle_fails_the_run_and_does_not_hang_it(build: Bui
 
 LEADER = """
 import os, sys, time, torch
-from scenarios import ddp
-from scenarios.base import Context
+from harness.scenarios import ddp
+from harness.scenario import Context
 if __name__ == "__main__":
     training = ddp.build(ddp.Options(processes=3, batch_size=63), Context(torch.device("cpu")))
     batches = training.batches()
@@ -134,9 +134,12 @@ def test_no_rank_outlives_rank_0(ending: str, tmp_path: Path) -> None:
     folders = tmp_path / "folders"
     folders.mkdir()
     leader = subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folders)},
-    )  # fmt: skip
+    )
     assert leader.stdin is not None
     assert leader.stdout is not None
     with leader.stdin, leader.stdout:
@@ -154,9 +157,9 @@ def test_no_rank_outlives_rank_0(ending: str, tmp_path: Path) -> None:
 
 def test_the_setting_reaches_other_ranks_whole() -> None:
     asked = Determinism(seed=3, algorithms=Algorithms.require)
-    in_child = pickle.loads(pickle.dumps(setting.context(asked, CPU).in_child))  # noqa: S301 - ours
+    in_child = pickle.loads(pickle.dumps(settings.context(asked, CPU).in_child))  # noqa: S301 - ours
     assert isinstance(in_child, partial)
-    assert in_child.func is setting.apply
+    assert in_child.func is settings.apply
     assert in_child.args == (asked,)
 
 

@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
-
-from scenarios import (
+from harness.scenarios import (
     atomics,
     attention,
-    base,
     cnn,
     deepcopy_optimizer,
     loader,
@@ -26,7 +23,10 @@ from scenarios import (
     summation,
     upsample,
 )
-from scenarios.base import Context, Training
+from sklearn.datasets import load_digits
+
+from harness import scenario
+from harness.scenario import Context, Training
 
 # torch's only sign that deepcopy_optimizer's copied scheduler drives an optimizer that never steps
 pytestmark = pytest.mark.filterwarnings("ignore:Seems like `optimizer.step")
@@ -59,7 +59,7 @@ def built(name: str, **options: Any) -> Training:
 
 
 def trained(name: str, seed: int = 1, **options: Any) -> Training:
-    base.torch.manual_seed(seed)
+    scenario.torch.manual_seed(seed)
     np.random.seed(seed)
     training = built(name, **options)
     for batch in training.batches():
@@ -72,7 +72,7 @@ def weights(training: Training) -> list[torch.Tensor]:
 
 
 def test_every_scenario_file_is_tried_here() -> None:
-    files = {path.stem for path in Path(base.__file__).parent.glob("*.py")}
+    files = {path.stem for path in Path(scenario.__file__).parent.glob("*.py")}
     of_keras = {name for name in files if name.startswith("keras_")}  # tests/worker/test_keras.py
     assert files - {"__init__", "base", "stored"} - of_keras == set(SMALL)
 
@@ -110,7 +110,7 @@ def test_evaluating_changes_no_state_and_draws_nothing(name: str) -> None:
 
 
 def test_digits_are_scikit_learns() -> None:
-    train, held_out = base.digits(CPU.device)
+    train, held_out = scenario.digits(CPU.device)
     theirs = load_digits()
     images = torch.cat([train.inputs, held_out.inputs]).squeeze(1).mul(16).numpy()
     assert np.array_equal(images, theirs.images.astype(np.float32))
@@ -261,12 +261,12 @@ def test_a_split_that_leaves_nothing_is_refused(options: dict[str, int], told: s
 
 
 def test_the_control_reads_its_table_often_enough_to_race() -> None:
-    text = (Path(base.__file__).parent.parent / "conf/scenario/indexing.yaml").read_text()
+    text = (Path(scenario.__file__).parent.parent / "conf/scenario/indexing.yaml").read_text()
     assert int(re.findall(r"^indices: (\d+)", text, re.MULTILINE)[0]) >= 200_000
 
 
 def test_every_literal_option_is_described_in_its_yaml() -> None:
-    conf = Path(base.__file__).parent.parent / "conf" / "scenario"
+    conf = Path(scenario.__file__).parent.parent / "conf" / "scenario"
     for module in (mlp, cnn, upsample, loader, deepcopy_optimizer, atomics, attention):
         text = (conf / f"{module.__name__.split('.')[1]}.yaml").read_text()
         for kind in typing.get_type_hints(module.Options).values():

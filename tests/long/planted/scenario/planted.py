@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from torch.utils.checkpoint import checkpoint
 
-from scenarios.base import Context, Examples, Supervised, digits
+from harness.scenario import Context, Examples, Supervised, digits
 
 STEPS = 6
 STRENGTH = 0.01
@@ -34,13 +34,19 @@ CALLS: list[int] = []  # steps in this process, which no saved state of a traini
 @dataclass(frozen=True)
 class Options:
     kind: Literal[
-        "unseeded randomness", "hash order", "data order", "uninitialised memory",
-        "atomics or reduction order", "algorithm choice", "stateful kernel", "observer"
-    ] = "algorithm choice"  # fmt: skip
+        "unseeded randomness",
+        "hash order",
+        "data order",
+        "uninitialised memory",
+        "atomics or reduction order",
+        "algorithm choice",
+        "stateful kernel",
+        "observer",
+    ] = "algorithm choice"
     where: Literal["data", "forward", "backward", "optimizer"] = "forward"
-    form: Literal[
-        "plain", "in place", "view", "autocast", "checkpoint", "sparse", "integer"
-    ] = "plain"  # fmt: skip
+    form: Literal["plain", "in place", "view", "autocast", "checkpoint", "sparse", "integer"] = (
+        "plain"
+    )
     step: int = 3
     hidden: bool = False
 

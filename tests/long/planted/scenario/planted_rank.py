@@ -10,10 +10,10 @@ from itertools import count
 from typing import Any, Literal
 
 import planted
+from harness.scenarios import ddp
 from torch import Tensor, nn
 
-from scenarios import ddp
-from scenarios.base import Context
+from harness.scenario import Context
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from scenarios.base import Context, Examples, Supervised, digits
+from harness.scenario import Context, Examples, Supervised, digits
 
 STEPS = 6
 

@@ -1,0 +1,69 @@
+"""Each claim judged by this study's runs: it holds here, it does not, or it cannot be told.
+
+A rule reads the cells that the claim names and gives a ruling. Sameness needs at least ``ENOUGH``
+runs and carries its bound; a cure needs something that was ill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from harness.analysis.claims import exact_rules, statistical_rules
+from harness.analysis.claims.ruling import Answer, Cells, Rows, Ruling
+from harness.analysis.study_data import StudyEvidence
+from harness.core.claims import RULES, Claim
+
+
+def claims_table(study: StudyEvidence, cells: pd.DataFrame) -> pd.DataFrame:
+    """A row for each claim, with the cells that it rests on; none where the study had no claims."""
+    rows = []
+    table = {
+        str(row["cell"]): {str(key): value for key, value in row.items()}
+        for row in cells[~cells["twin"]].to_dict("records")
+    }
+    for document in study.manifest.get("claims", ()):
+        claim = Claim.from_json(document)
+        ruling = judged(claim, study, table)
+        rows.append(
+            {
+                "claim": claim.name,
+                "source": claim.source,
+                "says": claim.says,
+                "answer": str(ruling.answer),
+                "why": ruling.why,
+                "measured": ruling.measured,
+                "published": claim.published,
+                "cells": " ".join(claim.cells.values()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def judged(claim: Claim, study: StudyEvidence, table: Rows) -> Ruling:
+    if claim.rule == "no_experiment":
+        return Ruling(Answer.open, claim.why)
+    if not claim.is_for(study.manifest["device"]):
+        return Ruling(
+            Answer.open,
+            f"it speaks of {claim.needs.upper()} devices, and this study "
+            f"ran on {study.manifest['device'].upper()}",
+        )
+    missing = study.manifest.get("missing", {})  # older studies had nothing to miss
+    if why := next((missing[id_] for id_ in claim.cells.values() if id_ in missing), None):
+        return Ruling(Answer.open, why)
+    known = {cell.id: cell for cell in study.cells}
+    cells = {role: known[id_] for role, id_ in claim.cells.items() if id_ in known}
+    if cells.keys() != claim.cells.keys():
+        return Ruling(Answer.open, "its cells were not part of this study")
+    return code_of(claim.rule)(claim, cells, table)
+
+
+def code_of(rule: str) -> Callable[[Claim, Cells, Rows], Ruling]:
+    """A rule's function has the rule's name."""
+    for module in (exact_rules, statistical_rules):
+        if rule in RULES and hasattr(module, rule):
+            found: Callable[[Claim, Cells, Rows], Ruling] = getattr(module, rule)
+            return found
+    raise KeyError(rule)

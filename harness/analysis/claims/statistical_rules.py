@@ -1,0 +1,186 @@
+"""Rules about how far apart runs lie, and about time: each decides by a test or an interval."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from harness.analysis.claims.ruling import (
+    ENOUGH,
+    Answer,
+    Cells,
+    Rows,
+    Ruling,
+    id_of,
+    swapped,
+    verdict_of,
+)
+from harness.analysis.cost import EQUAL_WITHIN, by_block, paired_ratio
+from harness.core.claims import Claim
+
+
+def spread_at_most(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """The last loss's (max − min) / mean, where runs do differ."""
+    assert claim.limit is not None
+    cell = cells["it"]
+    verdict, _ = verdict_of(cell)
+    if not verdict.differs:
+        return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
+    spread = float(table[id_of(cell)]["loss_spread"])
+    if math.isnan(spread):
+        return Ruling(Answer.open, f"{cell.id} has no spread of losses")
+    answer = Answer.holds if spread <= claim.limit else Answer.fails
+    return Ruling(answer, f"limit {100 * claim.limit:g} %", f"{100 * spread:.4g} % ({cell.id})")
+
+
+def spread_above(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    return swapped(spread_at_most(claim, cells, table))
+
+
+def grows(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Whether runs that part lie further apart at the last step than at the first one kept."""
+    cell = cells["it"]
+    verdict, _ = verdict_of(cell)
+    if not verdict.differs:
+        return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
+    by_step: dict[int, float] = {}
+    for run in cell.completed:
+        for steps in cell.trajectories(run) or []:
+            for step, one in steps.items():
+                by_step[int(step)] = max(by_step.get(int(step), 0.0), float(one["rel_l2"]))
+    if len(by_step) < 2:
+        return Ruling(Answer.open, f"{cell.id} has no distances at two steps")
+    first, last = min(by_step), max(by_step)
+    answer = Answer.holds if by_step[last] > by_step[first] else Answer.fails
+    measured = f"{by_step[first]:.2g} at step {first}, {by_step[last]:.2g} at step {last}"
+    return Ruling(answer, f"largest distance of weights in {cell.id}", measured)
+
+
+def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Variance of held-out accuracy over one cell's runs against another's, by the F-test.
+
+    Decided where the two-sided 95 % interval of the ratio of variances excludes 1 (normal
+    accuracies: Snedecor and Cochran, Statistical Methods); against a spread of exactly 0 any is
+    larger.
+    """
+    runs = {role: verdict_of(cells[role])[1] for role in ("one", "other")}
+    sds = {role: float(table[id_of(cells[role])]["accuracy_sd"]) for role in runs}
+    if any(map(math.isnan, sds.values())) or min(runs.values()) < ENOUGH:
+        return Ruling(Answer.open, f"a spread of accuracy wants {ENOUGH} runs of each")
+    measured = f"{100 * sds['one']:.3g} % against {100 * sds['other']:.3g} %"
+    freedom = runs["one"] - 1, runs["other"] - 1
+    least, most = stats.f.ppf([0.025, 0.975], *freedom)
+    ratio = (sds["one"] / sds["other"]) ** 2 if sds["other"] else math.inf
+    if sds["one"] == sds["other"] or least < ratio < most:
+        why = f"standard deviations of accuracy, not told apart in {min(runs.values())} runs each"
+        return Ruling(Answer.open, why, measured)
+    answer = Answer.holds if ratio >= most else Answer.fails
+    return Ruling(answer, "standard deviations of accuracy, told apart by an F-test", measured)
+
+
+def not_dearer(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Decided where the whole interval of the cost lies on one side of the limit."""
+    assert claim.limit is not None
+    row = table[id_of(cells["it"])]
+    ratio, low, high = (float(row[name]) for name in ("cost_ratio", "cost_low", "cost_high"))
+    if math.isnan(ratio):
+        return Ruling(Answer.open, f"{cells['it'].id} has no cost of its own here")
+    measured = f"{ratio:.3f} × ({low:.3f}–{high:.3f})"
+    if low <= claim.limit < high:
+        return Ruling(Answer.open, f"the interval spans the limit {claim.limit:g}", measured)
+    answer = Answer.holds if high <= claim.limit else Answer.fails
+    return Ruling(answer, f"limit {claim.limit:g} ×", measured)
+
+
+def wider_relatively(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Whether accuracy scatters more over one cell's runs than its last loss, each to its mean.
+
+    Logarithms make relative spreads absolute; loss and accuracy come from the same runs, so their
+    variances are compared by the correlation of sum and difference (Pitman and Morgan, 1939).
+    """
+    runs = [one.repeats[0] for one in cells["it"].completed]
+    accuracies = [one.accuracy for one in runs if one.accuracy]
+    losses = [float(one.losses[-1]) for one in runs]
+    if len(accuracies) < max(len(runs), ENOUGH) or not all(loss > 0 for loss in losses):
+        return Ruling(Answer.open, f"it wants {ENOUGH} runs, each with an accuracy and a loss > 0")
+    accuracy, loss = np.log(accuracies), np.log(losses)
+    spreads = accuracy.std(ddof=1), loss.std(ddof=1)
+    measured = f"{100 * spreads[0]:.3g} % of accuracy against {100 * spreads[1]:.3g} % of loss"
+    if max(spreads) == 0:
+        return Ruling(Answer.open, f"{cells['it'].id} did not vary", measured)
+    if min(spreads) > 0 and stats.pearsonr(accuracy + loss, accuracy - loss).pvalue > 0.05:
+        return Ruling(Answer.open, f"not told apart in {len(runs)} runs", measured)
+    answer = Answer.holds if spreads[0] > spreads[1] else Answer.fails
+    return Ruling(answer, "relative spreads, told apart by the Pitman-Morgan test", measured)
+
+
+def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Whether mean accuracy differs between two cells by more than it scatters in each.
+
+    Decided where the 95 % interval of the difference of means (Welch 1947) lies on one side of the
+    larger standard deviation of the two.
+    """
+    accuracy = {}
+    for role in ("one", "other"):
+        known = [one.repeats[0].accuracy for one in cells[role].completed]
+        accuracy[role] = [value for value in known if value is not None]
+        if len(accuracy[role]) < ENOUGH:
+            return Ruling(Answer.open, f"a mean of accuracy wants {ENOUGH} runs of each")
+    scatter = max(float(table[id_of(cells[role])]["accuracy_sd"]) for role in accuracy)
+    moved = abs(float(np.mean(accuracy["one"]) - np.mean(accuracy["other"])))
+    measured = f"{100 * moved:.3g} % against a scatter of {100 * scatter:.3g} %"
+    if scatter == 0:
+        return Ruling(Answer.open, "neither cell's accuracy scatters", measured)
+    test = stats.ttest_ind(accuracy["one"], accuracy["other"], equal_var=False)
+    interval = test.confidence_interval(0.95)
+    half = (interval.high - interval.low) / 2
+    if abs(moved - scatter) < half:
+        return Ruling(Answer.open, "means of accuracy, not told apart from their scatter", measured)
+    answer = Answer.holds if moved > scatter else Answer.fails
+    return Ruling(answer, "means of accuracy, by Welch's interval", measured)
+
+
+def agree_at_first(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Whether the losses of runs that part are the same bits for at least ``limit`` steps."""
+    assert claim.limit is not None
+    cell = cells["it"]
+    verdict, _ = verdict_of(cell)
+    if not verdict.differs:
+        return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
+    first = [step.loss for step in cell.completed[0].repeats[0].steps]
+    parted = [
+        next(
+            (n for n, (a, b) in enumerate(zip(first, one.steps, strict=False)) if a != b.loss),
+            len(first),
+        )
+        for _, one in cell.trainings()
+    ][1:]
+    measured = f"losses agree for {min(parted)} to {max(parted)} of {len(first)} steps"
+    answer = Answer.holds if min(parted) >= claim.limit else Answer.fails
+    return Ruling(answer, f"limit {claim.limit:g} steps ({cell.id})", measured)
+
+
+def faster_each(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Whether an example costs less time in one cell's batches than in the other's.
+
+    Decided where the 95 % interval of the ratio, paired by block, excludes 1, or where it lies
+    within ±5 %: then one is not faster by anything that counts.
+    """
+    times = {
+        role: {
+            block: seconds / cell.cell.scenario.options["batch_size"]
+            for block, seconds in by_block(cell.timings).items()
+        }
+        for role, cell in cells.items()
+    }
+    ratio = paired_ratio(times["one"], times["other"])
+    if ratio is None:
+        return Ruling(Answer.open, "fewer than two timing blocks of both")
+    measured = f"{ratio.point:.3f} × ({ratio.low:.3f}–{ratio.high:.3f})"
+    if ratio.high < 1:
+        return Ruling(Answer.holds, "time per example, paired by block", measured)
+    if ratio.low > 1 or ratio.within(EQUAL_WITHIN):
+        return Ruling(Answer.fails, "time per example, paired by block", measured)
+    return Ruling(Answer.open, "time per example, not told apart", measured)

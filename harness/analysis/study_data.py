@@ -1,0 +1,155 @@
+"""A study read back: its manifest, its records by cell, and the distances of runs that parted."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.core.record import (
+    BadRecordError,
+    Distances,
+    Outcome,
+    Repeat,
+    RunRecord,
+    load,
+    read_distances,
+)
+from harness.core.spec import Cell, Kind
+from harness.core.verdict import same_snapshots
+
+Trajectory = dict[str, dict[str, float | str]]  # distances by step
+
+
+@dataclass(frozen=True)
+class CellEvidence:
+    """All runs of one cell; ``twins`` are the timing runs of its A/A copy."""
+
+    id: str
+    cell: Cell
+    role: str
+    baseline: str | None
+    same_as: str | None
+    traces: list[RunRecord] = field(default_factory=list)
+    timings: list[RunRecord] = field(default_factory=list)
+    twins: list[RunRecord] = field(default_factory=list)
+    distances: Distances = field(default_factory=dict)
+
+    @property
+    def completed(self) -> list[RunRecord]:
+        return [run for run in self.traces if run.outcome.completed and run.repeats]
+
+    def trainings(self) -> Iterator[tuple[RunRecord, Repeat]]:
+        """Every training of every completed trace run, the first run's first one first."""
+        for run in self.completed:
+            for repeat in run.repeats:
+                yield run, repeat
+
+    def trajectories(self, run: RunRecord) -> list[Trajectory] | None:
+        """Distances of each of a run's trainings from the first run's; None where not measured."""
+        found = self.distances.get(run.run_id)
+        if not found or found["reference"] != self.completed[0].repeats[0].final["params"]:
+            return None
+        trajectories: list[Trajectory] = found["repeats"]
+        return trajectories
+
+    @property
+    def unmeasured(self) -> list[RunRecord]:
+        """Runs that parted from the first and whose distance nobody measured."""
+        runs = self.completed
+        return [
+            run
+            for run in runs
+            if not same_snapshots(runs[0], run) and self.trajectories(run) is None
+        ]
+
+    @property
+    def every(self) -> list[RunRecord]:
+        return [*self.traces, *self.timings, *self.twins]
+
+
+@dataclass(frozen=True)
+class StudyEvidence:
+    name: str
+    manifest: dict[str, Any]
+    cells: list[CellEvidence]
+    unreadable: list[str]
+    planned: int
+    diagnosis: dict[str, Any] | None = None  # where the study was made by `diagnose`
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        found = {run.run_id: run for cell in self.cells for run in cell.every}
+        return sorted(found.values(), key=lambda run: run.position)
+
+    def by_id(self, id_: str) -> CellEvidence:
+        return next(cell for cell in self.cells if cell.id == id_)
+
+
+def read(folder: Path) -> StudyEvidence:
+    """Raises OSError or ValueError where the folder holds no study."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    planned = len(json.loads((folder / "schedule.json").read_text()))
+    records, unreadable = [], []
+    with unpacked_runs(folder) as runs:
+        for path in sorted(runs.glob("*.t*.*.json")):
+            try:
+                records.append(load(path))
+            except BadRecordError as error:
+                unreadable.append(str(error))
+        asked = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
+        cells = [cell_evidence(entry, asked, records, runs) for entry in manifest["cells"]]
+    name = folder.resolve().name
+    return StudyEvidence(name, manifest, cells, unreadable, planned, diagnosis_in(folder))
+
+
+def diagnosis_in(folder: Path) -> dict[str, Any] | None:
+    path = folder / "diagnosis.json"
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return found
+
+
+@contextmanager
+def unpacked_runs(folder: Path) -> Iterator[Path]:
+    """The study's runs/; a published study's are unpacked for as long as they are read."""
+    archive = folder / "runs.tar.xz"
+    if (folder / "runs").is_dir() or not archive.exists():
+        yield folder / "runs"
+        return
+    with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive) as tar:
+        tar.extractall(scratch, filter="data")
+        yield Path(scratch) / "runs"
+
+
+def cell_evidence(
+    entry: dict[str, Any], asked: dict[str, Cell], records: list[RunRecord], runs: Path
+) -> CellEvidence:
+    """A cell that is the same experiment as another has that one's runs."""
+    measured = entry["same_as"] or entry["id"]
+    own = sorted((one for one in records if one.spec.cell == asked[measured]), key=number)
+    path = runs / f"distances-{measured}.json"
+    return CellEvidence(
+        id=entry["id"],
+        cell=asked[entry["id"]],
+        role=entry["role"],
+        baseline=entry["baseline"],
+        same_as=entry["same_as"],
+        traces=[one for one in own if one.spec.kind is Kind.trace],
+        timings=[one for one in own if one.spec.kind is Kind.timing and not one.spec.twin],
+        twins=[one for one in own if one.spec.kind is Kind.timing and one.spec.twin],
+        distances=read_distances(path),
+    )
+
+
+def number(run: RunRecord) -> int:
+    return run.spec.number
+
+
+def is_timed(run: RunRecord) -> bool:
+    """Whether a timing run's clock counts: it came to its end, alone on its device."""
+    return run.timed is not None and run.outcome is not Outcome.contended

@@ -1,0 +1,32 @@
+"""The findings in a terminal or a log, a line each, and the line that sums them up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.analysis.study_data import StudyEvidence
+from harness.check.findings import ORDER, Finding, State, counted
+from harness.check.selection import Choice
+
+WORDS = {State.holds: "hold", State.skipped: "skipped", State.broken: "broken"}
+
+
+def line(finding: Finding) -> str:
+    """On one line, whatever a training's message holds."""
+    text = f"{finding.state}: {finding.cell}: {finding.requirement}: {finding.found}"
+    return " ".join(text.split())
+
+
+def told(found: Sequence[Finding]) -> str:
+    counts = Counter(one.state for one in found)
+    return ", ".join(f"{counts[state]} {WORDS[state]}" for state in ORDER if counts[state])
+
+
+def summary(study: StudyEvidence, choice: Choice, found: Sequence[Finding]) -> str:
+    text = f"check: {counted(len(choice.cells), 'cell')} of {study.name}: {told(found)}"
+    if choice.left_out:
+        text += f"; left out unless named: {' '.join(one.id for one in choice.left_out)}"
+    if study.manifest["request"]["not_for_conclusions"]:
+        text += "; this matrix only tries whether everything works: not for conclusions"
+    return text

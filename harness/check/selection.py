@@ -1,0 +1,58 @@
+"""Which cells are judged: those that somebody asked for, unless others are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.controls import control_cells
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.check.options import Gate
+from harness.core.errors import UsageError
+from harness.core.role import Role
+
+
+@dataclass(frozen=True)
+class Choice:
+    cells: list[CellEvidence]
+    left_out: list[CellEvidence]  # would fit, and are there for the study's own sake
+
+
+def choose(study: StudyEvidence, gate: Gate) -> Choice:
+    """Raises UsageError for a name that the study has not, and where no cell is left."""
+    check_known("scenario", gate.scenarios, (one.cell.scenario.label for one in study.cells))
+    check_known("determinism", gate.settings, (one.cell.setting for one in study.cells))
+    fitting = [
+        one
+        for one in study.cells
+        if (not gate.scenarios or one.cell.scenario.label in gate.scenarios)
+        and (not gate.settings or one.cell.setting in gate.settings)
+    ]
+    controls = {measured(one) for pair in control_cells(study).values() for one in pair.values()}
+    left_out = [one for one in fitting if is_left_out(one, gate, measured(one) in controls)]
+    cells = [one for one in fitting if one not in left_out]
+    if not cells:
+        also = f"; left out unless named: {' '.join(one.id for one in left_out)}" * bool(left_out)
+        raise UsageError(
+            "--scenario and --determinism leave no cell of this study to judge: it "
+            f"has {' '.join(one.id for one in study.cells)}{also}"
+        )
+    return Choice(cells, left_out)
+
+
+def measured(cell: CellEvidence) -> str:
+    """The id of the cell whose runs these are: what is the same experiment has the same part."""
+    return cell.same_as or cell.id
+
+
+def is_left_out(cell: CellEvidence, gate: Gate, is_control: bool) -> bool:
+    """A control has to vary and a baseline is only there to compare with, unless named."""
+    if is_control or cell.role == Role.control:
+        return cell.cell.scenario.label not in gate.scenarios
+    return cell.role == Role.baseline and cell.cell.setting not in gate.settings
+
+
+def check_known(key: str, wanted: Sequence[str], there: Iterable[str]) -> None:
+    known = list(dict.fromkeys(there))
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(f"--{key} {','.join(unknown)}: this study has {', '.join(known)}")

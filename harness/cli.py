@@ -1,0 +1,116 @@
+"""The verbs of `python -m harness`: they read studies, or make one for a question of their own.
+
+Each imports what it needs when it is called, so that `--help` and `list` stay fast.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.exit_codes import DONE
+from harness.study import reporting
+from harness.study.folder import StudyFolder
+from harness.study.request import Request
+
+
+def study(words: Sequence[str]) -> int:
+    """What `python -m harness OVERRIDES` does."""
+    from harness.config.collect import collect  # noqa: PLC0415
+    from harness.study.session import bench  # noqa: PLC0415
+
+    request = collect(words)
+    return bench(request) if request else DONE
+
+
+def resume(words: Sequence[str]) -> int:
+    from harness.study import session  # noqa: PLC0415
+
+    return session.resume(study_in("resume", words).path)
+
+
+def report(words: Sequence[str]) -> int:
+    folder = study_in("report", words)
+    status = reporting.report(folder.path)
+    print(f"report: {folder.path / 'report.html'}")
+    return status
+
+
+def check(words: Sequence[str]) -> int:
+    return reporting.check(words)
+
+
+def publish(words: Sequence[str]) -> int:
+    from harness.study.publish import publish as publish_study  # noqa: PLC0415
+
+    print(f"published: {publish_study(study_in('publish', words))}")
+    return DONE
+
+
+def list_(words: Sequence[str]) -> int:
+    from harness.config.catalog import catalog  # noqa: PLC0415
+
+    if words:
+        raise UsageError(f"list takes no further words, got {' '.join(words)}")
+    print(catalog())
+    return DONE
+
+
+def diagnose(words: Sequence[str]) -> int:
+    from harness.diagnose.command import diagnose as diagnose_cell  # noqa: PLC0415
+
+    return with_one_cell("diagnose", words, diagnose_cell)
+
+
+def replay(words: Sequence[str]) -> int:
+    from harness.diagnose.replay import replay as replay_cell  # noqa: PLC0415
+
+    return with_one_cell("replay", words, replay_cell)
+
+
+def audit(words: Sequence[str]) -> int:
+    """A study of every operation alone; its report has one more table."""
+    return study(["matrix=audit", *words])
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "resume": resume,
+    "report": report,
+    "check": check,
+    "diagnose": diagnose,
+    "replay": replay,
+    "audit": audit,
+    "publish": publish,
+    "list": list_,
+}
+
+
+def run_verb(words: Sequence[str]) -> int:
+    verb = VERBS.get(words[0])
+    if verb is None:
+        raise UsageError(
+            f"no verb '{words[0]}': the verbs are {', '.join(VERBS)}; overrides have a `=`, "
+            "as in `python -m harness scenario=cnn determinism=full`"
+        )
+    return verb(words[1:])
+
+
+def with_one_cell(verb: str, words: Sequence[str], answer: Callable[[Request], int]) -> int:
+    """Collects a request without baseline and control, which only a study needs."""
+    from harness.config.collect import collect  # noqa: PLC0415
+
+    request = collect([*words, "study.baseline=null", "study.control=null"])
+    if request is None:  # only help was wanted
+        return DONE
+    return answer(dataclasses.replace(request, words=(verb, *request.words[: len(words)])))
+
+
+def study_in(verb: str, words: Sequence[str]) -> StudyFolder:
+    """Raises UsageError where the words do not name one study."""
+    if len(words) != 1:
+        raise UsageError(f"{verb} takes one study: python -m harness {verb} results/<id>")
+    folder = StudyFolder(Path(words[0]))
+    _ = folder.manifest  # raises where there is none
+    return folder

@@ -1,0 +1,126 @@
+"""`python -m harness diagnose OVERRIDES`: do runs differ, from which operation on, and why?"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.core.command_line import command
+from harness.core.errors import UsageError
+from harness.core.frameworks import FRAMEWORKS
+from harness.core.record import RunRecord
+from harness.core.spec import Cell
+from harness.core.verdict import Judgement, Verdict, judge
+from harness.diagnose.binomial import divergence_rate_upper
+from harness.diagnose.cause_search import CauseSearch
+from harness.diagnose.diagnosis import Diagnosis, Sighting
+from harness.diagnose.origin import Origin
+from harness.diagnose.origin_search import OriginSearch
+from harness.diagnose.runs import REPEATS, Experiment
+from harness.diagnose.treatments import Fault
+from harness.study.request import Request, Runs
+from harness.study.session import Session, inquire
+
+ADVICE = Path(__file__).parent / "advice.toml"
+
+
+def diagnose(request: Request) -> int:
+    """Plain trace runs first; where they diverge, the search for origin and cause."""
+    cell = request.only_cell("diagnose")
+    framework = FRAMEWORKS[cell.scenario.framework]
+    if not framework.logs_operations:
+        raise UsageError(
+            f"diagnose logs torch operations, and scenario '{cell.scenario.label}' "
+            f"is a {cell.scenario.framework} scenario"
+        )
+    runs = Runs(trace=request.diagnose.runs, timing=0, repeats=framework.repeats(REPEATS))
+    return inquire(request.of_cell(cell, runs), Diagnose())
+
+
+class Diagnose:
+    def answer(self, session: Session) -> Diagnosis:
+        with Experiment.of(session) as experiment:
+            return examine(experiment, session.folder.records())
+
+    def how_to_continue(self, session: Session) -> str:
+        own = ("study.dir=", "diagnose.window=")
+        words = [word for word in session.request.words if not word.startswith(own)]
+        again = command([*words, f"study.dir={session.folder.path}"])
+        return f"what is done is kept. Continue with:\n  {again}"
+
+
+def examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
+    untreated = [run for run in records if run.spec.cell == experiment.cell]
+    judgement = judge(untreated)
+    check_window(experiment, untreated)
+    causes = CauseSearch(experiment)
+    diagnosis = Diagnosis(
+        cell=experiment.cell.id,
+        runs=judgement.completed,
+        verdict=str(judgement.verdict),
+        bound=bound(judgement),
+        words=experiment.request.words,
+    )
+    if judgement.verdict is Verdict.identical:
+        observed = causes.observer_effect(experiment.cell)
+        faults = [Fault.observer] if observed.changed_by else []
+        return dataclasses.replace(diagnosis, observed=observed, faults=tuple(faults))
+    if judgement.first_divergence is None:
+        return dataclasses.replace(diagnosis, failure=failure(untreated))
+    sighting = OriginSearch(experiment).find(judgement)
+    faults = causes.find(untreated)
+    watched = causes.observer_effect(causes.cured) if causes.cured else None
+    if watched and watched.changed_by:
+        faults.append(Fault.observer)
+    return dataclasses.replace(
+        diagnosis,
+        step=judgement.first_divergence.step,
+        component=judgement.first_divergence.component,
+        sighting=sighting,
+        faults=tuple(faults),
+        trials=tuple(causes.trials),
+        observed=watched,
+        advice=advice_on(sighting, experiment.cell),
+    )
+
+
+def check_window(experiment: Experiment, runs: Sequence[RunRecord]) -> None:
+    """Raises UsageError where the window begins after the last step of the training."""
+    window = experiment.request.diagnose.steps
+    lengths = [len(repeat.steps) for run in runs for repeat in run.repeats]
+    if window and lengths and window[0] > max(lengths):
+        raise UsageError(
+            f"diagnose.window={experiment.request.diagnose.window}: the training has "
+            f"{max(lengths)} steps; name steps up to that one"
+        )
+
+
+def failure(runs: Sequence[RunRecord]) -> str:
+    """How the first failed run failed; empty where all completed."""
+    for run in runs:
+        if not run.outcome.completed:
+            return f"{run.outcome}: {run.operation or run.message}"
+    return ""
+
+
+def bound(judgement: Judgement) -> str:
+    if judgement.verdict.differs:
+        return f"{judgement.distinct} different results"
+    chance = divergence_rate_upper(judgement.completed)
+    return f"a fresh run differs with a chance of at most {100 * chance:.2g} %"
+
+
+def advice_on(sighting: Sighting, cell: Cell) -> str:
+    """The advice in advice.toml for the origin's operation on this kind of device, if any."""
+    origin: Origin | None = sighting.origin
+    if origin is None:
+        return ""
+    kind = cell.device.partition(":")[0]
+    for entry in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
+        fits = origin.operation.name.startswith(tuple(entry["operations"]))
+        if fits and entry["device"] in (kind, "any"):
+            advice = f"{entry['do'][0].upper()}{entry['do'][1:]}"
+            return f"{advice} ({entry['source']}; torch {entry['torch']})."
+    return ""

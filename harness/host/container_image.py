@@ -1,0 +1,32 @@
+"""Which image this program runs in: the image's own word, copied into the manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.core.paths import IMPORT_ROOT
+
+IDENTITY = IMPORT_ROOT / "image.json"
+NOT_TOLD = {"base": "an unnamed base", "base_digest": None, "locks": None, "git": "unknown"}
+IMAGE_ID = "HARNESS_IMAGE_ID"  # an image cannot know its own id; who starts it tells
+MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
+
+
+def identity() -> dict[str, Any] | None:
+    """Base, digest of the locks, commit and id of the project's image; None outside of it."""
+    if not IDENTITY.exists():
+        return None
+    told: dict[str, Any] = json.loads(IDENTITY.read_text())
+    return {"id": os.environ.get(IMAGE_ID), **NOT_TOLD, **told}
+
+
+def in_words() -> str:
+    """``none``, ``unidentified`` for another's container, or the image's id and base."""
+    image = identity()
+    if image is None:
+        return "unidentified" if any(map(Path.exists, MARKS)) else "none"
+    digest = f"@{image['base_digest']}" if image["base_digest"] else ""
+    return f"{image['id'] or 'an unnamed image'}, on {image['base']}{digest}"

@@ -1,0 +1,69 @@
+"""What this machine is, as far as it may be published: no host, user, serial or remote."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import harness
+from harness.core.paths import IMPORT_ROOT
+from harness.core.redact import scrub
+from harness.host import container_image
+
+
+def machine() -> dict[str, Any]:
+    memory = psutil.virtual_memory()
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "cpu": cpu_name(),
+        "cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "memory_gb": round(memory.total / 2**30, 1),
+        "driver": driver(),
+        "container": container_image.in_words(),
+        "harness": harness.__version__,
+        "git": git_state(),
+    }
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def driver() -> str | None:
+    return command(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+
+
+def git_state() -> str | None:
+    """Commit of the harness, with `+changes` where the checkout differs from it."""
+    if built := container_image.identity():
+        return str(built["git"])
+    if not (IMPORT_ROOT / ".git").exists():
+        return None
+    commit = command(["git", "-C", str(IMPORT_ROOT), "rev-parse", "--short=12", "HEAD"])
+    changed = command(
+        ["git", "-C", str(IMPORT_ROOT), "status", "--porcelain", "--untracked-files=no"]
+    )
+    return f"{commit}{'+changes' * bool(changed)}" if commit else None
+
+
+def command(words: list[str]) -> str | None:
+    """What a program prints first, scrubbed; None where it is missing or fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return scrub(done.stdout.strip().split("\n")[0]) if done.returncode == 0 else None

@@ -1,0 +1,150 @@
+"""The figures of how trainings part: two runs' losses, and distances by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.core.spec import Noise
+from harness.core.verdict import judge
+from harness.report.plot_base import COLOURS, Figure, finished, set_scale_from_zero
+
+PANELS = 3  # of the figure of two runs
+Losses = npt.NDArray[np.float64]
+
+
+def two_runs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+    """The losses of the first training and of the one that strays furthest from it."""
+    cells = [
+        cell
+        for cell in study.cells
+        if cell.same_as is None
+        and judge(cell.traces).verdict.differs
+        and len(cell.completed[0].repeats[0].losses) > 1
+    ]
+    if not cells:
+        return None
+    shown = most_telling(cells)
+    canvas = Canvas(figsize=(10, 2.8))
+    for axes, cell in zip(canvas.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        first, stray = first_and_stray(cell)
+        steps = np.arange(1, len(first) + 1)
+        axes.plot(steps, first, color=COLOURS[0], lw=2.2, label="the first")
+        axes.plot(steps, stray, color=COLOURS[1], lw=1.1, label="the one furthest from it")
+        noise = "" if cell.cell.noise is Noise.none else f", noise={cell.cell.noise}"
+        axes.set_title(f"{cell.cell.scenario.label}, {cell.cell.setting}{noise}: loss")
+        axes.set_xlabel("step")
+    canvas.legend(
+        *canvas.axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
+    return finished(
+        canvas,
+        "two_runs",
+        "Two runs of one training",
+        "The loss of a cell's first training and of the one that strays furthest from it: where "
+        "one line hides the other, they differ by less than its width. At most three scenarios are "
+        "shown, those with one seed that stray most.",
+    )
+
+
+def most_telling(cells: list[CellEvidence]) -> list[CellEvidence]:
+    """One a scenario: those with one seed first, among them the ones that stray most."""
+
+    def rank(cell: CellEvidence) -> tuple[bool, float]:
+        first, stray = first_and_stray(cell)
+        has_one_seed = cell.cell.determinism.seed is not None and not cell.cell.noise.varies_seed
+        return not has_one_seed, -apart(first, stray)
+
+    chosen: dict[str, CellEvidence] = {}
+    for cell in sorted(cells, key=rank):
+        chosen.setdefault(cell.cell.scenario.label, cell)
+    return list(chosen.values())[:PANELS]
+
+
+def apart(one: Losses, other: Losses) -> float:
+    """Largest distance at any step; a step without a number says nothing."""
+    return float(np.nan_to_num(np.abs(other - one)).max())
+
+
+def first_and_stray(cell: CellEvidence) -> tuple[Losses, Losses]:
+    """Losses by step of the first training and of the one that lies furthest from it anywhere."""
+    first, *others = loss_rows(cell)
+    return first, max(others, key=lambda one: apart(first, one))
+
+
+def divergence(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+    """Each varying cell: largest distance from the first run's first training, by step."""
+    varying = [
+        cell for cell in study.cells if cell.same_as is None and judge(cell.traces).verdict.differs
+    ]
+    if not varying:
+        return None
+    canvas = Canvas(figsize=(10, 3.8))
+    weights, losses = canvas.subplots(1, 2)
+    for cell, look in zip(varying, looks(varying), strict=True):
+        label = f"{cell.cell.scenario.label}, {cell.cell.setting}"
+        weights.plot(*weight_curve(cell), marker="o", markersize=3, label=label, **look)
+        losses.plot(*loss_curve(cell), label=label, **look)
+    for axes, what in ((weights, "weights, ‖w−w₁‖/‖w₁‖"), (losses, "loss, |l−l₁|/|l₁|")):
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step:g}")
+        set_scale_from_zero(axes)
+        axes.set_xlabel("step")
+        axes.set_title(f"Largest distance from the first run: {what}")
+    canvas.legend(
+        *weights.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(4, len(varying)),
+        frameon=False,
+    )
+    return finished(
+        canvas,
+        "divergence",
+        "Divergence by step",
+        "How far trainings lie from the first one, by step, for every cell that varies; "
+        "a point at the bottom is exactly 0.",
+    )
+
+
+def weight_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
+    by_step: dict[int, list[float]] = {}
+    for run in cell.completed:
+        for steps in cell.trajectories(run) or []:
+            for step, one in steps.items():
+                by_step.setdefault(int(step), []).append(float(one["rel_l2"]))
+    points = sorted(by_step.items())
+    return [step for step, _ in points], [float(np.max(all_)) for _, all_ in points]  # NaN: a gap
+
+
+def loss_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
+    table = loss_rows(cell)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.abs(table - table[0]).max(axis=0) / np.abs(table[0])
+    return list(range(1, len(relative) + 1)), relative.tolist()
+
+
+def loss_rows(cell: CellEvidence) -> Losses:
+    """A row for each training, (trainings, steps), cut to the shortest one."""
+    losses = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
+    steps = min(map(len, losses))
+    return np.array([one[:steps] for one in losses])
+
+
+def looks(cells: list[CellEvidence]) -> list[dict[str, str]]:
+    """A colour for each scenario, a dash for each setting."""
+    scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
+    settings = list(dict.fromkeys(cell.cell.setting for cell in cells))
+    dashes = ("-", "--", ":", "-.")
+    return [
+        {
+            "color": COLOURS[scenarios.index(cell.cell.scenario.label) % len(COLOURS)],
+            "linestyle": dashes[settings.index(cell.cell.setting) % len(dashes)],
+        }
+        for cell in cells
+    ]

@@ -1,0 +1,147 @@
+"""All figures of a report, and those of cost: intervals, every run by position, what is bought."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from harness.analysis.cost import step_s
+from harness.analysis.study_data import StudyEvidence, is_timed
+from harness.core.verdict import Verdict
+from harness.report.divergence_plots import divergence, two_runs
+from harness.report.plot_base import COLOURS, STYLE, Figure, finished, set_scale_from_zero
+
+
+def draw(folder: Path, study: StudyEvidence, table: pd.DataFrame) -> list[Figure]:
+    """Draws what the study has data for, writes each to its file."""
+    folder.mkdir(exist_ok=True)
+    drawers = (two_runs, divergence, costs, schedule, price_of_distance)
+    with mpl.rc_context(STYLE):
+        figures = [figure for drawer in drawers if (figure := drawer(study, table))]
+    for figure in figures:
+        (folder / f"{figure.name}.svg").write_text(str(figure.svg), encoding="utf-8")
+    return figures
+
+
+def costs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+    """Cost ratios with 95 % intervals; the twin beside them shows what the machine alone does."""
+    rows = table[table["cost_ratio"].notna() & (table["same_as"] == "")]
+    if rows.empty:
+        return None
+    canvas = Canvas(figsize=(10, 1.1 + 0.23 * len(rows)))
+    axes = canvas.subplots()
+    heights = np.arange(len(rows))[::-1]
+    for height, row in zip(heights, rows.to_dict("records"), strict=True):
+        colour = "#8a8f98" if row["twin"] else COLOURS[0]
+        filled = row["verdict"] == Verdict.identical or row["twin"]
+        axes.plot([row["cost_low"], row["cost_high"]], [height, height], color=colour, lw=1.6)
+        axes.plot(
+            row["cost_ratio"], height, "o", color=colour, ms=5, mfc=colour if filled else "white"
+        )
+    axes.axvline(1, color="black", lw=0.8)
+    names = [
+        f"{row['scenario']}, {row['determinism']}{' (A/A twin)' * row['twin']}"
+        for row in rows.to_dict("records")
+    ]
+    axes.set_yticks(heights, names)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    axes.xaxis.set_minor_formatter(lambda ratio, _: f"{ratio:.2g}")
+    axes.set_title("Time per step against the baseline, 95 % interval")
+    return finished(
+        canvas,
+        "cost",
+        "Cost with intervals",
+        "Time per step against the baseline of the same scenario. Grey: the baseline against its "
+        "own A/A twin, which shows what the machine alone does. Hollow: cells that vary, whose "
+        "cost is the price of nothing.",
+    )
+
+
+def schedule(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+    """Every timing run where it stood in the schedule: drift is seen, not averaged away."""
+    cells = [cell for cell in study.cells if cell.timings and cell.same_as is None]
+    if not cells:
+        return None
+    canvas = Canvas(figsize=(10, 3.2))
+    axes = canvas.subplots()
+    scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
+    for cell in cells:
+        runs = [run for run in [*cell.timings, *cell.twins] if is_timed(run)]
+        typical = np.median([step_s(run) for run in runs]) if runs else 1.0
+        name = cell.cell.scenario.label
+        axes.plot(
+            [run.position for run in runs],
+            [step_s(run) / typical for run in runs],
+            "o",
+            ms=3.5,
+            alpha=0.75,
+            color=COLOURS[scenarios.index(name) % len(COLOURS)],
+            label=name,
+        )
+    axes.axhline(1, color="black", lw=0.6)
+    axes.set_xlabel("position in the schedule")
+    axes.set_title("Time per step of every run, against its cell's median")
+    unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    canvas.legend(unique.values(), unique.keys(), loc="outside right upper", frameon=False)
+    return finished(
+        canvas,
+        "schedule",
+        "Every run by schedule position",
+        "Each point is one timing run. A slope is a machine that drifts, which pairing by block "
+        "takes out; a high point is a run that something disturbed.",
+    )
+
+
+def price_of_distance(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+    """Distance of final weights against cost: what is bought, for how much."""
+    rows = table[
+        ~table["twin"]
+        & (table["same_as"] == "")
+        & (table["trace_runs"] > 1)
+        & (table["timing_runs"] > 0)
+        & table["weight_rel_l2"].notna()
+    ]
+    if rows.empty:
+        return None
+    canvas = Canvas(figsize=(10, 3.6))
+    axes = canvas.subplots()
+    scenarios = list(dict.fromkeys(rows["scenario"]))
+    settings = list(dict.fromkeys(rows["determinism"]))
+    for row in rows.to_dict("records"):
+        colour = COLOURS[scenarios.index(row["scenario"]) % len(COLOURS)]
+        axes.plot(
+            1.0 if pd.isna(row["cost_ratio"]) else row["cost_ratio"],
+            row["weight_rel_l2"],
+            marker="osD^v<>PX*"[settings.index(row["determinism"]) % 10],
+            ms=7,
+            alpha=0.8,
+            clip_on=False,  # equal weights lie on the axis itself
+            color=colour,
+            mfc="white" if varies_with_equal_weights(row) else colour,
+            ls="none",
+            label=f"{row['scenario']}, {row['determinism']}",
+        )
+    set_scale_from_zero(axes)
+    axes.axvline(1, color="black", lw=0.6)
+    axes.set_xlabel("time per step against the baseline")
+    axes.set_title("Distance of final weights, ‖w−w₁‖/‖w₁‖")
+    canvas.legend(loc="outside right upper", frameon=False, fontsize=7, ncols=1 + len(rows) // 18)
+    return finished(
+        canvas,
+        "reproducibility",
+        "Reproducibility against cost",
+        "On the bottom line the trainings that were compared ended with the same weights; further "
+        "up they ended further apart. Hollow: the cell varies all the same, in another outcome or "
+        "in a timing run, whose weights nobody keeps. To the left is cheaper.",
+    )
+
+
+def varies_with_equal_weights(row: dict[Hashable, Any]) -> bool:
+    return bool(row["weight_rel_l2"] == 0 and Verdict(row["verdict"]).differs)

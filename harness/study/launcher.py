@@ -1,0 +1,162 @@
+"""Runs on this machine: workers import in parallel and train one at a time.
+
+A batch of workers is started, all of them import torch side by side, and only when the last of them
+is ready is the first released. So nothing of ours ever runs beside a run: on two cores a training
+whose OpenMP threads wait for each other in a spin loop was ten times slower beside one import.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.core.errors import StudyStoppedError
+from harness.core.protocol import DONE, READY, UNWRITTEN
+from harness.core.record import BadRecordError, Outcome, RunRecord, load, save
+from harness.core.redact import scrub
+from harness.core.spec import RunSpec
+from harness.host.gpu_monitor import Watch
+from harness.study.request import Launch
+from harness.study.worker_process import WorkerProcess
+
+WARMING_LIMIT_S = 300.0  # a worker that has not imported torch by then never will
+LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 8192
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class LocalLauncher:
+    """``tick`` is called about twice a second while something is awaited."""
+
+    study: Path
+    limits: Launch
+    tick: Callable[[], None]
+
+    def launch(self, runs: Sequence[RunSpec], first_position: int) -> Iterator[RunRecord]:
+        """Yields the record of each run, in order, when it is on disk.
+
+        Raises StudyStoppedError where a record cannot be written. Whatever ends the iteration
+        early, Ctrl-C too, ends the workers.
+        """
+        ahead = self.limits.ahead
+        for start in range(0, len(runs), ahead):
+            batch: list[WorkerProcess] = []
+            try:
+                for spec in runs[start : start + ahead]:
+                    batch.append(self.spawn(spec))  # noqa: PERF401 - one by one, to end them all
+                words = [worker.wait(WARMING_LIMIT_S, self.tick) for worker in batch]
+                for offset, (worker, word) in enumerate(zip(batch, words, strict=True)):
+                    yield self.finish(worker, word, first_position + start + offset)
+            finally:
+                for worker in batch:
+                    worker.end()
+
+    def spawn(self, spec: RunSpec) -> WorkerProcess:
+        try:
+            return WorkerProcess(spec, self.study)
+        except OSError as error:
+            raise StudyStoppedError(
+                f"no worker for {spec.run_id} could be started ({error.strerror})"
+            ) from error
+
+    def finish(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
+        """Releases a warmed worker and gives its record; one killed from outside is run again."""
+        record = self.supervise(worker, word, position, attempt=1)
+        for attempt in range(2, self.limits.retries + 2):
+            if record.outcome is not Outcome.lost:
+                break
+            again = self.spawn(worker.spec)
+            try:
+                word = again.wait(WARMING_LIMIT_S, self.tick)
+                record = self.supervise(again, word, position, attempt)
+            finally:
+                again.end()
+        return record
+
+    def supervise(
+        self, worker: WorkerProcess, word: str | None, position: int, attempt: int
+    ) -> RunRecord:
+        watch = Watch(worker.spec.cell.device)
+        watch.look_around()
+        released = word == READY
+        if released:
+            worker.release(position, attempt)
+            word = worker.wait(self.limits.timeout_s, lambda: self.tick_beside(watch))
+            watch.look_at_clocks()  # a run shorter than a tick is looked at too, before they fall
+        if word is None:
+            worker.dump_stacks()
+        status = worker.end(graceful=word in (DONE, ""))
+        if word is not None and word.startswith(UNWRITTEN):
+            raise StudyStoppedError(
+                f"the record of {worker.spec.run_id} could not be written "
+                f"({word.removeprefix(UNWRITTEN + ': ')})"
+            )
+        if word == DONE:
+            watch.look_around()
+            return self.with_what_was_seen(self.written(worker.spec), watch)
+        limit = "launch.timeout_s" if released else "importing torch"
+        limit_s = self.limits.timeout_s if released else WARMING_LIMIT_S
+        outcome, why = ending(word, status, f"{limit_s:g} s ({limit})")
+        tail = log_tail(worker.log)
+        return self.keep(
+            RunRecord(
+                run_id=worker.spec.run_id,
+                spec=worker.spec,
+                outcome=outcome,
+                position=position,
+                attempt=attempt,
+                message=f"{why}\n{tail}".strip(),
+            )
+        )
+
+    def tick_beside(self, watch: Watch) -> None:
+        watch.look_at_clocks()
+        self.tick()
+
+    def with_what_was_seen(self, record: RunRecord, watch: Watch) -> RunRecord:
+        """Adds what only the parent can know of a run: it shared its GPU, or that was slowed."""
+        seen = replace(record, throttled=watch.throttled)
+        if watch.contended and record.outcome in (Outcome.ok, Outcome.nan):
+            seen = replace(seen, outcome=Outcome.contended)
+        return record if seen == record else self.keep(seen)
+
+    def written(self, spec: RunSpec) -> RunRecord:
+        try:
+            return load(self.study / "runs" / f"{spec.run_id}.json")
+        except (OSError, BadRecordError) as error:
+            raise StudyStoppedError(f"the record of {spec.run_id} has gone: {error}") from error
+
+    def keep(self, record: RunRecord) -> RunRecord:
+        try:
+            save(self.study / "runs", record)
+        except OSError as error:
+            raise StudyStoppedError(
+                f"the record of {record.run_id} could not be written ({error.strerror})"
+            ) from error
+        return record
+
+
+def ending(word: str | None, status: int, limit: str) -> tuple[Outcome, str]:
+    """The outcome of a worker that wrote no record, and why in a few words."""
+    if word is None:
+        return Outcome.timeout, f"not done after {limit}"
+    if status < 0:
+        name = signal.Signals(-status).name
+        from_outside = -status in FROM_OUTSIDE
+        return (Outcome.lost if from_outside else Outcome.crashed), f"ended by {name}"
+    return Outcome.crashed, f"ended with exit status {status}"
+
+
+def log_tail(log: Path) -> str:
+    """The last lines that the run printed, scrubbed."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        text = file.read().decode(errors="replace").rstrip()
+    lines = scrub(text).split("\n")  # before it is cut: half a secret would not be known as one
+    cut = log.stat().st_size > LOG_TAIL_BYTES
+    return "\n".join(lines[cut:][-LOG_TAIL_LINES:])

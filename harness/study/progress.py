@@ -1,0 +1,97 @@
+"""What somebody sees who waits: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from harness.core.record import RunRecord
+from harness.core.spec import Kind, RunSpec
+
+# First guesses, replaced by what is measured as soon as runs are done.
+WARM_S = 1.5  # importing torch, on one core
+TRAIN_S = 0.6  # one training of a shipped scenario
+LINE_EVERY_S = 30.0  # where there is no terminal
+REFRESH_EVERY_S = 0.5
+
+
+def estimate_s(runs: Sequence[RunSpec], cores: int) -> float:
+    """Seconds that the runs will take, guessed before the first of them."""
+    trainings = sum(spec.repeats if spec.kind is Kind.trace else 1 for spec in runs)
+    return len(runs) * WARM_S / max(1, cores) + trainings * TRAIN_S
+
+
+def in_words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+@dataclass
+class Display:
+    """Counts runs and tells the time that is left; costs the parent next to nothing."""
+
+    total: int
+    done: int
+    guess_s: float
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
+        self.first = self.done
+        self.last_shown = self.began
+        self.doing = ""
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.completed}/{task.total} runs"),
+                BarColumn(),
+                TextColumn("{task.fields[left]} left"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[doing]}"),
+                console=self.console,
+                auto_refresh=False,
+                transient=True,
+            )
+            self.task = self.bar.add_task(
+                "", total=self.total, completed=self.done, left=self.left(), doing=""
+            )
+
+    def __enter__(self) -> Display:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def finished(self, record: RunRecord) -> None:
+        self.done += 1
+        self.doing = record.spec.cell.id
+        self.tick()
+
+    def tick(self) -> None:
+        """Shows the state, at most twice a second."""
+        now = time.monotonic()
+        every = REFRESH_EVERY_S if self.bar else LINE_EVERY_S
+        if now - self.last_shown < every:
+            return
+        self.last_shown = now
+        if self.bar:
+            self.bar.update(self.task, completed=self.done, left=self.left(), doing=self.doing)
+            self.bar.refresh()
+        else:
+            print(f"{self.done}/{self.total} runs, {self.left()} left", file=sys.stderr, flush=True)
+
+    def left(self) -> str:
+        done, to_do = self.done - self.first, self.total - self.done
+        if done < 5:  # too few to know better than the guess
+            return in_words(self.guess_s * to_do / max(1, self.total - self.first))
+        return in_words((time.monotonic() - self.began) / done * to_do)

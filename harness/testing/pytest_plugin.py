@@ -1,0 +1,155 @@
+"""The pytest plugin: ``same_across_runs``, ``--reproducible`` and the mark of that name.
+
+Nothing beside pytest and the standard library is imported before a test asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.core.leaf_file import ASKED, IN_RUN
+from harness.core.spec import Determinism
+from harness.worker.pipe import die_with_parent
+
+if TYPE_CHECKING:
+    from harness.testing.fixture import Same
+
+MARK = "reproducible"
+RECORDED = "golden value recorded"
+PASSED = pytest.StashKey[bool]()
+HELP = (
+    "reproducible(runs=3, determinism='full', threads=None, timeout_s=600): with --reproducible, "
+    "run the test in so many fresh processes under that setting, and compare what it gives to "
+    "same_across_runs"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup(MARK, "reproducible results")
+    group.addoption(
+        "--reproducible",
+        action="store_true",
+        help="run each test marked `reproducible` several times, in fresh processes, "
+        "and compare the values that it gives to same_across_runs",
+    )
+    group.addoption(
+        "--update-golden",
+        action="store_true",
+        help="record the values given to same_across_runs, also where others are "
+        "recorded already, and also in CI",
+    )
+    parser.addini(
+        "golden_limit_mb",
+        "size in MiB above which a value's tensors are kept by their "
+        "digests alone in __reproducible__/",
+        default="1",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", HELP)
+    if in_run() is not None:
+        die_with_parent()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Last, so that what is deselected is gone already."""
+    if not config.getoption("--reproducible") or in_run() is not None:
+        return
+    if not any(item.get_closest_marker(MARK) for item in items):
+        return
+    from harness.testing.pytest_item import Marked  # noqa: PLC0415 - NumPy only where it is needed
+
+    items[:] = [Marked.of(item) if item.get_closest_marker(MARK) else item for item in items]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """In a fresh run the setting holds before any fixture draws."""
+    folder = in_run()
+    if folder is None:
+        return
+    from harness.worker.torch_backend import settings  # noqa: PLC0415 - torch only in a fresh run
+
+    asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+    settings.apply(Determinism.from_json(asked["determinism"]))
+
+
+@pytest.fixture
+def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, None]:
+    """``same_across_runs("weights", model)`` fails where the value has other bits than before:
+    before is the golden file in __reproducible__/ beside the test's file.
+
+    A value that is not there yet is recorded when the test has passed.
+    """
+    same = same_for(request)
+    yield same
+    if not request.node.stash.get(PASSED, False):
+        return
+    for name in same.finish():
+        request.node.user_properties.append((RECORDED, f"{request.node.nodeid}: {name}"))
+
+
+def same_for(request: pytest.FixtureRequest) -> Same:
+    from harness.testing.fixture import InARun, Remembered, Terms  # noqa: PLC0415
+    from harness.testing.golden import Golden  # noqa: PLC0415 - torch only where a test asks for it
+    from harness.testing.pytest_item import name_in_file  # noqa: PLC0415
+
+    folder = in_run()
+    if folder is not None:
+        return InARun(folder)
+    config = request.config
+    terms = Terms(
+        test=name_in_file(request.node),
+        node=request.node.nodeid,
+        updates=config.getoption("--update-golden"),
+        in_ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
+        limit_mb=float(config.getini("golden_limit_mb")),
+    )
+    return Remembered(Golden(request.path), terms)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
+    folder = in_run()
+    if folder is not None and report.skipped:
+        from harness.testing.pytest_item import SKIPPED  # noqa: PLC0415
+
+        (folder / SKIPPED).write_text(report.longreprtext or "skipped", encoding="utf-8")
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Recorded values are new claims: whoever commits them should have read of them."""
+    reports = [one for reports in terminalreporter.stats.values() for one in reports]
+    recorded = [
+        text
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+        for name, text in report.user_properties
+        if name == RECORDED
+    ]
+    if not recorded:
+        return
+    terminalreporter.section("golden values recorded in __reproducible__/")
+    for text in recorded:
+        terminalreporter.write_line(text)
+    terminalreporter.write_line("later runs are compared with them: commit them with the tests")
+
+
+def in_run() -> Path | None:
+    """The folder of this run, where this process is one of several that are compared."""
+    folder = os.environ.get(IN_RUN)
+    return Path(folder) if folder else None

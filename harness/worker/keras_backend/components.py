@@ -1,0 +1,140 @@
+"""The components of a step of Keras, in the order in which a step makes them; see worker/state.py.
+
+Variables go by their Keras path (``model.sequential/dense/kernel``); the arrays are NumPy's, whose
+digests are those of torch tensors of the same bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from safetensors.numpy import save_file
+from tensorflow.python.eager import context
+from tensorflow.python.ops import stateful_random_ops
+
+from harness.core.record import Components
+from harness.keras_scenario import Evaluation, Training
+from harness.worker.hashing import digest_of, part_of_array
+from harness.worker.pytree import leaves
+from harness.worker.snapshot_policy import keep_once
+
+Array = npt.NDArray[Any]
+Named = Iterable[tuple[str, Array]]
+SEED_STATE = "seed_generator_state"  # how Keras names the variable of each layer's generator
+
+
+def digest(named: Named, plain: Mapping[str, Any] | None = None) -> str:
+    return digest_of((part_of_array(name, array) for name, array in named), plain)
+
+
+def array_of(value: Any) -> Array:
+    """Of a tensor or variable; a gradient that is sparse (of an embedding) is made dense."""
+    return np.asarray(tf.convert_to_tensor(value))
+
+
+def rng(training: Training) -> str:
+    """The state of every generator: Python's, NumPy's, TensorFlow's, Keras' and its layers'."""
+    version, internal, gauss = random.getstate()
+    algorithm, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    arrays = [("python", np.array(internal, np.int64)), ("numpy", np.asarray(keys, np.int64))]
+    operations = getattr(context.context(), "_rng", None)  # seeds of operations without their own
+    if stateful_random_ops.global_generator is not None:
+        arrays.append(("tensorflow", array_of(stateful_random_ops.global_generator.state)))
+    if generator := global_state.get_global_attribute(GLOBAL_SEED_GENERATOR):
+        arrays.append(("keras", array_of(generator.state)))
+    for name, model in training.models.items():
+        arrays += [
+            (f"{name}.{variable.path}", array_of(variable))
+            for variable in model.non_trainable_variables
+            if variable.path.endswith(SEED_STATE)
+        ]
+    plain = {
+        "python": [version, gauss],
+        "numpy": [algorithm, position, has_gauss, cached],
+        "tensorflow": [context.global_seed(), operations and operations.getstate()],
+    }
+    return digest(arrays, plain)
+
+
+def of_step(training: Training, rng_before: str, batch: Any, loss: Any) -> Components:
+    return Components(
+        rng=rng_before,
+        batch=digest(arrays_in(batch)),
+        buffers=digest(buffers(training)),
+        loss=digest([("loss", array_of(loss))]),
+        grads=digest(grads(training)),
+        params=digest(params(training)),
+        optimizer=optimizer(training),
+    )
+
+
+def final(training: Training, loss: Any, evaluation: Evaluation) -> dict[str, str]:
+    """Outcome digests at the end: the same words from a trace run and from a timing run."""
+    return {
+        "loss": digest([("loss", array_of(loss))]),
+        "grads": digest(grads(training)),
+        "params": digest(params(training)),
+        "buffers": digest(buffers(training)),
+        "optimizer": optimizer(training),
+        "predictions": digest([("predictions", evaluation.predictions)]),
+    }
+
+
+def params(training: Training) -> Iterator[tuple[str, Array]]:
+    for name, model in training.models.items():
+        for variable in model.trainable_variables:
+            yield f"{name}.{variable.path}", array_of(variable)
+
+
+def grads(training: Training) -> Iterator[tuple[str, Array]]:
+    """Gradients that exist; a missing one is another digest than a zero one."""
+    for name, model in training.models.items():
+        found = training.gradients.get(name, ())
+        for variable, gradient in zip(model.trainable_variables, found, strict=bool(found)):
+            if gradient is not None:
+                yield f"{name}.{variable.path}", array_of(gradient)
+
+
+def buffers(training: Training) -> Iterator[tuple[str, Array]]:
+    """Batch norm's statistics and other weights that are not trained; no generators."""
+    for name, model in training.models.items():
+        for variable in model.non_trainable_weights:
+            yield f"{name}.{variable.path}", array_of(variable)
+
+
+def optimizer(training: Training) -> str:
+    """Every variable (moments, learning rate, step count) and every plain value of the config."""
+    arrays: list[tuple[str, Array]] = []
+    plain: dict[str, str] = {}
+    for name, one in training.optimizers.items():
+        arrays += [(f"{name}.{variable.path}", array_of(variable)) for variable in one.variables]
+        plain |= {path: repr(value) for path, value in leaves(one.get_config(), name)}
+    return digest(arrays, plain)
+
+
+def arrays_in(batch: Any) -> Iterator[tuple[str, Array]]:
+    for path, value in leaves(batch, "batch"):
+        if isinstance(value, np.ndarray | int | float | tf.Tensor):
+            yield path, np.asarray(value)
+
+
+def keep(training: Training, folder: Path) -> str:
+    """A snapshot of the parameters, under their digest, which is returned."""
+
+    def save(path: Path) -> None:
+        save_file({name: stored(array) for name, array in params(training)}, path)
+
+    return keep_once(folder, digest(params(training)), save)
+
+
+def stored(array: Array) -> Array:
+    """In a type that plain NumPy has: every bfloat16 or float8 is a float32 too."""
+    return array.astype(np.float32) if array.dtype.kind == "V" else np.ascontiguousarray(array)

@@ -1,0 +1,173 @@
+"""Runs of scripts: what harness/worker/backend.py asks for. A step is an optimizer's step."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from harness.core import op_log
+from harness.core.errors import UsageError
+from harness.core.record import Components, Repeat, Timed
+from harness.core.spec import RunSpec, Scenario
+from harness.worker.backend import TimedRun
+from harness.worker.script_backend.files import digest_of_file
+from harness.worker.script_backend.hook_recorder import Logged
+from harness.worker.script_backend.hooks import Seen
+from harness.worker.script_backend.program import name_of, run
+from harness.worker.script_backend.sandbox import private
+from harness.worker.script_backend.torchrun import group
+from harness.worker.torch_backend import components, settings, snapshot
+from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
+from harness.worker.torch_backend.digest import digest
+from harness.worker.torch_backend.settings import effective
+from harness.worker.torch_backend.timer import clock_of
+from harness.worker.torch_backend.trace import scalar
+from harness.worker.torch_backend.warmup import warm_torch
+
+__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
+
+
+def warm(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported beforehand
+    warm_torch()
+
+
+def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+    settings.apply(spec.determinism)
+    seen = Seen()
+    initial: list[str] = []
+    steps: list[Components] = []
+    losses: list[float | str] = []
+    kept: dict[str, str] = {}
+    rng_before = [components.rng()]
+
+    def before_step() -> None:
+        if not initial:
+            initial.append(digest(components.params(seen)))
+
+    def after_step() -> None:
+        loss = last_loss(seen)
+        steps.append(components.of_step(seen, rng_before.pop(), list(seen.inputs), loss))
+        losses.extend(map(scalar, seen.last_losses))
+        if snapshot.is_due(len(steps)):
+            kept[str(len(steps))] = snapshot.keep(seen, snapshots)
+        rng_before.append(components.rng())
+
+    with private(spec.cell.scenario, digest_of_file) as place:
+        with group(spec, place), seen.looking(before_step, after_step):
+            run(spec.cell.scenario, place)
+        check_has_steps(seen, spec)
+        kept.setdefault(str(len(steps)), snapshot.keep(seen, snapshots))
+    return Repeat(
+        initial=initial[0],
+        steps=steps,
+        losses=losses if len(losses) == len(steps) else [],
+        final=final(seen),
+        predictions=[],
+        accuracy=None,
+        facts={"optimizer steps": len(steps), "models": ", ".join(seen.models), **place.facts()},
+        snapshots=kept,
+    )
+
+
+def timed(spec: RunSpec) -> TimedRun:
+    """Reads the clock once per optimizer step; the first step holds the building, and is set-up."""
+    clock = clock_of(torch.device(spec.cell.device))
+    settings.apply(spec.determinism)
+    seen = Seen()
+    marks = []
+    with private(spec.cell.scenario, digest_of_file) as place, group(spec, place):
+        began = time.perf_counter()
+        with seen.looking(after_step=lambda: marks.append(clock.mark())):
+            run(spec.cell.scenario, place)
+        clock.synchronise()
+        took_s = time.perf_counter() - began
+    check_has_steps(seen, spec)
+    first = max(1, spec.warmup)
+    counted = len(marks) - first
+    if counted < 1:
+        raise UsageError(
+            f"timing.warmup={spec.warmup} leaves no counted step of {len(marks)}: use "
+            "a smaller timing.warmup, or have the script make more steps"
+        )
+    step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
+    counted_s = clock.seconds(marks[first - 1], marks[-1])
+    peak = peak_mb(torch.device(spec.cell.device))
+    return TimedRun(
+        setup_s=took_s - sum(step_s),
+        peak_mb=peak,
+        timed=Timed(
+            counted_s=counted_s,
+            counted_steps=counted,
+            step_s=step_s,
+            final=final(seen),
+            loss=None,
+            accuracy=None,
+            facts={"optimizer steps": len(marks), **place.facts()},
+        ),
+    )
+
+
+class WindowIsOver(BaseException):
+    """Ends a script after its window; no ``except Exception`` of its own keeps it going."""
+
+
+def go_on() -> None:
+    pass
+
+
+def stop() -> None:
+    raise WindowIsOver
+
+
+def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+    """From the script's start: only itself knows what else it keeps."""
+    assert spec.window is not None
+    logged = Logged(spec.window, spec.keep, at_end=go_on if spec.to_end else stop)
+    settings.apply(spec.determinism)
+    try:
+        with (
+            private(spec.cell.scenario, digest_of_file) as place,
+            group(spec, place, folder),
+            logged.looking(),
+        ):
+            run(spec.cell.scenario, place)
+    except WindowIsOver:
+        pass
+    logged.check()
+    op_log.write(op_log.log_path(folder, spec.run_id, repeat), logged.log(spec.run_id))
+    if logged.watch.kept:
+        save_file(logged.watch.kept, op_log.kept_path(folder, spec.run_id, repeat))
+    return final(logged.seen) if spec.to_end else {}
+
+
+def replayed(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+    raise UsageError(
+        f"{name_of(spec.cell.scenario)} keeps its state to itself: replay knows scenarios only"
+    )
+
+
+def check_has_steps(seen: Seen, spec: RunSpec) -> None:
+    if not seen.steps:
+        raise UsageError(
+            f"{name_of(spec.cell.scenario)} came to its end without a step of "
+            "any torch optimizer: there is no training to compare"
+        )
+
+
+def last_loss(seen: Seen) -> torch.Tensor:
+    """NaN where the step has shown none."""
+    return next(iter(seen.last_losses), torch.tensor(float("nan")))
+
+
+def final(seen: Seen) -> dict[str, str]:
+    """Outcome digests at the script's end, the same from a trace run and from a timing run."""
+    return {
+        "grads": digest(components.grads(seen)),
+        "params": digest(components.params(seen)),
+        "buffers": digest(components.buffers(seen)),
+        "optimizer": components.optimizer(seen),
+    }

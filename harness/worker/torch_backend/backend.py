@@ -1,0 +1,83 @@
+"""Runs of torch's scenarios: what harness/worker/backend.py asks for."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from harness.core import op_log
+from harness.core.record import Repeat, Timed
+from harness.core.spec import RunSpec, Scenario
+from harness.host.system_load import resident_mb
+from harness.worker import scenario_loader
+from harness.worker.backend import TimedRun
+from harness.worker.torch_backend import components, op_window, trace
+from harness.worker.torch_backend.ranks import apply_and_log
+from harness.worker.torch_backend.replay import replayed
+from harness.worker.torch_backend.settings import effective
+from harness.worker.torch_backend.timer import timed as clocked
+from harness.worker.torch_backend.training import prepared
+from harness.worker.torch_backend.warmup import warm_torch
+
+__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
+
+REFUSALS = (
+    re.compile(r"(\S+) does not have a deterministic implementation"),
+    re.compile(r"this operation is not deterministic because it uses (CuBLAS)"),
+)
+
+
+def warm(asked: Scenario) -> None:
+    warm_torch()
+    scenario_loader.load(asked)
+
+
+def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+    return trace.traced(spec, torch.device(spec.cell.device), snapshots)
+
+
+def timed(spec: RunSpec) -> TimedRun:
+    device = torch.device(spec.cell.device)
+    began = time.perf_counter()
+    training = prepared(spec, device)
+    setup_s = time.perf_counter() - began
+    reading = clocked(training, spec.warmup, device)
+    peak = peak_mb(device)
+    evaluation = training.evaluate()
+    return TimedRun(
+        setup_s=setup_s,
+        peak_mb=peak,
+        timed=Timed(
+            counted_s=reading.counted_s,
+            counted_steps=reading.counted_steps,
+            step_s=reading.step_s,
+            final=components.final(training, reading.loss, evaluation),
+            loss=trace.scalar(reading.loss),
+            accuracy=evaluation.accuracy,
+            facts=training.facts(),
+        ),
+    )
+
+
+def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+    found = op_window.watched(spec, folder, partial(apply_and_log, spec, folder, repeat))
+    op_log.write(op_log.log_path(folder, spec.run_id, repeat), found.log)
+    if found.kept:
+        save_file(found.kept, op_log.kept_path(folder, spec.run_id, repeat))
+    return found.final
+
+
+def peak_mb(device: torch.device) -> float:
+    """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resident_mb()
+
+
+def threads() -> int:
+    return torch.get_num_threads()

@@ -1,0 +1,24 @@
+"""What a value's bits may depend on beside its program: software, threads, the devices it is on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from harness.host.machine import cpu_name
+from harness.worker.torch_backend.probe import versions
+from harness.worker.torch_backend.values import Observed
+
+
+def surroundings(seen: Observed) -> dict[str, Any]:
+    tensors = [tensor for _, tensor in seen if tensor is not None]
+    return {
+        **versions(),
+        "device": ", ".join(sorted({device_name(one.device) for one in tensors})),
+        "cpu": cpu_name(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -1,0 +1,61 @@
+"""noise= on the command line: each source holds and lets vary what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.config.collect import collect
+from tests.conftest import harness, study_of
+
+
+def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
+    done = harness(
+        "-m",
+        "scenario=mlp_digits",
+        "noise=implementation,algorithm,bit_flip",
+        "scenario.steps=5",
+        "runs.trace=3",
+        "runs.timing=0",
+        "runs.repeats=1",
+        "device=cpu",
+        "study.control=null",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    study = study_of(done, tmp_path)
+    table = pd.read_csv(study / "tables" / "noise.csv").set_index("noise")
+    assert table.loc["implementation", "weight_rel_l2"] == 0  # on a CPU this net is identical
+    assert table.loc["algorithm", "weight_rel_l2"] > 0.1
+    assert 0 < table.loc["bit_flip", "weight_rel_l2"] < 1e-3
+    assert "Noise by source" in (study / "report.md").read_text()
+    assert "asked seed" not in (study / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["noise=algorithm", "determinism=seed"], "defined under deterministic kernels"),
+        (["noise=both", "determinism=full"], "defined under torch's own choice of kernels"),
+        (["noise=implementation", "determinism=none"], "needs a seed"),
+        (["determinism.cpu_capability=sse2"], "allowed are default, avx2"),
+    ],
+)
+def test_noise_that_contradicts_its_setting_is_refused(
+    words: list[str], told: str, tmp_path: Path
+) -> None:
+    done = harness("scenario=mlp", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_cells_baseline_has_no_noise() -> None:
+    request = collect(["scenario=mlp", "noise=algorithm"])
+    assert request is not None
+    (asked,) = request.asked
+    assert asked.cell.id == "mlp-full-algorithm-auto"
+    assert asked.baseline is not None
+    assert asked.baseline.id == "mlp-seed-auto"

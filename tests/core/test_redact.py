@@ -1,0 +1,65 @@
+"""Nothing private gets into what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.core.redact import portable_path, scrub
+
+CANARY = "c4n4ry-7f3a9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"WANDB_API_KEY={CANARY}",
+        f"--token {CANARY}",
+        f"--hf-token={CANARY} --epochs 3",
+        f'password: "{CANARY}"',
+        f"Authorization: Bearer {CANARY}",
+        f"https://user:{CANARY}@example.org/repo",
+        f"my_secret={CANARY}",
+        f"key={CANARY}",
+        f"--key {CANARY}",
+        f"AWS_ACCESS_KEY={CANARY}",
+        f"{{'api_key': '{CANARY}'}}",
+        f'{{"token": "{CANARY}"}}',
+        f"config={{'password': '{CANARY}'}}",
+        "ghp_" + CANARY.replace("-", "A"),
+    ],
+)
+def test_a_secret_does_not_pass(text: str) -> None:
+    assert CANARY not in scrub(text)
+    assert CANARY.replace("-", "A") not in scrub(text)
+
+
+def test_home_and_working_directory_become_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.chdir("/tmp")  # noqa: S108
+    assert scrub("at /home/somebody/x.py and /tmp/y.py") == "at ~/x.py and ./y.py"
+
+
+def test_an_access_key_by_its_form_does_not_pass() -> None:
+    assert scrub("used AKIAIOSFODNN7EXAMPLE today") == "used *** today"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key error in dict key x",
+        "RuntimeError: index_add_cuda_ does not have a deterministic implementation",
+        "scenario.tokens=128",
+        "tokenizer=bert",
+    ],
+)
+def test_what_is_harmless_passes_unchanged(text: str) -> None:
+    assert scrub(text) == text
+
+
+def test_a_path_is_relative_where_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert portable_path(tmp_path / "conf" / "a.py") == "conf/a.py"

@@ -1,0 +1,71 @@
+"""Specs as JSON: their ids outlive fields that come later, and each run has its seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.study_data import unpacked_runs
+from harness.core.spec import Cell, Determinism, Kind, Noise, RunSpec, Scenario, short_hash, to_json
+from tests.conftest import ROOT
+
+MakeCell = Callable[..., Cell]
+PUBLISHED = sorted((ROOT / "results" / "published").glob("*/manifest.json"))
+RUNS = 100  # of each study
+
+
+def test_a_spec_comes_back_from_json_equal(make_cell: MakeCell) -> None:
+    cell = make_cell(noise=Noise.both, overrides=("scenario.steps=3",))
+    spec = RunSpec(cell, Kind.trace, 3, environment={"A": "1"})
+    assert RunSpec.from_json(json.loads(json.dumps(to_json(spec)))) == spec
+
+
+def test_fields_that_came_later_change_no_id_of_before(make_cell: MakeCell) -> None:
+    """The hash is the one that version 0.1.0 gave, before noise and instruction sets."""
+    document = to_json(make_cell())
+    assert "noise" not in document
+    assert "cpu_capability" not in document["determinism"]
+    assert short_hash(make_cell()) == "a68e7530"
+
+
+@pytest.mark.parametrize(
+    ("noise", "seeds"),
+    [
+        (Noise.none, [42, 42]),
+        (Noise.bit_flip, [42, 42]),
+        (Noise.algorithm, [42, 44]),
+        (Noise.both, [42, 44]),
+    ],
+)
+def test_only_noise_of_the_algorithm_gives_each_run_a_seed_of_its_own(
+    noise: Noise, seeds: list[int], make_cell: MakeCell
+) -> None:
+    cell = make_cell(noise=noise)
+    runs = [RunSpec(cell, Kind.trace, number) for number in (1, 3)]
+    assert [run.determinism.seed for run in runs] == seeds
+    unseeded = dataclasses.replace(cell, determinism=Determinism())
+    assert RunSpec(unseeded, Kind.trace, 3).determinism.seed is None
+
+
+@pytest.mark.parametrize("manifest", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_cells_and_runs_keep_their_ids(manifest: Path) -> None:
+    for one in json.loads(manifest.read_text())["cells"]:
+        assert Cell.from_json(one["cell"]).id == one["id"]
+    with unpacked_runs(manifest.parent) as runs:
+        for path in islice(sorted(runs.glob("*.t*.*.json")), RUNS):
+            record = json.loads(path.read_text())
+            assert RunSpec.from_json(record["spec"]).run_id == record["run_id"] == path.stem
+
+
+def test_only_another_framework_than_torch_is_written() -> None:
+    plain, keras = (Scenario("a", "a", {}, framework=name) for name in ("torch", "keras"))
+    assert "framework" not in to_json(plain)
+    assert to_json(keras)["framework"] == "keras"
+    assert short_hash(plain) != short_hash(keras)
+    for one in (plain, keras):
+        assert Scenario.from_json(to_json(one)) == one

@@ -1,0 +1,28 @@
+"""Exact binomial bounds without SciPy are SciPy's."""
+
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from harness.diagnose.binomial import DOUBT, divergence_rate_lower, runs_for_a_cure
+
+
+@pytest.mark.parametrize(("differing", "comparisons"), [(0, 9), (1, 9), (5, 9), (9, 9), (3, 29)])
+def test_the_lower_bound_is_scipys(differing: int, comparisons: int) -> None:
+    theirs = stats.binomtest(differing, comparisons, alternative="greater")
+    expected = theirs.proportion_ci(0.95, method="exact").low
+    assert divergence_rate_lower(differing, comparisons) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])
+def test_a_cure_needs_so_many_runs_that_chance_gives_them_once_in_a_hundred(rate: float) -> None:
+    needed = runs_for_a_cure(rate, 1000)
+    assert needed is not None
+    assert (1 - rate) ** (needed - 1) <= DOUBT < (1 - rate) ** (needed - 2)
+
+
+def test_a_cure_that_needs_too_many_runs_is_not_tried() -> None:
+    assert runs_for_a_cure(0.05, 30) is None
+    assert runs_for_a_cure(0.0, 30) is None
+    assert runs_for_a_cure(1.0, 30) == 2

@@ -1,0 +1,83 @@
+"""A scenario of one's own: two files beside the harness, and nothing private in the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import SMALL, harness, study_of
+
+OWN = (
+    "from dataclasses import dataclass\n"
+    "from harness.scenarios import mlp\n"
+    "@dataclass(frozen=True)\n"
+    "class Options:\n"
+    "    data: str = ''\n"
+    "    api_token: str = ''\n"
+    "def build(options, context):\n"
+    "    assert options.data.startswith('/'), options.data\n"
+    "    return mlp.build(mlp.Options(steps=3), context)\n"
+)
+
+
+def own(folder: Path, name: str) -> None:
+    (folder / "mine" / "scenario").mkdir(parents=True)
+    (folder / "mine" / "scenario" / f"{name}.py").write_text(OWN)
+    (folder / "mine" / "scenario" / f"{name}.yaml").write_text(
+        f"# My own.\nname: {name}\nuses_loader: false\ndata: ''\napi_token: ''\n"
+    )
+
+
+def test_a_scenario_of_ones_own_is_one_yaml_and_one_file(tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "scenario"
+    folder.mkdir(parents=True)
+    (folder / "wide.yaml").write_text("# My own net.\nname: wide\nuses_loader: false\nwidth: 3\n")
+    (folder / "helper_of_wide.py").write_text("STEPS = 4\n")
+    (folder / "wide.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from harness.scenarios import mlp\n"
+        "from helper_of_wide import STEPS\n"
+        "@dataclass(frozen=True)\n"
+        "class Options:\n"
+        "    width: int = 3\n"
+        "def build(options, context):\n"
+        "    return mlp.build(mlp.Options(width=options.width, steps=STEPS), context)\n"
+    )
+    words = ["--config-dir", "mine", "scenario=wide", "scenario.width=5", "timing.warmup=1", *SMALL]
+    done = harness(*words, cwd=tmp_path)
+    study = study_of(done, tmp_path)
+    assert (study / "tables" / "cells.csv").read_text().count("wide") >= 3
+    bad = harness("--config-dir", "mine", "scenario=wide", "scenario.width=x", cwd=tmp_path)
+    assert bad.returncode == 2
+    assert "int is needed" in bad.stderr
+    (folder / "wide.py").write_text("raise ImportError('no such luck')\n")
+    broken = harness("--config-dir", "mine", "scenario=wide", cwd=tmp_path)
+    assert broken.returncode == 2
+    assert "no such luck" in broken.stderr
+    changed = harness("resume", str(study), cwd=tmp_path)
+    assert changed.returncode == 2
+
+
+def test_a_scenario_of_ones_own_cannot_hide_behind_a_name_of_ours(tmp_path: Path) -> None:
+    own(tmp_path, "cnn")
+    done = harness("--config-dir", "mine", "scenario=cnn", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "scenario 'cnn' is both the harness's and in" in done.stderr
+
+
+def test_no_record_holds_a_home_or_a_secret(tmp_path: Path) -> None:
+    """A canary home: the training gets its path, the records `~`."""
+    home = tmp_path / "c4n4ry"
+    (home / "work").mkdir(parents=True)
+    own(home / "work", "kept")
+    words = ["--config-dir", "mine", "scenario=kept", f"scenario.data={home}/set"]
+    done = harness(
+        *words, *SMALL, "runs.timing=0", "study.baseline=null", cwd=home / "work", HOME=str(home)
+    )
+    study = study_of(done, home / "work")
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = [path for path in study.rglob("*") if path.is_file()]
+    assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
+    told = harness(*words, "scenario.api_token=hunter2hunter2", cwd=home / "work", HOME=str(home))
+    assert told.returncode == 2
+    assert "scenario.api_token looks like a secret" in told.stderr
+    assert "hunter2" not in told.stderr
