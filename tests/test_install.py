@@ -76,11 +76,56 @@ def run(installed: Path, tmp_path: Path) -> Run:
 
 
 def test_every_tracked_file_of_the_packages_is_installed(installed: Path) -> None:
-    wanted = {path for path in tracked() if path.parts[0] in PACKAGES}
-    assert Path("harness/py.typed") in wanted
-    assert not [
-        path for path in wanted if not (installed / path).is_file() and path.name != "README.md"
-    ]
+    """What lies at the top of the repository as scenarios and conf lies inside harness there."""
+    files = {path for path in tracked() if path.parts[0] in PACKAGES and path.name != "README.md"}
+    inside = {path if path.parts[0] == "harness" else "harness" / path for path in files}
+    assert Path("harness/py.typed") in inside
+    assert not [path for path in inside if not (installed / path).is_file()]
+
+
+def test_nothing_but_the_package_and_its_metadata_lies_at_the_top(installed: Path) -> None:
+    """No folder of ours can hide, or be hidden by, a project's own conf or scenarios."""
+    names = {path.name for path in installed.iterdir()} - {"bin", "__pycache__"}
+    assert names == {"harness", "determinism_harness-0.1.0.dist-info"}
+
+
+OWN = {
+    "conf/__init__.py": "",
+    "conf/rates.py": "RATE = 0.1\n",
+    "scenarios/__init__.py": "",
+    "scenarios/nets.py": "import torch\ndef net():\n    return torch.nn.Linear(3, 1)\n",
+    "harness/__init__.py": "STEPS = 4\n",
+    "harness/data.py": "import torch\ndef batch():\n    return torch.ones(2, 3)\n",
+    "train.py": (
+        "import torch\n"
+        "import harness\n"
+        "from conf.rates import RATE\n"
+        "from harness.data import batch\n"
+        "from scenarios.nets import net\n"
+        "model = net()\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=RATE)\n"
+        "for _ in range(harness.STEPS):\n"
+        "    optimizer.zero_grad()\n"
+        "    model(batch()).sum().backward()\n"
+        "    optimizer.step()\n"
+    ),
+}
+
+
+def test_a_project_may_have_packages_of_the_same_names(
+    installed: Path, run: Run, tmp_path: Path
+) -> None:
+    """A script imports its project's own conf, scenarios and harness, and is measured."""
+    for name, text in OWN.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    command = str(installed / "bin" / "determinism-harness")
+    words = ("scenario=script", "scenario.path=train.py", "determinism=seed", "timing.warmup=1")
+    few = ("runs.trace=2", "runs.timing=0", "study.baseline=null", "study.control=null")
+    done = run(command, *words, *few)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (study,) = (tmp_path / "results").iterdir()
+    assert "no difference seen" in (study / "report.md").read_text()
 
 
 def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:

@@ -14,13 +14,8 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.core.spec import Scenario
 
-# Modules that scenarios of users may still import by their old names.
-MOVED = {
-    "scenarios": "harness.scenarios",
-    "scenarios.base": "harness.scenario",
-    "scenarios.keras_base": "harness.keras_scenario",
-    "scenarios.stored": "harness.data.digits",
-}
+# What the public protocol was called before it became part of the package.
+FORMER_PACKAGE = "scenarios"
 
 
 def build(scenario: Scenario, context: Any) -> Any:
@@ -49,10 +44,11 @@ def load(scenario: Scenario) -> types.ModuleType:
     try:
         found.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        if error.name in MOVED:
+        if (error.name or "").partition(".")[0] == FORMER_PACKAGE:
             raise UsageError(
-                f"scenario '{scenario.label}' imports {error.name}, which is {MOVED[error.name]} "
-                "now; change that import"
+                f"scenario '{scenario.label}' imports {error.name}, which has moved: "
+                "scenarios.base is harness.scenario now, scenarios.keras_base is "
+                "harness.keras_scenario, and scenarios.mlp (for one) is harness.scenarios.mlp"
             ) from error
         raise
     return module

@@ -6,7 +6,6 @@ import importlib
 import re
 import typing
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,8 @@ from harness.scenarios import (
 )
 from sklearn.datasets import load_digits
 
-from harness import scenario
-from harness.scenario import Context, Training
+from harness.core.paths import CONF, SCENARIOS
+from harness.scenario import Context, Training, digits
 
 # torch's only sign that deepcopy_optimizer's copied scheduler drives an optimizer that never steps
 pytestmark = pytest.mark.filterwarnings("ignore:Seems like `optimizer.step")
@@ -59,7 +58,7 @@ def built(name: str, **options: Any) -> Training:
 
 
 def trained(name: str, seed: int = 1, **options: Any) -> Training:
-    scenario.torch.manual_seed(seed)
+    torch.manual_seed(seed)
     np.random.seed(seed)
     training = built(name, **options)
     for batch in training.batches():
@@ -72,9 +71,9 @@ def weights(training: Training) -> list[torch.Tensor]:
 
 
 def test_every_scenario_file_is_tried_here() -> None:
-    files = {path.stem for path in Path(scenario.__file__).parent.glob("*.py")}
+    files = {path.stem for path in SCENARIOS.glob("*.py")}
     of_keras = {name for name in files if name.startswith("keras_")}  # tests/worker/test_keras.py
-    assert files - {"__init__", "base", "stored"} - of_keras == set(SMALL)
+    assert files - {"__init__"} - of_keras == set(SMALL)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -110,7 +109,7 @@ def test_evaluating_changes_no_state_and_draws_nothing(name: str) -> None:
 
 
 def test_digits_are_scikit_learns() -> None:
-    train, held_out = scenario.digits(CPU.device)
+    train, held_out = digits(CPU.device)
     theirs = load_digits()
     images = torch.cat([train.inputs, held_out.inputs]).squeeze(1).mul(16).numpy()
     assert np.array_equal(images, theirs.images.astype(np.float32))
@@ -261,14 +260,13 @@ def test_a_split_that_leaves_nothing_is_refused(options: dict[str, int], told: s
 
 
 def test_the_control_reads_its_table_often_enough_to_race() -> None:
-    text = (Path(scenario.__file__).parent.parent / "conf/scenario/indexing.yaml").read_text()
+    text = (CONF / "scenario" / "indexing.yaml").read_text()
     assert int(re.findall(r"^indices: (\d+)", text, re.MULTILINE)[0]) >= 200_000
 
 
 def test_every_literal_option_is_described_in_its_yaml() -> None:
-    conf = Path(scenario.__file__).parent.parent / "conf" / "scenario"
     for module in (mlp, cnn, upsample, loader, deepcopy_optimizer, atomics, attention):
-        text = (conf / f"{module.__name__.split('.')[1]}.yaml").read_text()
+        text = (CONF / "scenario" / f"{module.__name__.rpartition('.')[2]}.yaml").read_text()
         for kind in typing.get_type_hints(module.Options).values():
             is_literal = typing.get_origin(kind) is typing.Literal
             for choice in typing.get_args(kind) if is_literal else ():

@@ -81,3 +81,13 @@ def test_no_record_holds_a_home_or_a_secret(tmp_path: Path) -> None:
     assert told.returncode == 2
     assert "scenario.api_token looks like a secret" in told.stderr
     assert "hunter2" not in told.stderr
+
+
+def test_a_scenario_that_imports_the_old_protocol_is_told_the_new_name(tmp_path: Path) -> None:
+    """`scenarios.base` was the protocol's name before it became public."""
+    own(tmp_path, "kept")
+    path = tmp_path / "mine" / "scenario" / "kept.py"
+    path.write_text("from scenarios.base import Training\n" + path.read_text())
+    done = harness("--config-dir", "mine", "scenario=kept", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "scenarios.base is harness.scenario now" in done.stderr
