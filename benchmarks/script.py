@@ -14,7 +14,7 @@ from harness.scenarios import resnet
 from benchmarks.alternate import in_words, ratio_of
 from benchmarks.watch import plainly
 from harness.scenario import Context, Supervised
-from harness.worker.script_backend.hooks import Seen
+from harness.worker.script_backend.hooks import TrainingHooks
 from harness.worker.torch_backend import components
 from harness.worker.torch_backend.timer import clock_of
 
@@ -29,18 +29,18 @@ def run() -> None:
     print(f"script with a trace run's hooks / without: {in_words(traced)}  (≤ 1.3)")
 
 
-def hooked(training: Supervised, hook: Callable[[Seen], Callable[[], None]]) -> None:
-    seen = Seen()
+def hooked(training: Supervised, hook: Callable[[TrainingHooks], Callable[[], None]]) -> None:
+    seen = TrainingHooks()
     with seen.looking(after_step=hook(seen)):
         plainly(training)
 
 
-def timing(seen: Seen) -> Callable[[], None]:  # noqa: ARG001 - a timing run looks at nothing
+def timing(seen: TrainingHooks) -> Callable[[], None]:  # noqa: ARG001 - a timing run looks at nothing
     clock, marks = clock_of(CPU), list[float]()
     return lambda: marks.append(clock.mark())
 
 
-def tracing(seen: Seen) -> Callable[[], None]:
+def tracing(seen: TrainingHooks) -> Callable[[], None]:
     rng = [components.rng()]
 
     def after_step() -> None:

@@ -11,7 +11,7 @@ from harness.scenarios import resnet
 from benchmarks.alternate import in_words, ratio_of
 from harness.scenario import Context, Supervised
 from harness.worker.torch_backend import components
-from harness.worker.torch_backend.op_recorder import Watch
+from harness.worker.torch_backend.op_recorder import OpRecorder
 
 HALF_WIDTH = 0.03
 LIMIT_S = 120.0
@@ -43,7 +43,7 @@ def by_components(training: Supervised) -> None:
 
 
 def by_operations(training: Supervised) -> None:
-    watch = Watch()
+    watch = OpRecorder()
     watch.know(training)
     batches = training.batches()
     for number in range(1, training.steps + 1):

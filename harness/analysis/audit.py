@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.verdict import Verdict, judge
 
 DOCUMENTED = Path(__file__).parent / "documented.toml"
@@ -16,7 +16,7 @@ OWN_RESULTS = ("buffers", "grads")  # the last output, and the gradients of the 
 SETTINGS = ("seed", "full", "full_one_thread")
 
 
-def audit_table(study: StudyEvidence) -> pd.DataFrame:
+def audit_table(study: StudyData) -> pd.DataFrame:
     """A row for each operation and device of matrix=audit; none for any other study.
 
     ``bits`` and ``bits_full`` are verdicts under seeds alone and under deterministic algorithms;
@@ -24,7 +24,7 @@ def audit_table(study: StudyEvidence) -> pd.DataFrame:
     """
     if study.manifest["request"]["matrix"] != "audit":
         return pd.DataFrame()
-    cells: dict[tuple[str, str], dict[str, CellEvidence]] = {}
+    cells: dict[tuple[str, str], dict[str, CellData]] = {}
     for cell in study.cells:
         options = cell.cell.scenario.options
         if cell.cell.scenario.name == "atomics" and options.get("length") is None:
@@ -34,7 +34,7 @@ def audit_table(study: StudyEvidence) -> pd.DataFrame:
     return pd.DataFrame([row(*key, found) for key, found in whole.items()])
 
 
-def lengths_table(study: StudyEvidence) -> pd.DataFrame:
+def lengths_table(study: StudyData) -> pd.DataFrame:
     """Where a number of elements was asked for: a row for each operation, device and dtype, with
     the verdicts at each number; an empty table where none was.
     """
@@ -56,7 +56,7 @@ def lengths_table(study: StudyEvidence) -> pd.DataFrame:
     )
 
 
-def row(operation: str, device: str, cells: dict[str, CellEvidence]) -> dict[str, str]:
+def row(operation: str, device: str, cells: dict[str, CellData]) -> dict[str, str]:
     documented = documented_on(device.partition(":")[0], operation)
     verdicts = {setting: judge(cells[setting].traces).verdict for setting in SETTINGS}
     refused = verdicts["full"] is Verdict.refused
@@ -93,7 +93,7 @@ def disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) 
     return found
 
 
-def threads(all_of_them: CellEvidence, one: CellEvidence) -> str:
+def threads(all_of_them: CellData, one: CellData) -> str:
     """Whether the number of threads changes bits where neither number's runs differ.
 
     Of the operation's own results only: the loss is a sum over all of them, whose bits depend on

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.analysis import cost
 from harness.analysis.spread import divergence_rate_upper, spread
-from harness.analysis.study_data import CellEvidence, StudyEvidence, is_timed
+from harness.analysis.study_data import CellData, StudyData, is_timed
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, judge, outcome_key
@@ -20,7 +20,7 @@ from harness.core.verdict import Judgement, judge, outcome_key
 FAILED = (Outcome.crashed, Outcome.timeout, Outcome.lost)
 
 
-def cell_table(study: StudyEvidence) -> pd.DataFrame:
+def cell_table(study: StudyData) -> pd.DataFrame:
     """The columns of DESIGN's cell table, in its order; units are in the names."""
     rows = []
     for cell in study.cells:
@@ -30,7 +30,7 @@ def cell_table(study: StudyEvidence) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def row(study: StudyEvidence, cell: CellEvidence) -> dict[str, Any]:
+def row(study: StudyData, cell: CellData) -> dict[str, Any]:
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
     ratio, twin = ratio_of(study, cell), twin_of(study, cell)
     return {
@@ -43,7 +43,7 @@ def row(study: StudyEvidence, cell: CellEvidence) -> dict[str, Any]:
     }
 
 
-def twin_row(cell: CellEvidence) -> dict[str, Any]:
+def twin_row(cell: CellData) -> dict[str, Any]:
     """The A/A copy is only timed, so nothing is tested of it but its cost, which must be 1."""
     untraced = dataclasses.replace(cell, traces=[])
     ratio = cost.paired_ratio(cost.by_block(cell.twins), cost.by_block(cell.timings))
@@ -56,7 +56,7 @@ def twin_row(cell: CellEvidence) -> dict[str, Any]:
     }
 
 
-def identity(cell: CellEvidence, twin: bool) -> dict[str, Any]:
+def identity(cell: CellData, twin: bool) -> dict[str, Any]:
     return {
         "cell": cell.id,
         "overrides": shlex.join(cell.cell.overrides),
@@ -71,7 +71,7 @@ def identity(cell: CellEvidence, twin: bool) -> dict[str, Any]:
     }
 
 
-def what_is_seen(cell: CellEvidence, judgement: Judgement) -> dict[str, Any]:
+def what_is_seen(cell: CellData, judgement: Judgement) -> dict[str, Any]:
     runs = cell.completed
     differing = sum(
         outcome_key(run.repeats[0]) != outcome_key(runs[0].repeats[0]) for run in runs[1:]
@@ -115,7 +115,7 @@ def counts(runs: Sequence[RunRecord]) -> dict[str, int]:
     }
 
 
-def ratio_of(study: StudyEvidence, cell: CellEvidence) -> cost.Ratio | None:
+def ratio_of(study: StudyData, cell: CellData) -> cost.Ratio | None:
     """A cell's cost against its baseline; the baseline itself costs nothing, by definition."""
     if cell.baseline is None or is_baseline(study, cell):
         return None
@@ -123,21 +123,21 @@ def ratio_of(study: StudyEvidence, cell: CellEvidence) -> cost.Ratio | None:
     return cost.paired_ratio(cost.by_block(cell.timings), cost.by_block(baseline.timings))
 
 
-def is_baseline(study: StudyEvidence, cell: CellEvidence) -> bool:
+def is_baseline(study: StudyData, cell: CellData) -> bool:
     """Whether a cell is the same experiment as the one that its cost is measured against."""
     if cell.baseline is None:
         return False
     return (cell.same_as or cell.id) == measured_baseline(study, cell).id
 
 
-def twin_of(study: StudyEvidence, cell: CellEvidence) -> cost.Ratio | None:
+def twin_of(study: StudyData, cell: CellData) -> cost.Ratio | None:
     if cell.baseline is None:
         return None
     baseline = measured_baseline(study, cell)
     return cost.paired_ratio(cost.by_block(baseline.twins), cost.by_block(baseline.timings))
 
 
-def measured_baseline(study: StudyEvidence, cell: CellEvidence) -> CellEvidence:
+def measured_baseline(study: StudyData, cell: CellData) -> CellData:
     found = study.by_id(cell.baseline or cell.id)
     return study.by_id(found.same_as) if found.same_as else found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.analysis import cost
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, Verdict, judge
 
@@ -60,11 +60,11 @@ class Controls:
         return bad_twin or self.positive.control is Control.failed
 
 
-def controls(study: StudyEvidence) -> Controls:
+def controls(study: StudyData) -> Controls:
     return Controls(twins(study), positive(study))
 
 
-def twins(study: StudyEvidence) -> list[Twin]:
+def twins(study: StudyData) -> list[Twin]:
     measured = [cell for cell in study.cells if cell.twins and cell.same_as is None]
     found = []
     for cell in measured:
@@ -77,7 +77,7 @@ def twins(study: StudyEvidence) -> list[Twin]:
     return found
 
 
-def positive(study: StudyEvidence) -> Positive:
+def positive(study: StudyData) -> Positive:
     threads = study.manifest["software"]["threads"]
     found = {
         device: positive_on(device, cells, threads)
@@ -92,10 +92,10 @@ def positive(study: StudyEvidence) -> Positive:
     return Positive(worst.control, " ".join(parts))
 
 
-def control_cells(study: StudyEvidence) -> dict[str, dict[str, CellEvidence]]:
+def control_cells(study: StudyData) -> dict[str, dict[str, CellData]]:
     """The positive control's cells by device and setting, `seed` and `full`, where both are."""
     name = study.manifest["request"]["study"]["control"]
-    by_device: dict[str, dict[str, CellEvidence]] = {}
+    by_device: dict[str, dict[str, CellData]] = {}
     for cell in study.cells:
         asked = cell.cell
         is_plain = not asked.overrides and asked.noise is Noise.none
@@ -106,7 +106,7 @@ def control_cells(study: StudyEvidence) -> dict[str, dict[str, CellEvidence]]:
     }
 
 
-def positive_on(device: str, cells: dict[str, CellEvidence], threads: int) -> Positive:
+def positive_on(device: str, cells: dict[str, CellData], threads: int) -> Positive:
     """One device's control; its timing runs count too, as they do for every verdict."""
     name = cells["seed"].cell.scenario.label
     if device == "cpu" and threads == 1:

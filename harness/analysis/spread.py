@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.analysis.study_data import CellEvidence
+from harness.analysis.study_data import CellData
 from harness.core.record import Repeat
 from harness.core.verdict import outcome_key
 
@@ -30,7 +30,7 @@ class Spread:
     weight_differing: float  # largest share of elements whose bits differ
 
 
-def spread(cell: CellEvidence) -> Spread:
+def spread(cell: CellData) -> Spread:
     trainings = compared(cell)
     losses = np.array([float(one.losses[-1]) for one in trainings if one.losses])
     accuracies = np.array([one.accuracy for one in trainings if one.accuracy is not None])
@@ -49,7 +49,7 @@ def spread(cell: CellEvidence) -> Spread:
     )
 
 
-def compared(cell: CellEvidence) -> list[Repeat]:
+def compared(cell: CellData) -> list[Repeat]:
     """All trainings where repeats differ; else one a run, for equal repeats tell nothing new."""
     runs = cell.completed
     if any(len({outcome_key(one) for one in run.repeats}) > 1 for run in runs):
@@ -83,7 +83,7 @@ def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
     return float(np.mean([np.mean(one != other) for one, other in pairs]))
 
 
-def final_distances(cell: CellEvidence) -> tuple[float, float, float]:
+def final_distances(cell: CellData) -> tuple[float, float, float]:
     """Largest relative L2, ulp and differing share; zero where every snapshot was the same."""
     if len(list(cell.trainings())) < 2 or cell.unmeasured:  # nothing was compared: not 0
         return (np.nan, np.nan, np.nan)

@@ -27,7 +27,7 @@ Trajectory = dict[str, dict[str, float | str]]  # distances by step
 
 
 @dataclass(frozen=True)
-class CellEvidence:
+class CellData:
     """All runs of one cell; ``twins`` are the timing runs of its A/A copy."""
 
     id: str
@@ -74,10 +74,10 @@ class CellEvidence:
 
 
 @dataclass(frozen=True)
-class StudyEvidence:
+class StudyData:
     name: str
     manifest: dict[str, Any]
-    cells: list[CellEvidence]
+    cells: list[CellData]
     unreadable: list[str]
     planned: int
     diagnosis: dict[str, Any] | None = None  # where the study was made by `diagnose`
@@ -87,11 +87,11 @@ class StudyEvidence:
         found = {run.run_id: run for cell in self.cells for run in cell.every}
         return sorted(found.values(), key=lambda run: run.position)
 
-    def by_id(self, id_: str) -> CellEvidence:
+    def by_id(self, id_: str) -> CellData:
         return next(cell for cell in self.cells if cell.id == id_)
 
 
-def read(folder: Path) -> StudyEvidence:
+def read(folder: Path) -> StudyData:
     """Raises OSError or ValueError where the folder holds no study."""
     manifest = json.loads((folder / "manifest.json").read_text())
     planned = len(json.loads((folder / "schedule.json").read_text()))
@@ -105,7 +105,7 @@ def read(folder: Path) -> StudyEvidence:
         asked = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
         cells = [cell_evidence(entry, asked, records, runs) for entry in manifest["cells"]]
     name = folder.resolve().name
-    return StudyEvidence(name, manifest, cells, unreadable, planned, diagnosis_in(folder))
+    return StudyData(name, manifest, cells, unreadable, planned, diagnosis_in(folder))
 
 
 def diagnosis_in(folder: Path) -> dict[str, Any] | None:
@@ -128,12 +128,12 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
 
 def cell_evidence(
     entry: dict[str, Any], asked: dict[str, Cell], records: list[RunRecord], runs: Path
-) -> CellEvidence:
+) -> CellData:
     """A cell that is the same experiment as another has that one's runs."""
     measured = entry["same_as"] or entry["id"]
     own = sorted((one for one in records if one.spec.cell == asked[measured]), key=number)
     path = runs / f"distances-{measured}.json"
-    return CellEvidence(
+    return CellData(
         id=entry["id"],
         cell=asked[entry["id"]],
         role=entry["role"],

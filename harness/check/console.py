@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.analysis.study_data import StudyEvidence
+from harness.analysis.study_data import StudyData
 from harness.check.findings import ORDER, Finding, State, counted
-from harness.check.selection import Choice
+from harness.check.selection import Selection
 
 WORDS = {State.holds: "hold", State.skipped: "skipped", State.broken: "broken"}
 
@@ -23,7 +23,7 @@ def told(found: Sequence[Finding]) -> str:
     return ", ".join(f"{counts[state]} {WORDS[state]}" for state in ORDER if counts[state])
 
 
-def summary(study: StudyEvidence, choice: Choice, found: Sequence[Finding]) -> str:
+def summary(study: StudyData, choice: Selection, found: Sequence[Finding]) -> str:
     text = f"check: {counted(len(choice.cells), 'cell')} of {study.name}: {told(found)}"
     if choice.left_out:
         text += f"; left out unless named: {' '.join(one.id for one in choice.left_out)}"

@@ -11,8 +11,8 @@ from typing import Any
 from harness.analysis.cell_table import is_baseline, ratio_of, row
 from harness.analysis.controls import Control, Controls, controls
 from harness.analysis.cost import TwinCheck
-from harness.analysis.study_data import CellEvidence, StudyEvidence
-from harness.check.options import FEWEST_RUNS, Gate
+from harness.analysis.study_data import CellData, StudyData
+from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.errors import UsageError
 from harness.core.verdict import Verdict
 from harness.report.caveats import ENDINGS, reason
@@ -40,7 +40,7 @@ class Finding:
 STUDY = "study"
 
 
-def findings(study: StudyEvidence, cells: Sequence[CellEvidence], gate: Gate) -> list[Finding]:
+def findings(study: StudyData, cells: Sequence[CellData], gate: GateOptions) -> list[Finding]:
     """What holds, what was skipped, what is broken, in this order.
 
     Raises UsageError where nothing but baselines was asked what it costs: that would pass always.
@@ -55,7 +55,7 @@ def findings(study: StudyEvidence, cells: Sequence[CellEvidence], gate: Gate) ->
     return sorted(found, key=lambda one: ORDER.index(one.state))
 
 
-def of_cell(study: StudyEvidence, cell: CellEvidence, gate: Gate) -> Iterator[Finding]:
+def of_cell(study: StudyData, cell: CellData, gate: GateOptions) -> Iterator[Finding]:
     seen = row(study, cell)
     if gate.require is not None:
         yield Finding(cell.id, str(gate.require), *bits(cell, seen, gate.require, gate.min_runs))
@@ -65,7 +65,7 @@ def of_cell(study: StudyEvidence, cell: CellEvidence, gate: Gate) -> Iterator[Fi
 
 
 def bits(
-    cell: CellEvidence, seen: dict[str, Any], required: Verdict, min_runs: int
+    cell: CellData, seen: dict[str, Any], required: Verdict, min_runs: int
 ) -> tuple[State, str]:
     """A difference is shown by however few runs; that there is none wants enough of them."""
     verdict = Verdict(seen["verdict"])
@@ -75,7 +75,7 @@ def bits(
     return State.holds if met else State.broken, evidence(cell, seen)
 
 
-def evidence(cell: CellEvidence, seen: dict[str, Any]) -> str:
+def evidence(cell: CellData, seen: dict[str, Any]) -> str:
     """The verdict in words, with the runs that it rests on."""
     verdict, runs = Verdict(seen["verdict"]), counted(seen["trace_runs"], "run")
     if verdict is Verdict.identical:
@@ -94,7 +94,7 @@ def find_divergence(seen: dict[str, Any]) -> str:
     return f"first at step {step}, in {seen['first_component']}" if step else "before step 1"
 
 
-def endings(cell: CellEvidence) -> str:
+def endings(cell: CellData) -> str:
     """How many runs did not come to their end, by how they ended, each with the first's reason."""
     bad = [run for run in cell.every if not run.outcome.completed]
     first = {run.outcome: run for run in reversed(bad)}
@@ -106,9 +106,7 @@ def endings(cell: CellEvidence) -> str:
     return listed(parts)
 
 
-def cost(
-    study: StudyEvidence, cell: CellEvidence, seen: dict[str, Any], limit: float
-) -> tuple[State, str]:
+def cost(study: StudyData, cell: CellData, seen: dict[str, Any], limit: float) -> tuple[State, str]:
     """The whole interval counts, and, as in the report, only where no difference was seen."""
     if is_baseline(study, cell):
         return State.skipped, "it is the baseline: 1 by definition"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness.analysis.study_data import StudyEvidence
+from harness.analysis.study_data import StudyData
 from harness.check.findings import Finding, State
-from harness.check.options import Gate
+from harness.check.options import GateOptions
 from harness.core.command_line import command
 from harness.core.errors import UsageError
 from harness.report.content import machine
@@ -18,7 +18,7 @@ from harness.report.content import machine
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(path: Path, study: StudyEvidence, gate: Gate, found: Sequence[Finding]) -> None:
+def write(path: Path, study: StudyData, gate: GateOptions, found: Sequence[Finding]) -> None:
     """Raises UsageError where the file cannot be written."""
     tree = ET.ElementTree(document(study, gate, found))
     ET.indent(tree)
@@ -29,7 +29,7 @@ def write(path: Path, study: StudyEvidence, gate: Gate, found: Sequence[Finding]
         raise UsageError(f"--junit {path} cannot be written: {error.strerror}") from error
 
 
-def document(study: StudyEvidence, gate: Gate, found: Sequence[Finding]) -> ET.Element:
+def document(study: StudyData, gate: GateOptions, found: Sequence[Finding]) -> ET.Element:
     counts = {
         "tests": len(found),
         "failures": sum(one.state is State.broken for one in found),
@@ -46,7 +46,7 @@ def document(study: StudyEvidence, gate: Gate, found: Sequence[Finding]) -> ET.E
     return suites
 
 
-def environment(study: StudyEvidence, gate: Gate) -> list[tuple[str, str]]:
+def environment(study: StudyData, gate: GateOptions) -> list[tuple[str, str]]:
     """Which study was judged, by what, and where it was made."""
     asked = [("require", gate.require), ("min runs", gate.min_runs), ("max cost", gate.max_cost)]
     return [

@@ -25,7 +25,7 @@ STATUSES = """exit status: 0 every requirement holds; 1 one is broken, or cannot
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateOptions:
     study: Path
     require: Verdict | None  # `varies` is met by any of the three ways to vary
     min_runs: int  # completed trace runs, for `identical`
@@ -36,7 +36,7 @@ class Gate:
     github: bool  # broken requirements as annotations
 
 
-def asked(words: Sequence[str]) -> Gate:
+def asked(words: Sequence[str]) -> GateOptions:
     """The gate that the words spell; ends the program with status 2, and why, where none is."""
     parser = described()
     found = parser.parse_args(words)
@@ -44,7 +44,7 @@ def asked(words: Sequence[str]) -> Gate:
         parser.error("nothing is required: name --require identical, --max-cost 1.10, or both")
     if found.min_runs is not None and found.require != Verdict.identical:
         parser.error("--min-runs counts the runs of --require identical, which was not asked")
-    return Gate(
+    return GateOptions(
         study=found.study,
         require=Verdict(found.require) if found.require else None,
         min_runs=found.min_runs or FEWEST_RUNS,

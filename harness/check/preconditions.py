@@ -7,7 +7,7 @@ import lzma
 import tarfile
 from pathlib import Path
 
-from harness.analysis.study_data import StudyEvidence, read
+from harness.analysis.study_data import StudyData, read
 from harness.core.errors import UnfinishedError, UsageError
 from harness.core.record import Outcome
 
@@ -15,7 +15,7 @@ from harness.core.record import Outcome
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError, lzma.LZMAError)
 
 
-def finished(folder: Path) -> StudyEvidence:
+def finished(folder: Path) -> StudyData:
     """Raises UsageError where there is no study, UnfinishedError where it lacks runs."""
     if not (folder / "manifest.json").is_file():
         raise UsageError(

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.controls import control_cells
-from harness.analysis.study_data import CellEvidence, StudyEvidence
-from harness.check.options import Gate
+from harness.analysis.study_data import CellData, StudyData
+from harness.check.options import GateOptions
 from harness.core.errors import UsageError
 from harness.core.role import Role
 
 
 @dataclass(frozen=True)
-class Choice:
-    cells: list[CellEvidence]
-    left_out: list[CellEvidence]  # would fit, and are there for the study's own sake
+class Selection:
+    cells: list[CellData]
+    left_out: list[CellData]  # would fit, and are there for the study's own sake
 
 
-def choose(study: StudyEvidence, gate: Gate) -> Choice:
+def choose(study: StudyData, gate: GateOptions) -> Selection:
     """Raises UsageError for a name that the study has not, and where no cell is left."""
     check_known("scenario", gate.scenarios, (one.cell.scenario.label for one in study.cells))
     check_known("determinism", gate.settings, (one.cell.setting for one in study.cells))
@@ -37,15 +37,15 @@ def choose(study: StudyEvidence, gate: Gate) -> Choice:
             "--scenario and --determinism leave no cell of this study to judge: it "
             f"has {' '.join(one.id for one in study.cells)}{also}"
         )
-    return Choice(cells, left_out)
+    return Selection(cells, left_out)
 
 
-def measured(cell: CellEvidence) -> str:
+def measured(cell: CellData) -> str:
     """The id of the cell whose runs these are: what is the same experiment has the same part."""
     return cell.same_as or cell.id
 
 
-def is_left_out(cell: CellEvidence, gate: Gate, is_control: bool) -> bool:
+def is_left_out(cell: CellData, gate: GateOptions, is_control: bool) -> bool:
     """A control has to vary and a baseline is only there to compare with, unless named."""
     if is_control or cell.role == Role.control:
         return cell.cell.scenario.label not in gate.scenarios

@@ -32,12 +32,12 @@ from harness.core.paths import CONF
 from harness.core.redact import scrub
 from harness.core.spec import Cell, Determinism, Noise
 from harness.study.request import (
-    Asked,
-    AskedClaim,
     Diagnose,
     Launch,
     Replay,
     Request,
+    RequestedCell,
+    RequestedClaim,
     Runs,
     Study,
     Timing,
@@ -94,9 +94,9 @@ def schema() -> type:
 class Collected:
     """What the calls of the decorated function leave behind."""
 
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[RequestedCell] = field(default_factory=list)
     controls: list[Cell] = field(default_factory=list)
-    claims: list[AskedClaim] = field(default_factory=list)
+    claims: list[RequestedClaim] = field(default_factory=list)
     last: DictConfig | None = None
     shared: dict[Any, Any] | None = None  # what is the study's and not a cell's
     several: bool = False
@@ -152,7 +152,7 @@ def take_cell(found: Collected, config: DictConfig) -> None:
             take_claim(found, config, claim)
     if not found.asked:
         for words in combinations(config.also):
-            found.asked.append(Asked(composed([*words, f"device={config.device}"]), None))
+            found.asked.append(RequestedCell(composed([*words, f"device={config.device}"]), None))
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)
     cell = cell_of(config, chosen.runtime.choices, overrides)
@@ -165,7 +165,7 @@ def take_cell(found: Collected, config: DictConfig) -> None:
     baseline = None
     if config.study.baseline is not None:
         baseline = composed([*kept(overrides), f"determinism={config.study.baseline}"])
-    found.asked.append(Asked(cell, baseline))
+    found.asked.append(RequestedCell(cell, baseline))
     if config.study.control is not None:
         cells = control_cells(config.study.control, overrides)  # a pair for each device
         found.controls += [one for one in cells if one not in found.controls]
@@ -219,8 +219,8 @@ def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
             baseline = composed([*kept(words), "determinism=seed"]) if timed else None
         except HydraException as error:
             raise UsageError(f"claim '{claim.name}': {error}") from error
-        found.asked.append(Asked(cells[role], baseline, claim.needs, timed, for_claim=True))
-    found.claims.append(AskedClaim(claim, cells))
+        found.asked.append(RequestedCell(cells[role], baseline, claim.needs, timed, for_claim=True))
+    found.claims.append(RequestedClaim(claim, cells))
 
 
 def check_names_a_cell(claim: Claim, words: Sequence[str]) -> None:

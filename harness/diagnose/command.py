@@ -15,7 +15,7 @@ from harness.core.spec import Cell
 from harness.core.verdict import Judgement, Verdict, judge
 from harness.diagnose.binomial import divergence_rate_upper
 from harness.diagnose.cause_search import CauseSearch
-from harness.diagnose.diagnosis import Diagnosis, Sighting
+from harness.diagnose.diagnosis import Diagnosis, OriginEvidence
 from harness.diagnose.origin import Origin
 from harness.diagnose.origin_search import OriginSearch
 from harness.diagnose.runs import REPEATS, Experiment
@@ -112,7 +112,7 @@ def bound(judgement: Judgement) -> str:
     return f"a fresh run differs with a chance of at most {100 * chance:.2g} %"
 
 
-def advice_on(sighting: Sighting, cell: Cell) -> str:
+def advice_on(sighting: OriginEvidence, cell: Cell) -> str:
     """The advice in advice.toml for the origin's operation on this kind of device, if any."""
     origin: Origin | None = sighting.origin
     if origin is None:

@@ -39,7 +39,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class OriginEvidence:
     """What the logs of operations showed."""
 
     origin: Origin | None
@@ -88,7 +88,7 @@ class Diagnosis:
     words: tuple[str, ...]
     step: int | None = None  # where trainings first part; None where they do not
     component: str = ""
-    sighting: Sighting | None = None
+    sighting: OriginEvidence | None = None
     faults: tuple[Fault, ...] = ()
     trials: tuple[Trial, ...] = ()
     advice: str = ""
@@ -184,7 +184,7 @@ def place(step: int, component: str) -> str:
     return "before step 1" if step == 0 else f"at step {step}, first in {component}"
 
 
-def around_table(sighting: Sighting) -> Table:
+def around_table(sighting: OriginEvidence) -> Table:
     """The operations around the origin, which is marked."""
     assert sighting.origin is not None
     table = Table(box=None, header_style="bold", pad_edge=False)

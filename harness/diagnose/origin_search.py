@@ -15,7 +15,7 @@ from harness.core.op_log import Log
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import Judgement, Verdict
-from harness.diagnose.diagnosis import Extent, Sighting
+from harness.diagnose.diagnosis import Extent, OriginEvidence
 from harness.diagnose.origin import Nature, Origin, around, begin_alike, earliest
 from harness.diagnose.runs import FIRST, Experiment
 from harness.study.child_process import environment, module_command
@@ -27,7 +27,7 @@ class OriginSearch:
     failure: str = ""  # of the last run whose operations were to be logged
     saved: set[int] = field(default_factory=set)  # steps before which the state was to be saved
 
-    def find(self, judgement: Judgement) -> Sighting:
+    def find(self, judgement: Judgement) -> OriginEvidence:
         """The earliest origin that two logs show.
 
         Only logs of trainings that were in the same state at the window's begin are compared. Where
@@ -43,12 +43,12 @@ class OriginSearch:
             logs = self.logged(window, range(tries + 1, tries + ahead + 1), repeats)
             tries += ahead
             if not logs:
-                return Sighting(None, window, tries, failure=self.failure)
+                return OriginEvidence(None, window, tries, failure=self.failure)
             comparable = [other for other in logs[1:] if begin_alike(logs[0], other)]
             origins = [(one, other) for other in comparable if (one := earliest(logs[0], other))]
             if origins:
                 first, other = min(origins, key=lambda both: both[0].index)
-                return Sighting(
+                return OriginEvidence(
                     first,
                     window,
                     tries,
@@ -59,7 +59,7 @@ class OriginSearch:
                 )
             if not asked:
                 window = wider(window) if comparable else earlier(window)
-        return Sighting(None, window, tries)
+        return OriginEvidence(None, window, tries)
 
     def saved_before(self, step: int) -> None:
         """Has one run save the training's state, so that all that are compared go on from it.

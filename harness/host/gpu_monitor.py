@@ -25,7 +25,7 @@ HELD_BACK = {
 
 
 @dataclass
-class Watch:
+class GpuMonitor:
     """Looked at before, during and after a run on ``device`` (``cuda:N``); elsewhere it is blind.
 
     ``contended``: a process that is none of ours held a compute context, seen before or after.

@@ -11,7 +11,7 @@ from pathlib import Path
 PROC_STAT = Path("/proc/stat")  # Linux; other systems give None
 
 
-class Load:
+class SystemLoad:
     """Started before a run's work; ``others`` reads it afterwards."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
 from harness.report.format import SURE_RUNS, percent
@@ -19,12 +19,12 @@ FEW_BLOCKS = 5  # below, Student's t is so wide that most costs cannot be told
 
 
 @dataclass(frozen=True)
-class Caution:
+class Caveat:
     what: str
     advice: str
 
 
-def cautions(study: StudyEvidence, checked: Controls) -> list[Caution]:
+def cautions(study: StudyData, checked: Controls) -> list[Caveat]:
     found = [*of_study(study), *of_controls(checked)]
     for cell in study.cells:
         if cell.same_as is None:
@@ -32,54 +32,54 @@ def cautions(study: StudyEvidence, checked: Controls) -> list[Caution]:
     return found
 
 
-def of_study(study: StudyEvidence) -> Iterator[Caution]:
+def of_study(study: StudyData) -> Iterator[Caveat]:
     if study.manifest["request"]["not_for_conclusions"]:
-        yield Caution(
+        yield Caveat(
             "This matrix only tries whether everything works.",
             "Not for conclusions: run `make bench` or MATRIX=publish.",
         )
     if first := study.manifest["repeat_of"]:
-        yield Caution(
+        yield Caveat(
             f"This study repeats {first}, in which a control had failed.",
             "Read both; a control that fails twice says that this machine is too noisy.",
         )
     left_out = study.manifest["request"]["settings_for_cuda"]
     if left_out and not study.manifest["cuda"]:
-        yield Caution(
+        yield Caveat(
             f"Left out on a CPU: the settings {', '.join(left_out)}.",
             "Name them to run them here too, as in determinism=warn,full.",
         )
     missing = study.planned - len(study.runs)
     if missing:
-        yield Caution(
+        yield Caveat(
             f"{missing} of {study.planned} runs have no record yet.",
             "Go on with `python -m harness resume` on this study.",
         )
     for text in study.unreadable:
-        yield Caution(text, "`resume` runs it again.")
+        yield Caveat(text, "`resume` runs it again.")
     runs = study.manifest["request"]["runs"]
     if runs["trace"] < SURE_RUNS:
-        yield Caution(
+        yield Caveat(
             f"{runs['trace']} trace runs a cell: `identical` means that no difference "
             "was seen in so many runs.",
             f"runs.trace={SURE_RUNS} brings the bound under 10 %; MATRIX=publish does.",
         )
     if 0 < runs["timing"] < FEW_BLOCKS:
-        yield Caution(
+        yield Caveat(
             f"{runs['timing']} timing blocks: intervals are wide.",
             "runs.timing=20, or MATRIX=publish.",
         )
     yield from of_load(study.runs)
 
 
-def of_load(runs: list[RunRecord]) -> Iterator[Caution]:
+def of_load(runs: list[RunRecord]) -> Iterator[Caveat]:
     busy = [
         run.other_load
         for run in runs
         if run.timed and run.other_load is not None and run.other_load > BUSY
     ]
     if busy:
-        yield Caution(
+        yield Caveat(
             f"During {len(busy)} timing runs other processes used up to "
             f"{percent(max(busy))} of the machine.",
             "Close what else is running, then measure again.",
@@ -87,36 +87,36 @@ def of_load(runs: list[RunRecord]) -> Iterator[Caution]:
     slowed = [run for run in runs if run.timed and run.throttled]
     if slowed:
         reasons = dict.fromkeys(reason for run in slowed for reason in run.throttled)
-        yield Caution(
+        yield Caveat(
             f"During {len(slowed)} timing runs the GPU held its clocks back: {', '.join(reasons)}.",
             "Cool it, raise its power limit, or lock its "
             "clocks (nvidia-smi --lock-gpu-clocks), then measure again.",
         )
     again = sum(run.attempt > 1 for run in runs)
     if again:
-        yield Caution(
+        yield Caveat(
             f"{again} runs were killed from outside and done again.",
             "Look for what kills processes here: memory limits, say.",
         )
 
 
-def of_controls(checked: Controls) -> Iterator[Caution]:
+def of_controls(checked: Controls) -> Iterator[Caveat]:
     for twin in checked.twins:
         if twin.check is TwinCheck.failed:
-            yield Caution(
+            yield Caveat(
                 f"The A/A twin of {twin.cell} was found different from itself.",
                 "Believe no cost of this study and measure again; by chance, one study in twenty "
                 "has such a twin.",
             )
     if checked.positive.control is Control.failed:
-        yield Caution(
+        yield Caveat(
             f"The positive control failed: {checked.positive.sentence}",
             "Believe no `identical` of this study; raise scenario indexing's indices, "
             "or report it with this study's records.",
         )
 
 
-def of_cell(cell: CellEvidence) -> Iterator[Caution]:
+def of_cell(cell: CellData) -> Iterator[Caveat]:
     outcomes = Counter(run.outcome for run in cell.every)
     for outcome in (
         Outcome.refused,
@@ -128,23 +128,23 @@ def of_cell(cell: CellEvidence) -> Iterator[Caution]:
     ):
         if outcomes[outcome]:
             first = next(run for run in cell.every if run.outcome is outcome)
-            yield Caution(
+            yield Caveat(
                 f"{cell.id}: {outcomes[outcome]} runs {ENDINGS[outcome]}{reason(first)}",
                 ADVICE[outcome],
             )
     if judge(cell.traces, [*cell.timings, *cell.twins]).note == SEEN_WHEN_TIMED:
-        yield Caution(
+        yield Caveat(
             f"{cell.id}: a timing run ended with other bits than the trace runs.",
             "A rare divergence, or watching disturbs it: raise runs.trace.",
         )
     for name, asked, got in unlike(cell):
-        yield Caution(
+        yield Caveat(
             f"{cell.id}: asked {name}={asked}, in effect was {got}.",
             "The scenario or the environment overrides the setting; the record's "
             "`effective` tells all values.",
         )
     if cell.unmeasured:
-        yield Caution(
+        yield Caveat(
             f"{cell.id}: runs parted and their distance was not measured.",
             "Try trace.keep_snapshots=true, which keeps what is measured.",
         )
@@ -152,19 +152,19 @@ def of_cell(cell: CellEvidence) -> Iterator[Caution]:
     if any(
         repeat.facts.get("nearest_equals_expand_forward") is False for _, repeat in cell.trainings()
     ):
-        yield Caution(
+        yield Caveat(
             f"{cell.id}: expand and nearest gave other bits forward.",
             "Do not take one for the other on this device.",
         )
 
 
-def of_files(cell: CellEvidence) -> Iterator[Caution]:
+def of_files(cell: CellData) -> Iterator[Caveat]:
     """Of a script: what its runs wrote."""
     kept = [repeat.facts.get("files", {}) for _, repeat in cell.trainings()]
     names = sorted({name for files in kept for name in files})
     unlike = [name for name in names if len({files.get(name) for files in kept}) > 1]
     if unlike:
-        yield Caution(
+        yield Caveat(
             f"{cell.id}: written files differ between runs: {listed(unlike)}.",
             "They decide no verdict: a date or a duration in them would differ too; "
             "look whether that is all.",
@@ -173,7 +173,7 @@ def of_files(cell: CellEvidence) -> Iterator[Caution]:
     facts = [repeat.facts for _, repeat in cell.trainings()] + timed
     touched = sorted({name for one in facts for name in one.get("touched", [])})
     if touched:
-        yield Caution(
+        yield Caveat(
             f"{cell.id}: changed outside of the script's own copy: {listed(touched)}.",
             "The script, or another program, wrote there while it ran: runs may not "
             "have begun alike.",
@@ -210,7 +210,7 @@ def reason(run: RunRecord) -> str:
     return f": {last}" if last else ""
 
 
-def unlike(cell: CellEvidence) -> list[tuple[str, object, object]]:
+def unlike(cell: CellData) -> list[tuple[str, object, object]]:
     """Switches whose value in effect at a run's end was not the one asked for."""
     found = {}
     for run in cell.every:

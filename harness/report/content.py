@@ -12,10 +12,10 @@ import pandas as pd
 
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.controls import Controls
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.command_line import command
 from harness.core.verdict import Verdict
-from harness.report.caveats import Caution, cautions
+from harness.report.caveats import Caveat, cautions
 from harness.report.format import DASH, duration, figure, interval, is_known, percent
 from harness.report.summary import sentences
 from harness.report.tables import Tables
@@ -63,7 +63,7 @@ class MatrixRow:
 
 
 @dataclass(frozen=True)
-class Story:
+class ReportContent:
     title: str
     stamp: str  # "not for conclusions", or empty
     asked: str
@@ -80,17 +80,17 @@ class Story:
     lengths: list[dict[str, str]]  # rows of audit_lengths.csv
     matrix: list[MatrixRow]
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
-    warnings: list[Caution]
+    warnings: list[Caveat]
     machine: list[tuple[str, str]]
     command: str
     summary: str
 
 
-def tell(study: StudyEvidence, shown: pd.DataFrame, tables: Tables) -> Story:
+def tell(study: StudyData, shown: pd.DataFrame, tables: Tables) -> ReportContent:
     """``shown`` is the cell table with labels."""
     manifest, checked = study.manifest, tables.controls
     experiments = with_aliases(shown)
-    return Story(
+    return ReportContent(
         title=study.name,
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix {manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
@@ -202,7 +202,7 @@ def with_aliases(shown: pd.DataFrame) -> pd.DataFrame:
     return own.assign(determinism=names)
 
 
-def summary(study: StudyEvidence) -> str:
+def summary(study: StudyData) -> str:
     wall = sum(run.wall_s or 0 for run in study.runs)
     return (
         f"{len(study.runs)} runs of {len(study.cells)} cells, each in a fresh process; "
@@ -280,7 +280,7 @@ def price(row: dict[str, Any], identical: bool) -> str:
     return f"{row['cost_ratio']:.3f} ({interval(row['cost_low'], row['cost_high'])})"
 
 
-def facts(cell: CellEvidence) -> tuple[str, str, list[tuple[str, str]]] | None:
+def facts(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:
     """What a training says of itself, of a timing run where there is one: it was not watched."""
     if cell.same_as:
         return None
@@ -302,7 +302,7 @@ def plain(value: Any) -> str:
     return str(value) if not isinstance(value, bool) else json.dumps(value)
 
 
-def machine(study: StudyEvidence) -> list[tuple[str, str]]:
+def machine(study: StudyData) -> list[tuple[str, str]]:
     found = study.manifest
     rows = {**found["machine"], **found["software"]}
     for index, device in enumerate(found["cuda"]):

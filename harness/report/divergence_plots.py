@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
 from harness.core.verdict import judge
 from harness.report.plot_base import COLOURS, Figure, finished, set_scale_from_zero
@@ -16,7 +16,7 @@ PANELS = 3  # of the figure of two runs
 Losses = npt.NDArray[np.float64]
 
 
-def two_runs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """The losses of the first training and of the one that strays furthest from it."""
     cells = [
         cell
@@ -53,15 +53,15 @@ def two_runs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noq
     )
 
 
-def most_telling(cells: list[CellEvidence]) -> list[CellEvidence]:
+def most_telling(cells: list[CellData]) -> list[CellData]:
     """One a scenario: those with one seed first, among them the ones that stray most."""
 
-    def rank(cell: CellEvidence) -> tuple[bool, float]:
+    def rank(cell: CellData) -> tuple[bool, float]:
         first, stray = first_and_stray(cell)
         has_one_seed = cell.cell.determinism.seed is not None and not cell.cell.noise.varies_seed
         return not has_one_seed, -apart(first, stray)
 
-    chosen: dict[str, CellEvidence] = {}
+    chosen: dict[str, CellData] = {}
     for cell in sorted(cells, key=rank):
         chosen.setdefault(cell.cell.scenario.label, cell)
     return list(chosen.values())[:PANELS]
@@ -72,13 +72,13 @@ def apart(one: Losses, other: Losses) -> float:
     return float(np.nan_to_num(np.abs(other - one)).max())
 
 
-def first_and_stray(cell: CellEvidence) -> tuple[Losses, Losses]:
+def first_and_stray(cell: CellData) -> tuple[Losses, Losses]:
     """Losses by step of the first training and of the one that lies furthest from it anywhere."""
     first, *others = loss_rows(cell)
     return first, max(others, key=lambda one: apart(first, one))
 
 
-def divergence(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Each varying cell: largest distance from the first run's first training, by step."""
     varying = [
         cell for cell in study.cells if cell.same_as is None and judge(cell.traces).verdict.differs
@@ -112,7 +112,7 @@ def divergence(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # n
     )
 
 
-def weight_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
+def weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
     by_step: dict[int, list[float]] = {}
     for run in cell.completed:
         for steps in cell.trajectories(run) or []:
@@ -122,21 +122,21 @@ def weight_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [float(np.max(all_)) for _, all_ in points]  # NaN: a gap
 
 
-def loss_curve(cell: CellEvidence) -> tuple[list[int], list[float]]:
+def loss_curve(cell: CellData) -> tuple[list[int], list[float]]:
     table = loss_rows(cell)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(table - table[0]).max(axis=0) / np.abs(table[0])
     return list(range(1, len(relative) + 1)), relative.tolist()
 
 
-def loss_rows(cell: CellEvidence) -> Losses:
+def loss_rows(cell: CellData) -> Losses:
     """A row for each training, (trainings, steps), cut to the shortest one."""
     losses = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
     steps = min(map(len, losses))
     return np.array([one[:steps] for one in losses])
 
 
-def looks(cells: list[CellEvidence]) -> list[dict[str, str]]:
+def looks(cells: list[CellData]) -> list[dict[str, str]]:
     """A colour for each scenario, a dash for each setting."""
     scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
     settings = list(dict.fromkeys(cell.cell.setting for cell in cells))

@@ -12,13 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from harness.analysis.cost import step_s
-from harness.analysis.study_data import StudyEvidence, is_timed
+from harness.analysis.study_data import StudyData, is_timed
 from harness.core.verdict import Verdict
 from harness.report.divergence_plots import divergence, two_runs
 from harness.report.plot_base import COLOURS, STYLE, Figure, finished, set_scale_from_zero
 
 
-def draw(folder: Path, study: StudyEvidence, table: pd.DataFrame) -> list[Figure]:
+def draw(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
     """Draws what the study has data for, writes each to its file."""
     folder.mkdir(exist_ok=True)
     drawers = (two_runs, divergence, costs, schedule, price_of_distance)
@@ -29,7 +29,7 @@ def draw(folder: Path, study: StudyEvidence, table: pd.DataFrame) -> list[Figure
     return figures
 
 
-def costs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Cost ratios with 95 % intervals; the twin beside them shows what the machine alone does."""
     rows = table[table["cost_ratio"].notna() & (table["same_as"] == "")]
     if rows.empty:
@@ -64,7 +64,7 @@ def costs(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: 
     )
 
 
-def schedule(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Every timing run where it stood in the schedule: drift is seen, not averaged away."""
     cells = [cell for cell in study.cells if cell.timings and cell.same_as is None]
     if not cells:
@@ -99,7 +99,7 @@ def schedule(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noq
     )
 
 
-def price_of_distance(study: StudyEvidence, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def price_of_distance(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Distance of final weights against cost: what is bought, for how much."""
     rows = table[
         ~table["twin"]

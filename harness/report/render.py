@@ -8,13 +8,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from harness.report.content import MATRIX_COLUMNS, NOISE_COLUMNS, Story
+from harness.report.content import MATRIX_COLUMNS, NOISE_COLUMNS, ReportContent
 from harness.report.plot_base import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(folder: Path, story: Story, figures: list[Figure]) -> None:
+def write(folder: Path, story: ReportContent, figures: list[Figure]) -> None:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html.j2"], default_for_string=False, default=False),

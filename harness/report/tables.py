@@ -14,7 +14,7 @@ from harness.analysis.claims.judge import claims_table
 from harness.analysis.controls import Controls, controls
 from harness.analysis.cost import step_s
 from harness.analysis.noise import noise_table
-from harness.analysis.study_data import StudyEvidence
+from harness.analysis.study_data import StudyData
 from harness.core.record import RunRecord
 
 
@@ -30,7 +30,7 @@ class Tables:
     lengths: pd.DataFrame
 
     @classmethod
-    def of(cls, study: StudyEvidence) -> Tables:
+    def of(cls, study: StudyData) -> Tables:
         cells = cell_table(study)
         return cls(
             cells=cells,
@@ -42,7 +42,7 @@ class Tables:
         )
 
 
-def write(folder: Path, study: StudyEvidence, tables: Tables) -> None:
+def write(folder: Path, study: StudyData, tables: Tables) -> None:
     folder.mkdir(exist_ok=True)
     files = {
         "cells": tables.cells,

@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.report.content import MATRIX_COLUMNS, Story
+from harness.report.content import MATRIX_COLUMNS, ReportContent
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
 PLAIN_WIDTH = 140  # of a file or a pipe
 HIDDEN = {"accuracy sd", "churn"}  # a terminal is narrow; the pages show them
 
 
-def show(story: Story) -> None:
+def show(story: ReportContent) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_WIDTH

@@ -32,7 +32,16 @@ from harness.host import container_image
 from harness.host.machine import machine
 from harness.study.plan import Plan, on_device
 from harness.study.probe import Probe
-from harness.study.request import Asked, AskedClaim, Launch, Request, Runs, Study, Timing, Trace
+from harness.study.request import (
+    Launch,
+    Request,
+    RequestedCell,
+    RequestedClaim,
+    Runs,
+    Study,
+    Timing,
+    Trace,
+)
 
 # Where one of these differs from the manifest's, further runs would not belong to the same study.
 MUST_AGREE = ("python", "torch", "torch_cuda", "cudnn", "numpy", "threads", "keras", "tensorflow")
@@ -160,7 +169,7 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
     }
 
 
-def resolved(asked: AskedClaim, device: str) -> dict[str, Any]:
+def resolved(asked: RequestedClaim, device: str) -> dict[str, Any]:
     """A claim with the ids of its cells, as the report reads it."""
     cells = {role: on_device(cell, device).id for role, cell in asked.cells.items()}
     return dataclasses.asdict(dataclasses.replace(asked.claim, cells=cells))
@@ -188,7 +197,7 @@ def request_in(document: dict[str, Any]) -> Request:
 
     return Request(
         asked=tuple(
-            Asked(Cell.from_json(one["cell"]), cell(one["baseline"]), *extra(one))
+            RequestedCell(Cell.from_json(one["cell"]), cell(one["baseline"]), *extra(one))
             for one in asked["asked"]
         ),
         controls=tuple(Cell.from_json(one) for one in asked["controls"]),

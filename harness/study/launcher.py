@@ -17,7 +17,7 @@ from harness.core.protocol import DONE, READY, UNWRITTEN
 from harness.core.record import BadRecordError, Outcome, RunRecord, load, save
 from harness.core.redact import scrub
 from harness.core.spec import RunSpec
-from harness.host.gpu_monitor import Watch
+from harness.host.gpu_monitor import GpuMonitor
 from harness.study.request import Launch
 from harness.study.worker_process import WorkerProcess
 
@@ -79,7 +79,7 @@ class LocalLauncher:
     def supervise(
         self, worker: WorkerProcess, word: str | None, position: int, attempt: int
     ) -> RunRecord:
-        watch = Watch(worker.spec.cell.device)
+        watch = GpuMonitor(worker.spec.cell.device)
         watch.look_around()
         released = word == READY
         if released:
@@ -112,11 +112,11 @@ class LocalLauncher:
             )
         )
 
-    def tick_beside(self, watch: Watch) -> None:
+    def tick_beside(self, watch: GpuMonitor) -> None:
         watch.look_at_clocks()
         self.tick()
 
-    def with_what_was_seen(self, record: RunRecord, watch: Watch) -> RunRecord:
+    def with_what_was_seen(self, record: RunRecord, watch: GpuMonitor) -> RunRecord:
         """Adds what only the parent can know of a run: it shared its GPU, or that was slowed."""
         seen = replace(record, throttled=watch.throttled)
         if watch.contended and record.outcome in (Outcome.ok, Outcome.nan):

@@ -11,7 +11,7 @@ from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.role import UNTIMED, Role
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.core.switches import plainness, same_experiment
-from harness.study.request import Asked, Request
+from harness.study.request import Request, RequestedCell
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def planned_cells(request: Request, device: str) -> list[PlannedCell]:
     def here(cell: Cell) -> Cell:
         return on_device(cell, device)
 
-    def is_for_here(asked: Asked) -> bool:
+    def is_for_here(asked: RequestedCell) -> bool:
         kind = here(asked.cell).device.partition(":")[0]
         if asked.needs not in ("any", kind):
             return False

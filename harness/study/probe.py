@@ -12,7 +12,7 @@ from harness.core.frameworks import FRAMEWORKS
 from harness.core.spec import Scenario, to_json
 from harness.study.child_process import environment, module_command
 from harness.study.plan import on_device
-from harness.study.request import Asked, Request
+from harness.study.request import Request, RequestedCell
 
 PROBE_LIMIT_S = 300.0
 PROBES = {
@@ -72,7 +72,7 @@ def ask_other(name: str, request: Request, device: str) -> tuple[dict[str, Any],
 
     Raises UsageError where such a cell is asked for by more than a claim.
     """
-    wished = [*request.asked, *(Asked(cell, None) for cell in request.controls)]
+    wished = [*request.asked, *(RequestedCell(cell, None) for cell in request.controls)]
     asked = [one for one in wished if one.cell.scenario.framework == name]
     why, found = FRAMEWORKS[name].missing, {}
     advice = f"pip install 'determinism-harness[{name}]', or `make setup-{name}`"

@@ -87,7 +87,7 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedCell:
     """A cell and the cell that its cost is measured against."""
 
     cell: Cell
@@ -98,7 +98,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class AskedClaim:
+class RequestedClaim:
     """A claim and the cells that decide it, by role."""
 
     claim: Claim
@@ -107,7 +107,7 @@ class AskedClaim:
 
 @dataclass(frozen=True)
 class Request:
-    asked: tuple[Asked, ...]
+    asked: tuple[RequestedCell, ...]
     controls: tuple[Cell, ...]
     runs: Runs
     timing: Timing
@@ -118,7 +118,7 @@ class Request:
     not_for_conclusions: bool
     settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
     words: tuple[str, ...]  # as typed, after `python -m harness`
-    claims: tuple[AskedClaim, ...] = ()
+    claims: tuple[RequestedClaim, ...] = ()
     diagnose: Diagnose = field(default_factory=Diagnose)
     replay: Replay = field(default_factory=Replay)
 
@@ -135,7 +135,7 @@ class Request:
 
     def of_cell(self, cell: Cell, runs: Runs) -> Request:
         """The same request for this cell alone, without baseline and control."""
-        return dataclasses.replace(self, asked=(Asked(cell, None),), controls=(), runs=runs)
+        return dataclasses.replace(self, asked=(RequestedCell(cell, None),), controls=(), runs=runs)
 
     def check(self) -> None:
         """Raises UsageError for numbers that no study can be made of."""

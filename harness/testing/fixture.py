@@ -45,7 +45,7 @@ class Names:
         self.taken.add(name)
 
 
-class InARun:
+class RecordingFixture:
     """One of several fresh runs of a marked test: takes everything, compares nothing."""
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +78,7 @@ class Terms:
 
 
 @dataclass
-class Remembered:
+class GoldenFixture:
     """Compares with the golden file, or records there what it does not know."""
 
     golden: Golden

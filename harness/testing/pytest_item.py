@@ -35,15 +35,15 @@ class Terms:
     timeout_s: float = 600.0
 
 
-class Marked(pytest.Item):
+class IsolatedItem(pytest.Item):
     """Stands in the place of the test, with its marks and without its fixtures."""
 
     original: pytest.Item
 
     @classmethod
-    def of(cls, original: pytest.Item) -> Marked:
+    def of(cls, original: pytest.Item) -> IsolatedItem:
         assert original.parent is not None
-        made: Marked = cls.from_parent(original.parent, name=original.name)
+        made: IsolatedItem = cls.from_parent(original.parent, name=original.name)
         made.original = original
         made.own_markers = original.own_markers
         made.keywords.update(original.keywords)

@@ -65,9 +65,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if not any(item.get_closest_marker(MARK) for item in items):
         return
-    from harness.testing.pytest_item import Marked  # noqa: PLC0415 - NumPy only where it is needed
+    from harness.testing.pytest_item import IsolatedItem  # noqa: PLC0415 - NumPy only where it is needed
 
-    items[:] = [Marked.of(item) if item.get_closest_marker(MARK) else item for item in items]
+    items[:] = [IsolatedItem.of(item) if item.get_closest_marker(MARK) else item for item in items]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -98,13 +98,13 @@ def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, No
 
 
 def same_for(request: pytest.FixtureRequest) -> Same:
-    from harness.testing.fixture import InARun, Remembered, Terms  # noqa: PLC0415
+    from harness.testing.fixture import GoldenFixture, RecordingFixture, Terms  # noqa: PLC0415
     from harness.testing.golden import Golden  # noqa: PLC0415 - torch only where a test asks for it
     from harness.testing.pytest_item import name_in_file  # noqa: PLC0415
 
     folder = in_run()
     if folder is not None:
-        return InARun(folder)
+        return RecordingFixture(folder)
     config = request.config
     terms = Terms(
         test=name_in_file(request.node),
@@ -113,7 +113,7 @@ def same_for(request: pytest.FixtureRequest) -> Same:
         in_ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
         limit_mb=float(config.getini("golden_limit_mb")),
     )
-    return Remembered(Golden(request.path), terms)
+    return GoldenFixture(Golden(request.path), terms)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

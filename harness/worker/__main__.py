@@ -11,11 +11,11 @@ from pathlib import Path
 
 from harness.core.protocol import DONE, READY, UNWRITTEN
 from harness.core.spec import RunSpec
-from harness.worker.pipe import Wall
+from harness.worker.pipe import ParentPipe
 
 
 def main() -> None:
-    wall = Wall(reply=int(sys.argv[1]))
+    wall = ParentPipe(reply=int(sys.argv[1]))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log tells how far
     asked = json.loads(wall.hear())
     spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])

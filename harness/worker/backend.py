@@ -26,7 +26,7 @@ class TimedRun:
     peak_mb: float  # before evaluation and digests, which may need more
 
 
-class Framework(Protocol):
+class Backend(Protocol):
     """A module with these names."""
 
     # What it says where an operation has no deterministic version; the first group is its name.
@@ -59,5 +59,5 @@ class Framework(Protocol):
     def threads(self) -> int: ...
 
 
-def framework(name: str) -> Framework:
-    return cast(Framework, importlib.import_module(MODULES[name]))
+def framework(name: str) -> Backend:
+    return cast(Backend, importlib.import_module(MODULES[name]))

@@ -12,7 +12,7 @@ import sys
 from typing import TextIO
 
 
-class Wall:
+class ParentPipe:
     """Private copies of the two pipes; ``reply`` is the number of the inherited one."""
 
     def __init__(self, reply: int) -> None:

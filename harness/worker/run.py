@@ -17,7 +17,7 @@ from harness.core.errors import UsageError
 from harness.core.record import Outcome, RunRecord
 from harness.core.redact import scrub
 from harness.core.spec import Kind, RunSpec
-from harness.host.system_load import Load
+from harness.host.system_load import SystemLoad
 from harness.worker.backend import framework
 
 TRACEBACK_LINES = 12
@@ -27,7 +27,7 @@ FULL_BELOW = 64 * 2**20  # bytes; snapshots of a large model fail well before th
 def perform(spec: RunSpec, study: Path) -> RunRecord:
     """The record of the run; an exception of the training's becomes its outcome."""
     tools = framework(spec.cell.scenario.framework)
-    began, load = time.perf_counter(), Load()
+    began, load = time.perf_counter(), SystemLoad()
     record = RunRecord(run_id=spec.run_id, spec=spec, outcome=Outcome.ok)
     try:
         record = WORK[spec.kind](spec, record, study)

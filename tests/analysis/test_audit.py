@@ -17,7 +17,7 @@ from harness.analysis.audit import (
     documented_on,
     lengths_table,
 )
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, Repeat, RunRecord
 from harness.core.spec import Cell, Scenario
 from harness.core.verdict import Verdict
@@ -60,8 +60,8 @@ def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
                 trace(n, one, outcome=outcome)
                 for n, one in enumerate(runs.get(what, [ONE, ONE]), 1)
             ]
-            cells.append(CellEvidence(setting, asked, "asked", None, None, traces=traces))
-        study = StudyEvidence("s", {"request": {"matrix": "audit"}}, cells, [], 0)
+            cells.append(CellData(setting, asked, "asked", None, None, traces=traces))
+        study = StudyData("s", {"request": {"matrix": "audit"}}, cells, [], 0)
         (found,) = audit_table(study).to_dict("records")
         return {str(key): str(value) for key, value in found.items()}
 
@@ -78,8 +78,8 @@ def test_numbers_of_elements_stand_side_by_side(
             make_cell("seed"), scenario=Scenario("atomics", "atomics", options)
         )
         traces = [trace(n, one) for n, one in enumerate(ends, 1)]
-        cells.append(CellEvidence("seed", asked, "asked", None, None, traces=traces))
-    study = StudyEvidence("s", {"request": {"matrix": "audit"}}, cells, [], 0)
+        cells.append(CellData("seed", asked, "asked", None, None, traces=traces))
+    study = StudyData("s", {"request": {"matrix": "audit"}}, cells, [], 0)
     assert audit_table(study).empty
     (found,) = lengths_table(study).to_dict("records")
     assert list(found.values())[1:] == [asked.device, "float32", "identical", "varies"]

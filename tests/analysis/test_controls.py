@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.controls import Control, controls, decided, positive
-from harness.analysis.study_data import StudyEvidence, read
+from harness.analysis.study_data import StudyData, read
 from harness.core.spec import Noise
 from harness.core.verdict import Verdict
 
@@ -22,11 +22,11 @@ def test_a_real_study_passes_its_positive_control(study: Path) -> None:
     assert controls(evidence).positive.control is expected
 
 
-def changed(study: Path, **software: int) -> StudyEvidence:
+def changed(study: Path, **software: int) -> StudyData:
     evidence = read(study)
     manifest = copy.deepcopy(evidence.manifest)
     manifest["software"] |= software
-    return StudyEvidence(evidence.name, manifest, evidence.cells, [], evidence.planned)
+    return StudyData(evidence.name, manifest, evidence.cells, [], evidence.planned)
 
 
 def test_on_one_thread_the_control_is_not_possible(study: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.analysis.cell_table import cell_table
 from harness.analysis.noise import noise_table, sd_interval
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Noise
 from tests.conftest import repeat
@@ -34,12 +34,12 @@ def test_each_source_that_was_asked_for_has_its_row(
 ) -> None:
     runs = [trace(1, repeat()), trace(2, dataclasses.replace(repeat("b"), accuracy=0.7))]
     cells = [
-        CellEvidence(noise, make_cell(noise=noise), "asked", None, None, traces=runs)
+        CellData(noise, make_cell(noise=noise), "asked", None, None, traces=runs)
         for noise in (Noise.none, Noise.implementation, Noise.both)
     ]
-    study = StudyEvidence("s", {}, cells, [], 0)
+    study = StudyData("s", {}, cells, [], 0)
     table = noise_table(cell_table(study))
     assert list(table["noise"]) == ["implementation", "both"]
     assert table["accuracy_sd"].to_numpy() == pytest.approx(0.2 / 2**0.5)
-    plain = StudyEvidence("s", {}, cells[:1], [], 0)
+    plain = StudyData("s", {}, cells[:1], [], 0)
     assert noise_table(cell_table(plain)).empty

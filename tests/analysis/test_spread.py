@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.spread import churn, divergence_rate_upper, spread
-from harness.analysis.study_data import CellEvidence
+from harness.analysis.study_data import CellData
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from tests.conftest import repeat
@@ -17,8 +17,8 @@ from tests.conftest import repeat
 Make = Callable[..., RunRecord]
 
 
-def cell_of(make_cell: Callable[..., Cell], *runs: RunRecord) -> CellEvidence:
-    return CellEvidence("c", make_cell(), "asked", None, None, traces=list(runs))
+def cell_of(make_cell: Callable[..., Cell], *runs: RunRecord) -> CellData:
+    return CellData("c", make_cell(), "asked", None, None, traces=list(runs))
 
 
 def test_none_of_29_leaves_a_bound_of_9_8_percent() -> None:

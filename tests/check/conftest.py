@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from tests.conftest import harness
 
 LIMIT = "cost at most 1.1"
@@ -17,7 +17,7 @@ def check(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedPro
     return harness("check", *words, cwd=cwd, **(outside | environment))
 
 
-def made_up(*cells: CellEvidence) -> StudyEvidence:
+def made_up(*cells: CellData) -> StudyData:
     manifest = {
         "request": {"study": {"control": "indexing"}, "not_for_conclusions": False},
         "software": {"threads": 2, "torch": "2.13.0"},
@@ -26,4 +26,4 @@ def made_up(*cells: CellEvidence) -> StudyEvidence:
         "created": "2026-01-01T00:00:00Z",
         "words": ["scenario=mlp"],
     }
-    return StudyEvidence("made-up", manifest, list(cells), [], 0)
+    return StudyData("made-up", manifest, list(cells), [], 0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.check.console import summary
 from harness.check.findings import Finding, State, findings
 from harness.check.options import asked
@@ -22,28 +22,28 @@ from tests.check.conftest import LIMIT, made_up
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
-Evidence = Callable[..., CellEvidence]
+Evidence = Callable[..., CellData]
 
 
 @pytest.fixture
 def evidence(make_cell: Callable[..., Cell]) -> Evidence:
     """A cell with these runs; its id is its scenario and setting."""
 
-    def make(setting: str, scenario: str = "mlp", **changes: Any) -> CellEvidence:
+    def make(setting: str, scenario: str = "mlp", **changes: Any) -> CellData:
         cell = make_cell(setting, scenario)
         plain: dict[str, Any] = {"role": "asked", "baseline": None, "same_as": None}
-        return CellEvidence(cell.id, cell, **{**plain, **changes})
+        return CellData(cell.id, cell, **{**plain, **changes})
 
     return make
 
 
-def judged(study: StudyEvidence, *words: str) -> dict[tuple[str, str], Finding]:
+def judged(study: StudyData, *words: str) -> dict[tuple[str, str], Finding]:
     gate = asked(["made-up", *words])
     found = findings(study, choose(study, gate).cells, gate)
     return {(one.cell, one.requirement): one for one in found}
 
 
-def one_cell(cell: CellEvidence, *words: str) -> Finding:
+def one_cell(cell: CellData, *words: str) -> Finding:
     found = judged(made_up(cell), *words)
     return next(one for (id_, _), one in found.items() if id_ == cell.id)
 
@@ -127,7 +127,7 @@ def test_a_difference_can_be_required_too(
 
 def costing(
     evidence: Evidence, trace: Make, timing: Make, factors: Sequence[float], **changes: Any
-) -> StudyEvidence:
+) -> StudyData:
     """A cell whose steps take so many times the baseline's, block by block."""
     blocks = list(enumerate(factors, 1))
     base = evidence(

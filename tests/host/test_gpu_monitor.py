@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.record import Outcome, RunRecord, Timed
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
-from harness.host.gpu_monitor import HELD_BACK, Watch, driver_place
+from harness.host.gpu_monitor import HELD_BACK, GpuMonitor, driver_place
 from harness.report.caveats import of_load
 
 
@@ -23,14 +23,14 @@ def test_the_bits_are_the_driver_librarys() -> None:
 
 
 def test_reasons_seen_at_different_times_add_up() -> None:
-    watch = Watch("cpu")
+    watch = GpuMonitor("cpu")
     for events in (0x01, 0x04, 0x40):  # idle, power cap, hot
         watch.events |= events
     assert watch.throttled == ["software power cap", "hardware thermal slowdown"]
 
 
 def test_a_cpu_run_is_neither_contended_nor_throttled() -> None:
-    watch = Watch("cpu")
+    watch = GpuMonitor("cpu")
     watch.look_around()
     watch.look_at_clocks()
     assert (watch.contended, watch.throttled) == (False, [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Cell
 from harness.report.caveats import of_cell, of_study
@@ -17,7 +17,7 @@ from tests.conftest import repeat
 Make = Callable[..., RunRecord]
 
 
-def study(**changes: Any) -> StudyEvidence:
+def study(**changes: Any) -> StudyData:
     """A study that gives no reason to warn, but for these entries of its manifest."""
     request = {
         "not_for_conclusions": False,
@@ -25,7 +25,7 @@ def study(**changes: Any) -> StudyEvidence:
         "runs": {"trace": 30, "timing": 20},
     }
     manifest = {"request": request, "repeat_of": None, "cuda": [], **changes}
-    return StudyEvidence("s", manifest, [], [], 0)
+    return StudyData("s", manifest, [], [], 0)
 
 
 def test_a_study_with_nothing_to_warn_of_warns_of_nothing() -> None:
@@ -45,7 +45,7 @@ def test_runs_that_parted_without_whole_distances_are_told_as_not_measured(
     path = tmp_path / "distances.json"
     if content is not None:
         path.write_text(content)
-    cell = CellEvidence(
+    cell = CellData(
         "c",
         make_cell(),
         "asked",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.analysis.cell_table import cell_table
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell
 from harness.report.plot_base import Figure
@@ -33,8 +33,8 @@ def draw(make_cell: Callable[..., Cell], trace: Make, timing: Make) -> Draw:
             for run in traces
             if run.repeats[0].final["params"] != "a"
         }
-        cell = CellEvidence("c", make_cell(), "asked", None, None, traces, timings, [], distances)
-        study = StudyEvidence("s", {}, [cell], [], 0)
+        cell = CellData("c", make_cell(), "asked", None, None, traces, timings, [], distances)
+        study = StudyData("s", {}, [cell], [], 0)
         figure = price_of_distance(study, cell_table(study))
         assert figure is not None
         return figure

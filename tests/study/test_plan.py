@@ -12,7 +12,7 @@ from harness.core.errors import UsageError
 from harness.core.role import Role
 from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Kind, Scenario
 from harness.study.plan import Plan, plan
-from harness.study.request import Asked, Launch, Request, Runs, Study, Timing, Trace
+from harness.study.request import Launch, Request, RequestedCell, Runs, Study, Timing, Trace
 
 MakeCell = Callable[..., Cell]
 
@@ -26,7 +26,7 @@ def request(
     controls: tuple[Cell, ...] = (),
 ) -> Request:
     return Request(
-        asked=tuple(Asked(cell, baseline) for cell in cells),
+        asked=tuple(RequestedCell(cell, baseline) for cell in cells),
         controls=controls,
         runs=Runs(trace, timing, 2),
         timing=Timing(),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.testing.fixture import Remembered, Terms
+from harness.testing.fixture import GoldenFixture, Terms
 from harness.testing.golden import BadGoldenError, Golden
 from tests.conftest import ROOT
 
@@ -199,7 +199,7 @@ def test_without_the_option_a_marked_test_runs_once_and_remembers(folder: Path) 
     assert "tests/test_own.py::test_one: one\n" in done.stdout
 
 
-def remembered(folder: Path, **changes: Any) -> Remembered:
+def remembered(folder: Path, **changes: Any) -> GoldenFixture:
     terms = {
         "test": "test_a",
         "node": "test_x.py::test_a",
@@ -208,7 +208,7 @@ def remembered(folder: Path, **changes: Any) -> Remembered:
         "limit_mb": 1.0,
         **changes,
     }
-    return Remembered(Golden(folder / "test_x.py"), Terms(**terms))  # type: ignore[arg-type]
+    return GoldenFixture(Golden(folder / "test_x.py"), Terms(**terms))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from harness.analysis.claims.ruling import (
     swapped,
     verdict_of,
 )
-from harness.analysis.study_data import CellEvidence
+from harness.analysis.study_data import CellData
 from harness.core.claims import Claim, Fact
 from harness.core.verdict import Verdict, final_key
 
@@ -108,7 +108,7 @@ def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     )
 
 
-def values_of(fact: Fact, cell: CellEvidence) -> list[Any]:
+def values_of(fact: Fact, cell: CellData) -> list[Any]:
     """What every training of the cell, traced or timed, tells under the fact's path."""
     told = [repeat.facts for _, repeat in cell.trainings()]
     told += [run.timed.facts for run in cell.timings if run.timed]

@@ -12,11 +12,11 @@ import pandas as pd
 
 from harness.analysis.claims import exact_rules, statistical_rules
 from harness.analysis.claims.ruling import Answer, Cells, Rows, Ruling
-from harness.analysis.study_data import StudyEvidence
+from harness.analysis.study_data import StudyData
 from harness.core.claims import RULES, Claim
 
 
-def claims_table(study: StudyEvidence, cells: pd.DataFrame) -> pd.DataFrame:
+def claims_table(study: StudyData, cells: pd.DataFrame) -> pd.DataFrame:
     """A row for each claim, with the cells that it rests on; none where the study had no claims."""
     rows = []
     table = {
@@ -41,7 +41,7 @@ def claims_table(study: StudyEvidence, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judged(claim: Claim, study: StudyEvidence, table: Rows) -> Ruling:
+def judged(claim: Claim, study: StudyData, table: Rows) -> Ruling:
     if claim.rule == "no_experiment":
         return Ruling(Answer.open, claim.why)
     if not claim.is_for(study.manifest["device"]):

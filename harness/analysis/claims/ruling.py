@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from harness.analysis.study_data import CellEvidence
+from harness.analysis.study_data import CellData
 from harness.core.verdict import Verdict, judge, outcome_key
 
 ENOUGH = 10  # runs, for sameness; a fresh one may still differ with a chance of 28 %
 
 
-Cells = dict[str, CellEvidence]
+Cells = dict[str, CellData]
 Rows = dict[str, dict[str, Any]]  # the cell table by cell, without the twins
 
 
@@ -38,16 +38,16 @@ def swapped(ruling: Ruling) -> Ruling:
     return replace(ruling, answer=other[ruling.answer])
 
 
-def verdict_of(cell: CellEvidence) -> tuple[Verdict, int]:
+def verdict_of(cell: CellData) -> tuple[Verdict, int]:
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
     return judgement.verdict, judgement.completed
 
 
-def id_of(cell: CellEvidence) -> str:
+def id_of(cell: CellData) -> str:
     return cell.same_as or cell.id
 
 
-def sameness(cell: CellEvidence, table: Rows) -> str:
+def sameness(cell: CellData, table: Rows) -> str:
     row = table[id_of(cell)]
     return (
         f"{cell.id}: one digest in {row['trace_runs']} runs (a fresh run differs with a chance "
@@ -55,7 +55,7 @@ def sameness(cell: CellEvidence, table: Rows) -> str:
     )
 
 
-def find_divergence(cell: CellEvidence, table: Rows) -> str:
+def find_divergence(cell: CellData, table: Rows) -> str:
     """How many trainings agree, and where the others part: one in many is another fault."""
     row = table[id_of(cell)]
     if not row["first_component"]:  # traced trainings agree, and a timed one ended otherwise
@@ -69,6 +69,6 @@ def find_divergence(cell: CellEvidence, table: Rows) -> str:
     )
 
 
-def distances(cell: CellEvidence, table: Rows) -> str:
+def distances(cell: CellData, table: Rows) -> str:
     row = table[id_of(cell)]
     return f"loss spread {100 * row['loss_spread']:.3g} %, weights {row['weight_rel_l2']:.2g}"

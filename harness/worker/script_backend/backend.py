@@ -15,8 +15,8 @@ from harness.core.record import Components, Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
 from harness.worker.script_backend.files import digest_of_file
-from harness.worker.script_backend.hook_recorder import Logged
-from harness.worker.script_backend.hooks import Seen
+from harness.worker.script_backend.hook_recorder import HookRecorder
+from harness.worker.script_backend.hooks import TrainingHooks
 from harness.worker.script_backend.program import name_of, run
 from harness.worker.script_backend.sandbox import private
 from harness.worker.script_backend.torchrun import group
@@ -37,7 +37,7 @@ def warm(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported b
 
 def traced(spec: RunSpec, snapshots: Path) -> Repeat:
     settings.apply(spec.determinism)
-    seen = Seen()
+    seen = TrainingHooks()
     initial: list[str] = []
     steps: list[Components] = []
     losses: list[float | str] = []
@@ -77,7 +77,7 @@ def timed(spec: RunSpec) -> TimedRun:
     """Reads the clock once per optimizer step; the first step holds the building, and is set-up."""
     clock = clock_of(torch.device(spec.cell.device))
     settings.apply(spec.determinism)
-    seen = Seen()
+    seen = TrainingHooks()
     marks = []
     with private(spec.cell.scenario, digest_of_file) as place, group(spec, place):
         began = time.perf_counter()
@@ -126,7 +126,7 @@ def stop() -> None:
 def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     """From the script's start: only itself knows what else it keeps."""
     assert spec.window is not None
-    logged = Logged(spec.window, spec.keep, at_end=go_on if spec.to_end else stop)
+    logged = HookRecorder(spec.window, spec.keep, at_end=go_on if spec.to_end else stop)
     settings.apply(spec.determinism)
     try:
         with (
@@ -150,7 +150,7 @@ def replayed(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
     )
 
 
-def check_has_steps(seen: Seen, spec: RunSpec) -> None:
+def check_has_steps(seen: TrainingHooks, spec: RunSpec) -> None:
     if not seen.steps:
         raise UsageError(
             f"{name_of(spec.cell.scenario)} came to its end without a step of "
@@ -158,12 +158,12 @@ def check_has_steps(seen: Seen, spec: RunSpec) -> None:
         )
 
 
-def last_loss(seen: Seen) -> torch.Tensor:
+def last_loss(seen: TrainingHooks) -> torch.Tensor:
     """NaN where the step has shown none."""
     return next(iter(seen.last_losses), torch.tensor(float("nan")))
 
 
-def final(seen: Seen) -> dict[str, str]:
+def final(seen: TrainingHooks) -> dict[str, str]:
     """Outcome digests at the script's end, the same from a trace run and from a timing run."""
     return {
         "grads": digest(components.grads(seen)),

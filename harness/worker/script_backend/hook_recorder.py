@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from harness.core.op_log import Log
-from harness.worker.script_backend.hooks import Seen
-from harness.worker.torch_backend.op_recorder import Watch
+from harness.worker.script_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.op_recorder import OpRecorder
 from harness.worker.torch_backend.op_window import past_the_end, whole_state
 
 
-class Logged:
+class HookRecorder:
     """From its start: only itself knows what it keeps, and where its first step begins."""
 
     def __init__(
@@ -22,7 +22,7 @@ class Logged:
     ) -> None:
         """``at_end`` is called when the window's last step is done."""
         self.window, self.at_end = window, at_end
-        self.watch, self.seen = Watch(keep), Seen()
+        self.watch, self.seen = OpRecorder(keep), TrainingHooks()
         self.begins = {"0": ""} if window[0] <= 1 else {}
         self.watch.step, self.watch.phase = 0, "build"
         self.watch.is_on = window[0] <= 1

@@ -26,7 +26,7 @@ from torch.optim.optimizer import (
 from harness.core.observe import listeners
 
 
-class Seen:
+class TrainingHooks:
     """A training as far as it has shown itself; what a scenario's training has, this has too."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from harness.core.errors import UsageError
 from harness.core.spec import Scenario
-from harness.worker.script_backend.sandbox import Workplace
+from harness.worker.script_backend.sandbox import Sandbox
 
 
 def source(scenario: Scenario) -> Path:
@@ -55,7 +55,7 @@ def name_of(scenario: Scenario) -> str:
     return str(scenario.options["path"] or scenario.options["module"])
 
 
-def run(scenario: Scenario, place: Workplace) -> None:
+def run(scenario: Scenario, place: Sandbox) -> None:
     """To its end. A ``sys.exit`` with anything but 0 or None becomes a RuntimeError."""
     module = scenario.options["module"]
     arguments = [str(one) for one in scenario.options["args"]]
@@ -75,7 +75,7 @@ def run(scenario: Scenario, place: Workplace) -> None:
             os._exit(0)
 
 
-def resolved(scenario: Scenario, place: Workplace) -> Path:
+def resolved(scenario: Scenario, place: Sandbox) -> Path:
     """The original's path; the copy is the working directory by now."""
     path = scenario.options["path"]
     return (place.original / Path(str(path)).expanduser()).resolve() if path else place.folder

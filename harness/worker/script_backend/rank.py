@@ -11,9 +11,9 @@ from pathlib import Path
 from harness.core import op_log
 from harness.core.spec import Kind, RunSpec
 from harness.worker.pipe import die_with_parent
-from harness.worker.script_backend.hook_recorder import Logged
+from harness.worker.script_backend.hook_recorder import HookRecorder
 from harness.worker.script_backend.program import run
-from harness.worker.script_backend.sandbox import Workplace
+from harness.worker.script_backend.sandbox import Sandbox
 from harness.worker.torch_backend import settings
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     die_with_parent()
     asked = json.load(sys.stdin)
     spec = RunSpec.from_json(asked["spec"])
-    place = Workplace(Path(asked["original"]), Path(asked["copy"]))
+    place = Sandbox(Path(asked["original"]), Path(asked["copy"]))
     settings.apply(spec.determinism)
     is_logged = spec.kind is Kind.operations
     with logged(spec, asked["folder"]) if is_logged else nullcontext():
@@ -37,7 +37,7 @@ def logged(spec: RunSpec, folder: str) -> AbstractContextManager[None]:
         path = op_log.log_path(Path(folder), spec.run_id, 1, int(os.environ["RANK"]))
         op_log.write(path, found.log(spec.run_id))
 
-    found = Logged(spec.window, at_end=write)
+    found = HookRecorder(spec.window, at_end=write)
     return found.looking()
 
 

@@ -46,7 +46,7 @@ Stamps = dict[Path, tuple[int, int]]  # size in bytes and time of change in ns
 
 
 @dataclass
-class Workplace:
+class Sandbox:
     original: Path
     folder: Path
     files: dict[str, str] = field(default_factory=dict)  # that the script wrote, with digests
@@ -64,7 +64,7 @@ class Workplace:
 
 
 @contextmanager
-def private(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Workplace]:
+def private(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
     """The working directory is the copy while this lasts; afterwards its findings are filled in.
 
     ``digest_of`` is called with each file that was written and the copy that it lies in.
@@ -73,7 +73,7 @@ def private(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Itera
     remove_orphans()
     outside = stamps(original, data)
     with tempfile.TemporaryDirectory(prefix=f"{COPY_PREFIX}{os.getpid()}-") as name:
-        place = Workplace(original, Path(name).resolve())
+        place = Sandbox(original, Path(name).resolve())
         copy(original, place.folder, data)
         before = stamps(place.folder, [])
         os.chdir(place.folder)

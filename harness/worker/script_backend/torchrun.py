@@ -20,13 +20,13 @@ from pathlib import Path
 import torch.distributed as dist
 
 from harness.core.spec import RunSpec, to_json
-from harness.worker.script_backend.sandbox import Workplace
+from harness.worker.script_backend.sandbox import Sandbox
 
 EXIT_LIMIT_S = 10.0  # for a rank when rank 0 has come to its end
 
 
 @contextmanager
-def group(spec: RunSpec, place: Workplace, folder: Path | None = None) -> Iterator[None]:
+def group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> Iterator[None]:
     """The other ranks run while this lasts; ``folder`` is for the logs of their operations.
 
     A rank that fails ends the run: rank 0 would wait for it.
@@ -78,7 +78,7 @@ def of_rank(rank: int, size: int, port: int) -> dict[str, str]:
 
 
 def started(
-    spec: RunSpec, place: Workplace, folder: Path | None, variables: dict[str, str]
+    spec: RunSpec, place: Sandbox, folder: Path | None, variables: dict[str, str]
 ) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-P", "-X", "faulthandler", "-m", "harness.worker.script_backend.rank"],

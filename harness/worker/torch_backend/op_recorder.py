@@ -28,7 +28,7 @@ from harness.core.paths import IMPORT_ROOT, PACKAGE, SCENARIOS
 from harness.core.redact import portable_path
 from harness.worker.torch_backend.components import HasState
 from harness.worker.torch_backend.digest import digest, parts_of
-from harness.worker.torch_backend.op_schema import Form, form_of
+from harness.worker.torch_backend.op_schema import OpSchema, schema_of
 from harness.worker.torch_backend.snapshot import stored
 
 DIGESTED = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_bsr)
@@ -51,7 +51,7 @@ RECEIVING = str(Path(torch.__file__).parent / "multiprocessing" / "reductions.py
 TORCH = f"{Path(torch.__file__).parent}/"
 
 
-class Watch(TorchDispatchMode):
+class OpRecorder(TorchDispatchMode):
     """Keeps the operations that are dispatched while it is entered and on."""
 
     def __init__(self, keep: int | None = None) -> None:
@@ -89,7 +89,7 @@ class Watch(TorchDispatchMode):
         """From here on it is the step, no longer the fetching of its batch."""
         self.phase = "forward"
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> OpRecorder:
         for handle in (
             nn.modules.module.register_module_forward_pre_hook(self.enter_module),
             nn.modules.module.register_module_forward_hook(
@@ -124,7 +124,7 @@ class Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        form = form_of(func)
+        form = schema_of(func)
         if form.leaves_no_record or not self.is_on:
             return func(*args, **kwargs)
         phase, module, source = self.whereabouts()
@@ -169,7 +169,7 @@ class Watch(TorchDispatchMode):
         self.forwards.setdefault(torch._C._autograd._get_sequence_nr() - 1, (module, source))
         return self.phase, module, source
 
-    def note_memory(self, form: Form, given: list[Any], scratch: list[Any]) -> None:
+    def note_memory(self, form: OpSchema, given: list[Any], scratch: list[Any]) -> None:
         """Memory is fresh from its allocation to the first operation that writes into it."""
         places = set(filter(None, map(storage_of, given)))
         self.scratch = (self.scratch - places) | set(filter(None, map(storage_of, scratch)))
@@ -179,7 +179,7 @@ class Watch(TorchDispatchMode):
             self.fresh -= places
 
 
-def digest_of_inputs(form: Form, read: list[Any]) -> str:
+def digest_of_inputs(form: OpSchema, read: list[Any]) -> str:
     """Of a view only the plain arguments: its elements are read by whoever uses it."""
     named = [] if form.is_view else tensors_of(read)
     if form.draws:

@@ -45,7 +45,7 @@ FILLING = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class OpSchema:
     name: str  # as torch prints it: aten.index_put_.default
     is_view: bool
     allocates: bool  # memory as it is found
@@ -100,14 +100,14 @@ def leaves(values: Iterable[Any]) -> Iterator[Any]:
 
 
 @cache
-def form_of(func: Any) -> Form:
+def schema_of(func: Any) -> OpSchema:
     name = func.name()
     arguments = func._schema.arguments
     changed = [one for one in arguments if one.alias_info is not None and one.alias_info.is_write]
     is_filling = name.startswith(FILLING)
     exchanges = name.startswith(EXCHANGES)
     is_received = exchanges and not name.startswith(REDUCTIONS)
-    return Form(
+    return OpSchema(
         name=str(func),
         is_view=func.is_view,
         allocates=name.startswith(UNWRITTEN),

@@ -21,24 +21,24 @@ from harness.scenario import Training
 from harness.worker.torch_backend import components
 from harness.worker.torch_backend.checkpoint import Recorder, restore, save
 from harness.worker.torch_backend.digest import digest
-from harness.worker.torch_backend.op_recorder import Watch
+from harness.worker.torch_backend.op_recorder import OpRecorder
 from harness.worker.torch_backend.trace import reset
 from harness.worker.torch_backend.training import prepared
 
 
 @dataclass(frozen=True)
-class Watched:
+class WindowLog:
     log: Log
     kept: dict[str, Tensor]  # what the operation gave that was asked for
     final: dict[str, str]  # outcome digests, where the training was to come to its end
 
 
-def watched(spec: RunSpec, states: Path, in_child: Callable[[], None] | None = None) -> Watched:
+def watched(spec: RunSpec, states: Path, in_child: Callable[[], None] | None = None) -> WindowLog:
     """Raises UsageError where the training ends before the window begins."""
     assert spec.window is not None
     device = torch.device(spec.cell.device)
     first, last = spec.window
-    watch = Watch(spec.keep)
+    watch = OpRecorder(spec.keep)
     reset(device)
     with watch.of_step(0) if first == 0 else nullcontext():
         training = prepared(spec, device, in_child)
@@ -64,7 +64,7 @@ def watched(spec: RunSpec, states: Path, in_child: Callable[[], None] | None = N
     final = {}
     if spec.to_end and loss is not None:
         final = components.final(training, loss.detach(), training.evaluate())
-    return Watched(Log(spec.run_id, begins, watch.operations), watch.kept, final)
+    return WindowLog(Log(spec.run_id, begins, watch.operations), watch.kept, final)
 
 
 def past_the_end(window: tuple[int, int], steps: int) -> UsageError:

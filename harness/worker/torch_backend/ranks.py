@@ -9,7 +9,7 @@ import torch.distributed
 
 from harness.core import op_log
 from harness.core.spec import RunSpec
-from harness.worker.script_backend.hook_recorder import Logged
+from harness.worker.script_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend import settings
 
 FOR_GOOD = ExitStack()  # of hooks that stay until the process ends
@@ -28,5 +28,5 @@ def apply_and_log(spec: RunSpec, folder: Path, repeat: int) -> None:
         op_log.write(path, logged.log(spec.run_id))
 
     assert spec.window is not None
-    logged = Logged(spec.window, at_end=write)
+    logged = HookRecorder(spec.window, at_end=write)
     FOR_GOOD.enter_context(logged.looking())

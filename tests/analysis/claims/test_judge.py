@@ -11,7 +11,7 @@ import pytest
 from harness.analysis.cell_table import cell_table
 from harness.analysis.claims.judge import claims_table, code_of
 from harness.analysis.claims.ruling import Answer
-from harness.analysis.study_data import CellEvidence, StudyEvidence
+from harness.analysis.study_data import CellData, StudyData
 from harness.config.collect import claims_in
 from harness.core.claims import RULES, Claim
 from harness.core.errors import UsageError
@@ -32,12 +32,12 @@ def answer(
 ) -> tuple[str, str]:
     """What the claims table says where each role's cell had these trace runs."""
     cells = [
-        CellEvidence(role, make_cell(), "evidence", None, None, traces=list(found))
+        CellData(role, make_cell(), "evidence", None, None, traces=list(found))
         for role, found in runs.items()
     ]
     claim = dataclasses.replace(claim, cells={role: role for role in claim.cells})
     manifest = {"claims": [dataclasses.asdict(claim)], "device": device}
-    study = StudyEvidence("s", manifest, cells, [], 0)
+    study = StudyData("s", manifest, cells, [], 0)
     row = claims_table(study, cell_table(study)).iloc[0]
     return row["answer"], row["why"]
 
@@ -94,7 +94,7 @@ def test_a_parting_before_the_component_of_the_claim_decides_nothing(
 def test_a_difference_that_only_a_timing_run_showed_is_told_as_one(
     runs: Runs, timing: Make, make_cell: MakeCell
 ) -> None:
-    cell = CellEvidence(
+    cell = CellData(
         "it",
         make_cell(),
         "evidence",
@@ -105,7 +105,7 @@ def test_a_difference_that_only_a_timing_run_showed_is_told_as_one(
     )
     claim = dataclasses.replace(claim_of("identical", "it"), cells={"it": "it"})
     manifest = {"claims": [dataclasses.asdict(claim)], "device": "cpu"}
-    study = StudyEvidence("s", manifest, [cell], [], 0)
+    study = StudyData("s", manifest, [cell], [], 0)
     row = claims_table(study, cell_table(study)).iloc[0]
     assert row["answer"] == Answer.fails
     assert "seen in timing runs" in row["why"]
@@ -149,8 +149,8 @@ def test_two_cells_are_the_same_bits_only_in_enough_runs(runs: Runs, make_cell: 
 def test_a_claim_whose_cells_could_not_run_here_says_why(make_cell: MakeCell) -> None:
     document = dataclasses.asdict(dataclasses.replace(claim_of("varies", "it"), cells={"it": "k"}))
     manifest = {"claims": [document], "device": "cpu", "missing": {"k": "extra 'keras' missing"}}
-    mlp = CellEvidence("mlp", make_cell(), "evidence", None, None)
-    study = StudyEvidence("s", manifest, [mlp], [], 0)
+    mlp = CellData("mlp", make_cell(), "evidence", None, None)
+    study = StudyData("s", manifest, [mlp], [], 0)
     row = claims_table(study, cell_table(study)).iloc[0]
     assert (row["answer"], row["why"]) == (Answer.open, "extra 'keras' missing")
 
@@ -211,7 +211,7 @@ def test_the_larger_of_two_spreads_is_told(runs: Runs, make_cell: MakeCell) -> N
 def test_a_cost_is_held_against_its_limit(
     seconds: float, told: str, timing: Make, make_cell: MakeCell
 ) -> None:
-    base = CellEvidence(
+    base = CellData(
         "base",
         make_cell(),
         "baseline",
@@ -219,7 +219,7 @@ def test_a_cost_is_held_against_its_limit(
         None,
         timings=[timing(n, 1 + n / 1000) for n in range(1, 9)],
     )
-    it = CellEvidence(
+    it = CellData(
         "it",
         make_cell("full"),
         "asked",
@@ -228,7 +228,7 @@ def test_a_cost_is_held_against_its_limit(
         timings=[timing(n, seconds + n / 1000) for n in range(1, 9)],
     )
     claim = dataclasses.replace(claim_of("not_dearer", "it", limit=1.05), cells={"it": "it"})
-    study = StudyEvidence(
+    study = StudyData(
         "s", {"claims": [dataclasses.asdict(claim)], "device": "cpu"}, [base, it], [], 0
     )
     assert claims_table(study, cell_table(study)).iloc[0]["answer"] == told
@@ -287,13 +287,11 @@ def test_the_time_of_an_example_is_compared(
         sized = dataclasses.replace(asked.scenario, options={"batch_size": batch})
         runs = [timing(n, time * (1 + n / 1000)) for n in range(1, 9)]
         cell = dataclasses.replace(asked, scenario=sized)
-        cells.append(CellEvidence(role, cell, "asked", role, None, timings=runs))
+        cells.append(CellData(role, cell, "asked", role, None, timings=runs))
     claim = dataclasses.replace(
         claim_of("faster_each", "one", "other"), cells={"one": "one", "other": "other"}
     )
-    study = StudyEvidence(
-        "s", {"claims": [dataclasses.asdict(claim)], "device": "cpu"}, cells, [], 0
-    )
+    study = StudyData("s", {"claims": [dataclasses.asdict(claim)], "device": "cpu"}, cells, [], 0)
     assert claims_table(study, cell_table(study)).iloc[0]["answer"] == told
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from harness.worker.script_backend.hooks import Seen
+from harness.worker.script_backend.hooks import TrainingHooks
 
 
 class Halving(SGD):
@@ -61,7 +61,7 @@ def sgd(net: nn.Module) -> Optimizer:
 def test_a_step_is_counted_once_whoever_wraps_it(made: Callable[[nn.Module], Optimizer]) -> None:
     sgd(nn.Linear(1, 1))  # torch hooks into a class when the first of it is made
     net = nn.Linear(3, 1)
-    optimizer, seen, found = made(net), Seen(), []
+    optimizer, seen, found = made(net), TrainingHooks(), []
     with seen.looking(after_step=lambda: found.append(net.weight.detach().clone())):
         for _ in range(3):
             net(torch.ones(2, 3)).sum().backward()
@@ -71,7 +71,7 @@ def test_a_step_is_counted_once_whoever_wraps_it(made: Callable[[nn.Module], Opt
 
 
 def test_a_step_that_fails_is_none_and_hides_none_after_it() -> None:
-    net, seen = nn.Linear(3, 1), Seen()
+    net, seen = nn.Linear(3, 1), TrainingHooks()
     optimizer = sgd(net)
 
     def closure() -> Tensor:
@@ -86,7 +86,7 @@ def test_a_step_that_fails_is_none_and_hides_none_after_it() -> None:
 
 
 def test_the_steps_of_several_optimizers_after_one_backward_have_its_loss_and_inputs() -> None:
-    nets, seen, found = [nn.Linear(3, 3), nn.Linear(3, 1)], Seen(), []
+    nets, seen, found = [nn.Linear(3, 3), nn.Linear(3, 1)], TrainingHooks(), []
     optimizers = [sgd(one) for one in nets]
 
     def note() -> None:
@@ -101,7 +101,7 @@ def test_the_steps_of_several_optimizers_after_one_backward_have_its_loss_and_in
 
 
 def test_inputs_by_name_are_inputs() -> None:
-    net, seen, found = nn.Linear(3, 1), Seen(), []
+    net, seen, found = nn.Linear(3, 1), TrainingHooks(), []
     x = torch.ones(2, 3)
     optimizer = sgd(net)
     with seen.looking(after_step=lambda: found.extend(seen.inputs)):
@@ -111,7 +111,7 @@ def test_inputs_by_name_are_inputs() -> None:
 
 
 def test_a_closure_shows_the_model_only_within_the_step_and_it_is_held_once() -> None:
-    net, seen, before = nn.Linear(3, 1), Seen(), []
+    net, seen, before = nn.Linear(3, 1), TrainingHooks(), []
     optimizer = sgd(net)
 
     def closure() -> Tensor:
@@ -127,7 +127,7 @@ def test_a_closure_shows_the_model_only_within_the_step_and_it_is_held_once() ->
 
 
 def test_a_scaler_that_skips_a_step_makes_none() -> None:
-    net, seen = nn.Linear(3, 1), Seen()
+    net, seen = nn.Linear(3, 1), TrainingHooks()
     optimizer, scaler = sgd(net), torch.amp.GradScaler("cpu")
     with seen.looking():
         for scale in (1.0, float("inf"), 1.0):
@@ -139,7 +139,7 @@ def test_a_scaler_that_skips_a_step_makes_none() -> None:
 
 
 def test_of_a_wrapper_without_state_what_it_wraps_is_held_and_the_parameters_once() -> None:
-    nets, seen = [nn.Linear(3, 1), nn.Linear(3, 1)], Seen()
+    nets, seen = [nn.Linear(3, 1), nn.Linear(3, 1)], TrainingHooks()
     wrapped, halving = sgd(nets[0]), Halving(nets[1].parameters(), 0.1)
     optimizers = [Around(wrapped), halving]
     with seen.looking():

@@ -21,7 +21,7 @@ from harness.core import op_log
 from harness.core.op_log import Log
 from harness.diagnose.origin import Nature, Origin, first_difference
 from harness.scenario import Context, Training
-from harness.worker.torch_backend.op_recorder import Watch
+from harness.worker.torch_backend.op_recorder import OpRecorder
 
 CPU = Context(torch.device("cpu"))
 STEPS = 2
@@ -78,7 +78,7 @@ def log_of(training: str, seed: int = 1, planted: AbstractContextManager[Any] | 
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
-    watch = Watch()
+    watch = OpRecorder()
     built = TRAININGS[training]()
     watch.know(built)
     batches = iter(built.batches())
@@ -147,7 +147,7 @@ def origin_of(
     logs = []
     for is_second in (False, True):
         torch.manual_seed(1)
-        watch = Watch()
+        watch = OpRecorder()
         with planted if planted and is_second else nullcontext(), watch.of_step(1):
             watch.step_itself()
             step(is_second)
@@ -217,7 +217,7 @@ def test_memory_that_nothing_has_written_to_is_told() -> None:
 
 
 def test_memory_that_is_written_first_is_ordinary() -> None:
-    watch = Watch()
+    watch = OpRecorder()
     with watch.of_step(1):
         empty = torch.empty(4)
         empty.copy_(torch.ones(4))
@@ -248,7 +248,7 @@ def test_a_log_comes_back_from_its_file_equal(tmp_path: Path) -> None:
 
 def test_results_whose_shape_goes_by_the_data_are_logged() -> None:
     def logged(x: Tensor) -> Log:
-        watch = Watch()
+        watch = OpRecorder()
         with watch.of_step(1):
             torch.nonzero(x), x[x > 0], torch.unique(x), torch.masked_select(x, x > 1)
         return Log("run", {"1": "same"}, watch.operations)
