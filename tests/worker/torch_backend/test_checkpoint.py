@@ -12,7 +12,7 @@ import torch
 from harness.core.errors import UsageError
 from harness.core.spec import Cell, Determinism, Kind, Loader, RunSpec, Scenario
 from harness.diagnose.origin import first_difference
-from harness.worker.torch_backend.op_window import Watched, watched
+from harness.worker.torch_backend.op_window import WindowLog, watched
 
 TRAININGS = {
     "mlp": {"data": "digits", "batch_size": 8},
@@ -25,8 +25,8 @@ TRAININGS = {
 
 
 @pytest.fixture
-def logged(make_cell: Callable[..., Cell]) -> Callable[..., Watched]:
-    def run(name: str, states: Path, window: tuple[int, int] = (5, 6)) -> Watched:
+def logged(make_cell: Callable[..., Cell]) -> Callable[..., WindowLog]:
+    def run(name: str, states: Path, window: tuple[int, int] = (5, 6)) -> WindowLog:
         scenario = Scenario(name, name, dict(TRAININGS[name]))
         asked = Determinism(seed=42, loader=Loader(generator=True, worker_init=True))
         cell = dataclasses.replace(make_cell("full"), scenario=scenario, determinism=asked)
@@ -37,7 +37,7 @@ def logged(make_cell: Callable[..., Cell]) -> Callable[..., Watched]:
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_from_its_saved_state_a_training_goes_on_as_from_its_start(
-    name: str, logged: Callable[..., Watched], tmp_path: Path
+    name: str, logged: Callable[..., WindowLog], tmp_path: Path
 ) -> None:
     started = logged(name, tmp_path)
     (saved,) = tmp_path.glob("*.pt")
@@ -50,7 +50,7 @@ def test_from_its_saved_state_a_training_goes_on_as_from_its_start(
 
 
 def test_the_steps_before_are_not_taken_again(
-    logged: Callable[..., Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    logged: Callable[..., WindowLog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged("mlp", tmp_path)
     taken = []
@@ -67,7 +67,7 @@ def test_the_steps_before_are_not_taken_again(
 
 
 def test_a_window_after_the_last_step_is_refused(
-    logged: Callable[..., Watched], tmp_path: Path
+    logged: Callable[..., WindowLog], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="the window 500-501 begins after the last step, 8"):
         logged("resnet", tmp_path, (500, 501))
