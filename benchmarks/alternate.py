@@ -41,5 +41,5 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def in_words(ratio: Ratio) -> str:
+def format_ratio(ratio: Ratio) -> str:
     return f"{ratio.point:.4f} ({ratio.low:.4f}–{ratio.high:.4f}, {ratio.blocks} pairs)"

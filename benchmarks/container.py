@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.alternate import in_words
+from benchmarks.alternate import format_ratio
 from container.image import NAME, ROOT
 from container.run import FLAGS
 from harness.analysis.cost import paired_ratio
@@ -31,11 +31,11 @@ from tests.container.private_engine import (
 PAIRS = 20
 PROGRAM = """
 import torch
-from harness.worker.torch_backend.timer import timed
+from harness.worker.torch_backend.timer import time_training
 from harness.scenarios import {scenario} as one
 from harness.scenario import Context
 cpu = torch.device("cpu")
-reading = timed(one.build(one.Options(), Context(cpu)), 5, cpu)
+reading = time_training(one.build(one.Options(), Context(cpu)), 5, cpu)
 print(reading.counted_s / reading.counted_steps)
 """
 
@@ -110,7 +110,7 @@ def compare(
     for what, found in (("step", steps), ("whole process", wholes)):
         ratio = paired_ratio(found["inside"], found["outside"])
         assert ratio is not None
-        print(f"{what} in the container / outside, {scenario}: {in_words(ratio)}", flush=True)
+        print(f"{what} in the container / outside, {scenario}: {format_ratio(ratio)}", flush=True)
 
 
 def step_time(words: Sequence[str], environment: dict[str, str]) -> float:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import torch
 from harness.scenarios import resnet
 
-from benchmarks.alternate import in_words, ratio_of
+from benchmarks.alternate import format_ratio, ratio_of
 from benchmarks.watch import plainly
 from harness.scenario import Context, Supervised
 from harness.worker.script_backend.hooks import TrainingHooks
 from harness.worker.torch_backend import components
-from harness.worker.torch_backend.timer import clock_of
+from harness.worker.torch_backend.timer import make_clock
 
 CPU = torch.device("cpu")
 
@@ -24,19 +24,19 @@ CPU = torch.device("cpu")
 def run() -> None:
     training = resnet.build(resnet.Options(), Context(CPU))
     timed = ratio_of(lambda: hooked(training, timing), lambda: plainly(training), 0.005, 300)
-    print(f"script with a timing run's hooks / without: {in_words(timed)}  (upper end ≤ 1.01)")
+    print(f"script with a timing run's hooks / without: {format_ratio(timed)}  (upper end ≤ 1.01)")
     traced = ratio_of(lambda: hooked(training, tracing), lambda: plainly(training), 0.03, 120)
-    print(f"script with a trace run's hooks / without: {in_words(traced)}  (≤ 1.3)")
+    print(f"script with a trace run's hooks / without: {format_ratio(traced)}  (≤ 1.3)")
 
 
 def hooked(training: Supervised, hook: Callable[[TrainingHooks], Callable[[], None]]) -> None:
     seen = TrainingHooks()
-    with seen.looking(after_step=hook(seen)):
+    with seen.install(after_step=hook(seen)):
         plainly(training)
 
 
 def timing(seen: TrainingHooks) -> Callable[[], None]:  # noqa: ARG001 - a timing run looks at nothing
-    clock, marks = clock_of(CPU), list[float]()
+    clock, marks = make_clock(CPU), list[float]()
     return lambda: marks.append(clock.mark())
 
 
@@ -44,7 +44,7 @@ def tracing(seen: TrainingHooks) -> Callable[[], None]:
     rng = [components.rng()]
 
     def after_step() -> None:
-        components.of_step(seen, rng.pop(), list(seen.inputs), seen.last_losses[0])
+        components.step_digests(seen, rng.pop(), list(seen.inputs), seen.last_losses[0])
         rng.append(components.rng())
 
     return after_step

@@ -13,10 +13,10 @@ import torch
 from harness.scenarios import cnn, mlp, resnet
 from torch import Tensor, nn
 
-from benchmarks.alternate import in_words, ratio_of
+from benchmarks.alternate import format_ratio, ratio_of
 from harness.analysis.cost import Ratio
 from harness.scenario import Context, Supervised
-from harness.worker.torch_backend.timer import timed
+from harness.worker.torch_backend.timer import time_training
 
 CPU = torch.device("cpu")
 HALF_WIDTH = 0.005
@@ -30,7 +30,7 @@ TRAININGS: dict[str, Callable[[], Supervised]] = {
 
 def run() -> None:
     for name, build in TRAININGS.items():
-        print(f"timed step / bare step, {name}: {in_words(measured(build))}  (1.00 ± 0.01)")
+        print(f"timed step / bare step, {name}: {format_ratio(measured(build))}  (1.00 ± 0.01)")
 
 
 def measured(build: Callable[[], Supervised]) -> Ratio:
@@ -44,7 +44,7 @@ def measured(build: Callable[[], Supervised]) -> Ratio:
         training.train.targets,
         (training.batch_size, training.steps),
     )
-    return ratio_of(lambda: timed(training, 0, CPU), loop, HALF_WIDTH, LIMIT_S)
+    return ratio_of(lambda: time_training(training, 0, CPU), loop, HALF_WIDTH, LIMIT_S)
 
 
 def bare(

@@ -12,18 +12,18 @@ from pathlib import Path
 from benchmarks.alternate import seconds
 from harness.core.spec import RunSpec, to_json
 from harness.study.child_process import environment
-from harness.study.folder import StudyFolder, request_in
+from harness.study.folder import StudyFolder, request_from_manifest
 from harness.study.plan import plan
 
 WORDS = ["matrix=quick", "runs.trace=1", "runs.timing=2", "study.repeat_failed=false"]
 PLAIN = """
 import json, sys
 from pathlib import Path
-from harness import record
+from harness.core.record import save_record
 from harness.core.spec import RunSpec
-from harness.worker.run import perform
+from harness.worker.run import execute
 folder = Path(sys.argv[1])
-record.save(folder / "runs", perform(RunSpec.from_json(json.loads(sys.argv[2])), folder))
+save_record(folder / "runs", execute(RunSpec.from_json(json.loads(sys.argv[2])), folder))
 """
 
 
@@ -33,7 +33,7 @@ def run() -> None:
         folder = Path(scratch) / "study"
         study_s = seconds(lambda: harness(folder))
         document = StudyFolder(folder).manifest
-        runs = plan(request_in(document), document["device"]).runs
+        runs = plan(request_from_manifest(document), document["device"]).runs
         apart = Path(scratch) / "plain"
         (apart / "runs").mkdir(parents=True)
         plain_s = sum(seconds(partial(script, spec, apart)) for spec in runs)

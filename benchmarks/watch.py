@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from harness.scenarios import resnet
 
-from benchmarks.alternate import in_words, ratio_of
+from benchmarks.alternate import format_ratio, ratio_of
 from harness.scenario import Context, Supervised
 from harness.worker.torch_backend import components
 from harness.worker.torch_backend.op_recorder import OpRecorder
@@ -22,11 +22,11 @@ def run() -> None:
     digested = ratio_of(
         lambda: by_components(training), lambda: plainly(training), HALF_WIDTH, LIMIT_S
     )
-    print(f"step with digests of its components / plain step: {in_words(digested)}  (≤ 1.15)")
+    print(f"step with digests of its components / plain step: {format_ratio(digested)}  (≤ 1.15)")
     logged = ratio_of(
         lambda: by_operations(training), lambda: plainly(training), HALF_WIDTH, LIMIT_S
     )
-    print(f"step with its operations logged / plain step: {in_words(logged)}  (≤ 2.0)")
+    print(f"step with its operations logged / plain step: {format_ratio(logged)}  (≤ 2.0)")
 
 
 def plainly(training: Supervised) -> None:
@@ -38,16 +38,16 @@ def by_components(training: Supervised) -> None:
     rng = components.rng()
     for batch in training.batches():
         loss = training.step(batch)
-        components.of_step(training, rng, batch, loss)
+        components.step_digests(training, rng, batch, loss)
         rng = components.rng()
 
 
 def by_operations(training: Supervised) -> None:
     watch = OpRecorder()
-    watch.know(training)
+    watch.name_modules(training)
     batches = training.batches()
     for number in range(1, training.steps + 1):
-        with watch.of_step(number):
+        with watch.record_step(number):
             batch = next(batches)
-            watch.step_itself()
+            watch.begin_step()
             training.step(batch)

@@ -70,7 +70,7 @@ class Training(ABC):
             "op_determinism": is_op_determinism_enabled(),
             "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
             "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
-            "torch_flags": torch_flags(),
+            "torch_flags": _torch_flags(),
         }
 
 
@@ -152,7 +152,7 @@ def set_torch_flags() -> None:
     flags.benchmark = False
 
 
-def torch_flags() -> dict[str, bool] | None:
+def _torch_flags() -> dict[str, bool] | None:
     """As they are in effect; None where this process has no torch."""
     torch = sys.modules.get("torch")
     if torch is None:

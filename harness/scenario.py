@@ -33,7 +33,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from harness.data.digits import load_digits
 
 
-def leave_as_it_is() -> None:
+def _do_nothing() -> None:
     """What a context without a setting does in a child: nothing."""
 
 
@@ -49,7 +49,7 @@ class Context:
     device: torch.device
     loader_generator: Callable[[], torch.Generator | None] = lambda: None
     worker_init: Callable[[int], None] | None = None
-    in_child: Callable[[], None] = leave_as_it_is
+    in_child: Callable[[], None] = _do_nothing
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.record import Outcome, load
+from harness.core.record import Outcome, load_record
 from tests.conftest import ROOT, SMALL, harness, study_of
 
 TINY = ["scenario.steps=6", *SMALL]
@@ -205,7 +205,7 @@ def test_an_ended_study_keeps_its_records_and_resume_completes_it(
     assert done.returncode in (0, 1), done.stderr
     after = list((tmp_path / "it/runs").glob("*.t*.*.json"))
     assert len(after) == 10 + 9
-    assert all(load(path).outcome is Outcome.ok for path in after)
+    assert all(load_record(path).outcome is Outcome.ok for path in after)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items() if path != damaged)
 
 

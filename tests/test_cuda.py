@@ -11,7 +11,7 @@ from harness.scenarios import mlp
 
 from harness.scenario import Context
 from harness.worker.torch_backend.digest import digest
-from harness.worker.torch_backend.timer import timed
+from harness.worker.torch_backend.timer import time_training
 from tests.conftest import SMALL, harness, study_of
 
 pytestmark = [
@@ -27,7 +27,7 @@ def test_a_tensor_has_one_digest_on_both_devices() -> None:
 
 def test_events_time_every_step() -> None:
     training = mlp.build(mlp.Options(steps=20), Context(torch.device("cuda")))
-    reading = timed(training, 5, torch.device("cuda"))
+    reading = time_training(training, 5, torch.device("cuda"))
     assert (reading.counted_steps, len(reading.step_s)) == (15, 20)
     assert sum(reading.step_s[5:]) == pytest.approx(reading.counted_s, rel=0.5)
 

@@ -31,7 +31,7 @@ def audit_table(study: StudyData) -> pd.DataFrame:
             key = (str(options["op"]), cell.cell.device)
             cells.setdefault(key, {})[cell.cell.setting] = cell
     whole = {key: found for key, found in cells.items() if found.keys() >= set(SETTINGS)}
-    return pd.DataFrame([row(*key, found) for key, found in whole.items()])
+    return pd.DataFrame([_audit_row(*key, found) for key, found in whole.items()])
 
 
 def lengths_table(study: StudyData) -> pd.DataFrame:
@@ -56,8 +56,8 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
     )
 
 
-def row(operation: str, device: str, cells: dict[str, CellData]) -> dict[str, str]:
-    documented = documented_on(device.partition(":")[0], operation)
+def _audit_row(operation: str, device: str, cells: dict[str, CellData]) -> dict[str, str]:
+    documented = documented_as(device.partition(":")[0], operation)
     verdicts = {setting: judge(cells[setting].traces).verdict for setting in SETTINGS}
     refused = verdicts["full"] is Verdict.refused
     return {
@@ -67,17 +67,17 @@ def row(operation: str, device: str, cells: dict[str, CellData]) -> dict[str, st
         "alert": "refuses" if refused else "none",
         "bits": str(verdicts["seed"]),
         "bits_full": str(verdicts["full"]),
-        "threads": threads(cells["full"], cells["full_one_thread"]),
-        "disagree": "; ".join(disagreements(documented, refused, verdicts)),
+        "threads": _compare_threads(cells["full"], cells["full_one_thread"]),
+        "disagree": "; ".join(find_disagreements(documented, refused, verdicts)),
     }
 
 
-def documented_on(kind: str, operation: str) -> str:
+def documented_as(kind: str, operation: str) -> str:
     table = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))[kind]
     return next((name for name, listed in table.items() if operation in listed), NOT_LISTED)
 
 
-def disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) -> list[str]:
+def find_disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) -> list[str]:
     """Of documents, alert and bits; that bits agree in so many runs proves no more than that."""
     found = []
     if (documented == "refused") != refused and verdicts["full"] is not Verdict.failed:
@@ -93,7 +93,7 @@ def disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) 
     return found
 
 
-def threads(all_of_them: CellData, one: CellData) -> str:
+def _compare_threads(all_of_them: CellData, one: CellData) -> str:
     """Whether the number of threads changes bits where neither number's runs differ.
 
     Of the operation's own results only: the loss is a sum over all of them, whose bits depend on

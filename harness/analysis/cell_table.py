@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis import cost
-from harness.analysis.spread import divergence_rate_upper, spread
+from harness.analysis.spread import divergence_rate_upper, measure_spread
 from harness.analysis.study_data import CellData, StudyData, is_timed
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
@@ -24,39 +24,39 @@ def cell_table(study: StudyData) -> pd.DataFrame:
     """The columns of DESIGN's cell table, in its order; units are in the names."""
     rows = []
     for cell in study.cells:
-        rows.append(row(study, cell))
+        rows.append(cell_row(study, cell))
         if cell.twins and cell.same_as is None:
-            rows.append(twin_row(cell))
+            rows.append(_twin_row(cell))
     return pd.DataFrame(rows)
 
 
-def row(study: StudyData, cell: CellData) -> dict[str, Any]:
+def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
-    ratio, twin = ratio_of(study, cell), twin_of(study, cell)
+    ratio, twin = cost_ratio(study, cell), _twin_ratio(study, cell)
     return {
-        **identity(cell, twin=False),
-        **what_is_seen(cell, judgement),
-        **vars(spread(cell)),
-        **what_it_costs(cell.timings, ratio, twin),
-        **counts([*cell.traces, *cell.timings]),
+        **_identity_columns(cell, twin=False),
+        **_verdict_columns(cell, judgement),
+        **vars(measure_spread(cell)),
+        **_cost_columns(cell.timings, ratio, twin),
+        **_outcome_columns([*cell.traces, *cell.timings]),
         "note": judgement.note,
     }
 
 
-def twin_row(cell: CellData) -> dict[str, Any]:
+def _twin_row(cell: CellData) -> dict[str, Any]:
     """The A/A copy is only timed, so nothing is tested of it but its cost, which must be 1."""
     untraced = dataclasses.replace(cell, traces=[])
     ratio = cost.paired_ratio(cost.by_block(cell.twins), cost.by_block(cell.timings))
     return {
-        **identity(cell, twin=True),
-        **what_is_seen(untraced, judge(untraced.traces)),
-        **what_it_costs(cell.twins, ratio, None),
-        **counts(cell.twins),
+        **_identity_columns(cell, twin=True),
+        **_verdict_columns(untraced, judge(untraced.traces)),
+        **_cost_columns(cell.twins, ratio, None),
+        **_outcome_columns(cell.twins),
         "note": "",
     }
 
 
-def identity(cell: CellData, twin: bool) -> dict[str, Any]:
+def _identity_columns(cell: CellData, twin: bool) -> dict[str, Any]:
     return {
         "cell": cell.id,
         "overrides": shlex.join(cell.cell.overrides),
@@ -71,7 +71,7 @@ def identity(cell: CellData, twin: bool) -> dict[str, Any]:
     }
 
 
-def what_is_seen(cell: CellData, judgement: Judgement) -> dict[str, Any]:
+def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
     runs = cell.completed
     differing = sum(
         outcome_key(run.repeats[0]) != outcome_key(runs[0].repeats[0]) for run in runs[1:]
@@ -88,23 +88,23 @@ def what_is_seen(cell: CellData, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def what_it_costs(
+def _cost_columns(
     runs: Sequence[RunRecord], ratio: cost.Ratio | None, twin: cost.Ratio | None
 ) -> dict[str, Any]:
     timed = [run for run in runs if is_timed(run)]
     return {
         "timing_runs": len(timed),
-        "step_ms": median([1000 * median_step_s(run) for run in timed]),
+        "step_ms": _median([1000 * _median_step_s(run) for run in timed]),
         "cost_ratio": ratio.point if ratio else None,
         "cost_low": ratio.low if ratio else None,
         "cost_high": ratio.high if ratio else None,
-        "cost": cost.in_words(ratio, twin),
-        "peak_mb": median([run.peak_mb for run in timed]),
-        "setup_s": median([run.setup_s for run in timed]),
+        "cost": cost.cost_label(ratio, twin),
+        "peak_mb": _median([run.peak_mb for run in timed]),
+        "setup_s": _median([run.setup_s for run in timed]),
     }
 
 
-def counts(runs: Sequence[RunRecord]) -> dict[str, int]:
+def _outcome_columns(runs: Sequence[RunRecord]) -> dict[str, int]:
     outcomes = [run.outcome for run in runs]
     return {
         "runs_ok": outcomes.count(Outcome.ok),
@@ -115,11 +115,11 @@ def counts(runs: Sequence[RunRecord]) -> dict[str, int]:
     }
 
 
-def ratio_of(study: StudyData, cell: CellData) -> cost.Ratio | None:
+def cost_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
     """A cell's cost against its baseline; the baseline itself costs nothing, by definition."""
     if cell.baseline is None or is_baseline(study, cell):
         return None
-    baseline = measured_baseline(study, cell)
+    baseline = _measured_baseline(study, cell)
     return cost.paired_ratio(cost.by_block(cell.timings), cost.by_block(baseline.timings))
 
 
@@ -127,26 +127,26 @@ def is_baseline(study: StudyData, cell: CellData) -> bool:
     """Whether a cell is the same experiment as the one that its cost is measured against."""
     if cell.baseline is None:
         return False
-    return (cell.same_as or cell.id) == measured_baseline(study, cell).id
+    return (cell.same_as or cell.id) == _measured_baseline(study, cell).id
 
 
-def twin_of(study: StudyData, cell: CellData) -> cost.Ratio | None:
+def _twin_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
     if cell.baseline is None:
         return None
-    baseline = measured_baseline(study, cell)
+    baseline = _measured_baseline(study, cell)
     return cost.paired_ratio(cost.by_block(baseline.twins), cost.by_block(baseline.timings))
 
 
-def measured_baseline(study: StudyData, cell: CellData) -> CellData:
+def _measured_baseline(study: StudyData, cell: CellData) -> CellData:
     found = study.by_id(cell.baseline or cell.id)
     return study.by_id(found.same_as) if found.same_as else found
 
 
-def median_step_s(run: RunRecord) -> float:
+def _median_step_s(run: RunRecord) -> float:
     assert run.timed is not None
     return float(np.median(run.timed.step_s[run.spec.warmup :]))
 
 
-def median(values: Sequence[float | None]) -> float | None:
+def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None

@@ -32,10 +32,10 @@ class Twin:
     plain: cost.Ratio  # 95 % for this twin alone
     simultaneous: cost.Ratio  # 95 % for all twins of the study together
     check: cost.TwinCheck
-    smallest_findable: float
+    smallest_detectable: float
 
     @property
-    def in_words(self) -> str:
+    def check_label(self) -> str:
         if self.check is cost.TwinCheck.inconclusive:
             return f"inconclusive (± {100 * self.simultaneous.half_width:.0f} %)"
         return str(self.check)
@@ -60,11 +60,11 @@ class Controls:
         return bad_twin or self.positive.control is Control.failed
 
 
-def controls(study: StudyData) -> Controls:
-    return Controls(twins(study), positive(study))
+def check_controls(study: StudyData) -> Controls:
+    return Controls(_check_twins(study), check_positive(study))
 
 
-def twins(study: StudyData) -> list[Twin]:
+def _check_twins(study: StudyData) -> list[Twin]:
     measured = [cell for cell in study.cells if cell.twins and cell.same_as is None]
     found = []
     for cell in measured:
@@ -72,15 +72,15 @@ def twins(study: StudyData) -> list[Twin]:
         plain = cost.paired_ratio(*times)
         together = cost.paired_ratio(*times, cost.simultaneous_level(len(measured)))
         if plain and together:
-            findable = cost.smallest_findable(plain.log_sd, plain.blocks)
+            findable = cost.smallest_detectable(plain.log_sd, plain.blocks)
             found.append(Twin(cell.id, plain, together, cost.check_twin(together), findable))
     return found
 
 
-def positive(study: StudyData) -> Positive:
+def check_positive(study: StudyData) -> Positive:
     threads = study.manifest["software"]["threads"]
     found = {
-        device: positive_on(device, cells, threads)
+        device: _check_positive_on(device, cells, threads)
         for device, cells in control_cells(study).items()
     }
     if not found:
@@ -106,7 +106,7 @@ def control_cells(study: StudyData) -> dict[str, dict[str, CellData]]:
     }
 
 
-def positive_on(device: str, cells: dict[str, CellData], threads: int) -> Positive:
+def _check_positive_on(device: str, cells: dict[str, CellData], threads: int) -> Positive:
     """One device's control; its timing runs count too, as they do for every verdict."""
     name = cells["seed"].cell.scenario.label
     if device == "cpu" and threads == 1:
@@ -116,13 +116,13 @@ def positive_on(device: str, cells: dict[str, CellData], threads: int) -> Positi
         for setting in CONTROL_SETTINGS
     )
     sentence = (
-        f"`{name}` {in_words(seed)} under `seed` ({digests(seed)}) "
-        f"and {in_words(full)} under `full` ({digests(full)})."
+        f"`{name}` {_describe(seed)} under `seed` ({_digests(seed)}) "
+        f"and {_describe(full)} under `full` ({_digests(full)})."
     )
-    return Positive(decided(seed.verdict, full.verdict), sentence)
+    return Positive(decide(seed.verdict, full.verdict), sentence)
 
 
-def decided(seed: Verdict, full: Verdict) -> Control:
+def decide(seed: Verdict, full: Verdict) -> Control:
     """Only evidence decides: a difference that is missing, or one where none may be, fails."""
     if seed is Verdict.identical or full.differs:
         return Control.failed
@@ -130,11 +130,11 @@ def decided(seed: Verdict, full: Verdict) -> Control:
     return Control.passed if passed else Control.not_decided
 
 
-def in_words(judgement: Judgement) -> str:
+def _describe(judgement: Judgement) -> str:
     varies = judgement.verdict.differs
     return str(judgement.verdict) if varies else f"is {judgement.verdict}"
 
 
-def digests(judgement: Judgement) -> str:
+def _digests(judgement: Judgement) -> str:
     plural = "s" * (judgement.distinct != 1)
     return f"{judgement.distinct} digest{plural} in {judgement.completed} runs"

@@ -79,7 +79,7 @@ def paired_ratio(
     )
 
 
-def in_words(ratio: Ratio | None, twin: Ratio | None) -> str:
+def cost_label(ratio: Ratio | None, twin: Ratio | None) -> str:
     """The label of a cost; a difference counts only where the twin's interval does not hold it."""
     if ratio is None:
         return ""
@@ -109,7 +109,7 @@ def simultaneous_level(twins: int) -> float:
     return 1 - (1 - LEVEL) / max(1, twins)
 
 
-def smallest_findable(log_sd: float, blocks: int) -> float:
+def smallest_detectable(log_sd: float, blocks: int) -> float:
     """The relative cost that a study of so many blocks finds with 80 % power at the 5 % level.
 
     Minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995).

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from harness.core.record import Repeat, load, number, read_distances, write_json
+from harness.core.record import Repeat, json_number, load_record, read_distances, write_json
 
 Array = npt.NDArray[Any]
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -40,7 +40,7 @@ def distance(reference: dict[str, Array], other: dict[str, Array]) -> Distance:
         w = other[name]
         squares += float(np.square(w.astype(np.float64) - w1.astype(np.float64)).sum())
         reference_squares += float(np.square(w1.astype(np.float64)).sum())
-        differing += int(np.count_nonzero(bits(w) != bits(w1)))
+        differing += int(np.count_nonzero(bit_pattern(w) != bit_pattern(w1)))
         elements += w.size
         ulp = max(ulp, max_ulp(w1, w))
     rel_l2 = (squares / reference_squares) ** 0.5 if reference_squares else float(squares > 0)
@@ -56,7 +56,7 @@ def max_ulp(one: Array, other: Array) -> int:
     both = ~(np.isnan(one) | np.isnan(other))
     if not both.any():
         return 0
-    a, b = places(one[both]), places(other[both])
+    a, b = _ulp_positions(one[both]), _ulp_positions(other[both])
     larger, smaller = np.maximum(a, b), np.minimum(a, b)
     return (
         int((larger.astype(object) - smaller).max())
@@ -65,23 +65,23 @@ def max_ulp(one: Array, other: Array) -> int:
     )
 
 
-def places(values: Array) -> npt.NDArray[np.int64]:
+def _ulp_positions(values: Array) -> npt.NDArray[np.int64]:
     if not np.issubdtype(values.dtype, np.floating):
         return values.astype(np.int64)
-    raw = bits(values).astype(np.int64)
+    raw = bit_pattern(values).astype(np.int64)
     sign = np.int64(1) << np.int64(8 * values.itemsize - 1)
     magnitude = raw & (sign - np.int64(1)) if values.itemsize < 8 else raw & np.int64(2**63 - 1)
     negative = np.signbit(values)
     return np.where(negative, -magnitude, magnitude)
 
 
-def bits(values: Array) -> Array:
+def bit_pattern(values: Array) -> Array:
     """The same bytes as unsigned integers, so that NaN equals itself and +0 differs from -0."""
     kind = UNSIGNED.get(values.itemsize, np.uint8)
     return np.ascontiguousarray(values).view(kind)
 
 
-def trajectory(snapshots: Path, reference: Repeat, other: Repeat) -> dict[str, Any]:
+def _measure_trajectory(snapshots: Path, reference: Repeat, other: Repeat) -> dict[str, Any]:
     """Distances at each step that both kept, the last step among them."""
     found = {}
     for step, name in reference.snapshots.items():
@@ -89,13 +89,17 @@ def trajectory(snapshots: Path, reference: Repeat, other: Repeat) -> dict[str, A
             pair = [
                 load_file(snapshots / f"{key}.safetensors") for key in (name, other.snapshots[step])
             ]
-            found[step] = {key: number(value) for key, value in asdict(distance(*pair)).items()}
+            found[step] = {
+                key: json_number(value) for key, value in asdict(distance(*pair)).items()
+            }
     return found
 
 
 def main(study: Path, reference_id: str, run_id: str) -> None:
     """Adds one run's distances, for each of its repeats, to its cell's document."""
-    reference, run = (load(study / "runs" / f"{name}.json") for name in (reference_id, run_id))
+    reference, run = (
+        load_record(study / "runs" / f"{name}.json") for name in (reference_id, run_id)
+    )
     cell = run.spec.cell.id
     path = study / "runs" / f"distances-{cell}.json"
     document = read_distances(path)
@@ -103,7 +107,7 @@ def main(study: Path, reference_id: str, run_id: str) -> None:
     first = reference.repeats[0]
     document[run_id] = {
         "reference": first.final["params"],
-        "repeats": [trajectory(snapshots, first, one) for one in run.repeats],
+        "repeats": [_measure_trajectory(snapshots, first, one) for one in run.repeats],
     }
     write_json(path, document)
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from harness.analysis.distances import Array, bits, max_ulp
+from harness.analysis.distances import Array, bit_pattern, max_ulp
 
 
-def extent(one: dict[str, Array], other: dict[str, Array]) -> dict[str, Any]:
+def _measure_difference(one: dict[str, Array], other: dict[str, Array]) -> dict[str, Any]:
     """Elements whose bits differ, of how many, by how many units in the last place at most.
 
     Tensors of other shapes differ in all of their elements, and have no distance.
@@ -26,7 +26,7 @@ def extent(one: dict[str, Array], other: dict[str, Array]) -> dict[str, Any]:
     for name, a in one.items():
         elements += a.size
         if same_shapes:
-            differing += int(np.count_nonzero(bits(a) != bits(other[name])))
+            differing += int(np.count_nonzero(bit_pattern(a) != bit_pattern(other[name])))
             ulp = max(ulp, max_ulp(a, other[name]))
     if not same_shapes:
         return {"differing": elements, "elements": elements, "max_ulp": None}
@@ -34,4 +34,4 @@ def extent(one: dict[str, Array], other: dict[str, Array]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(extent(*(load_file(Path(name)) for name in sys.argv[1:3]))))
+    print(json.dumps(_measure_difference(*(load_file(Path(name)) for name in sys.argv[1:3]))))

@@ -30,18 +30,18 @@ class Spread:
     weight_differing: float  # largest share of elements whose bits differ
 
 
-def spread(cell: CellData) -> Spread:
-    trainings = compared(cell)
+def measure_spread(cell: CellData) -> Spread:
+    trainings = _compared_trainings(cell)
     losses = np.array([float(one.losses[-1]) for one in trainings if one.losses])
     accuracies = np.array([one.accuracy for one in trainings if one.accuracy is not None])
     predictions = [
         np.asarray(one.predictions, dtype=object) for one in trainings if one.predictions
     ]
-    weights = final_distances(cell)
+    weights = _final_distances(cell)
     return Spread(
-        loss_spread=relative(float(np.ptp(losses)) if len(losses) > 1 else np.nan, losses),
-        loss_sd_rel=relative(sd(losses), losses),
-        accuracy_sd=sd(accuracies),
+        loss_spread=_relative_to_mean(float(np.ptp(losses)) if len(losses) > 1 else np.nan, losses),
+        loss_sd_rel=_relative_to_mean(_sd(losses), losses),
+        accuracy_sd=_sd(accuracies),
         churn=churn(predictions),
         weight_rel_l2=weights[0],
         weight_max_ulp=weights[1],
@@ -49,7 +49,7 @@ def spread(cell: CellData) -> Spread:
     )
 
 
-def compared(cell: CellData) -> list[Repeat]:
+def _compared_trainings(cell: CellData) -> list[Repeat]:
     """All trainings where repeats differ; else one a run, for equal repeats tell nothing new."""
     runs = cell.completed
     if any(len({outcome_key(one) for one in run.repeats}) > 1 for run in runs):
@@ -57,13 +57,13 @@ def compared(cell: CellData) -> list[Repeat]:
     return [run.repeats[0] for run in runs]
 
 
-def sd(values: npt.NDArray[np.float64]) -> float:
+def _sd(values: npt.NDArray[np.float64]) -> float:
     if len(values) < 2:
         return float("nan")
     return 0.0 if (values == values[0]).all() else float(values.std(ddof=1))
 
 
-def relative(figure: float, losses: npt.NDArray[np.float64]) -> float:
+def _relative_to_mean(figure: float, losses: npt.NDArray[np.float64]) -> float:
     if figure == 0:
         return 0.0
     mean = abs(losses.mean()) if len(losses) else 0.0
@@ -83,7 +83,7 @@ def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
     return float(np.mean([np.mean(one != other) for one, other in pairs]))
 
 
-def final_distances(cell: CellData) -> tuple[float, float, float]:
+def _final_distances(cell: CellData) -> tuple[float, float, float]:
     """Largest relative L2, ulp and differing share; zero where every snapshot was the same."""
     if len(list(cell.trainings())) < 2 or cell.unmeasured:  # nothing was compared: not 0
         return (np.nan, np.nan, np.nan)

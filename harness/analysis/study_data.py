@@ -17,11 +17,11 @@ from harness.core.record import (
     Outcome,
     Repeat,
     RunRecord,
-    load,
+    load_record,
     read_distances,
 )
 from harness.core.spec import Cell, Kind
-from harness.core.verdict import same_snapshots
+from harness.core.verdict import snapshots_match
 
 Trajectory = dict[str, dict[str, float | str]]  # distances by step
 
@@ -39,6 +39,11 @@ class CellData:
     timings: list[RunRecord] = field(default_factory=list)
     twins: list[RunRecord] = field(default_factory=list)
     distances: Distances = field(default_factory=dict)
+
+    @property
+    def measured_id(self) -> str:
+        """The cell whose runs these are; another one\'s where both are the same experiment."""
+        return self.same_as or self.id
 
     @property
     def completed(self) -> list[RunRecord]:
@@ -65,11 +70,11 @@ class CellData:
         return [
             run
             for run in runs
-            if not same_snapshots(runs[0], run) and self.trajectories(run) is None
+            if not snapshots_match(runs[0], run) and self.trajectories(run) is None
         ]
 
     @property
-    def every(self) -> list[RunRecord]:
+    def all_runs(self) -> list[RunRecord]:
         return [*self.traces, *self.timings, *self.twins]
 
 
@@ -84,14 +89,14 @@ class StudyData:
 
     @property
     def runs(self) -> list[RunRecord]:
-        found = {run.run_id: run for cell in self.cells for run in cell.every}
+        found = {run.run_id: run for cell in self.cells for run in cell.all_runs}
         return sorted(found.values(), key=lambda run: run.position)
 
     def by_id(self, id_: str) -> CellData:
         return next(cell for cell in self.cells if cell.id == id_)
 
 
-def read(folder: Path) -> StudyData:
+def read_study(folder: Path) -> StudyData:
     """Raises OSError or ValueError where the folder holds no study."""
     manifest = json.loads((folder / "manifest.json").read_text())
     planned = len(json.loads((folder / "schedule.json").read_text()))
@@ -99,16 +104,16 @@ def read(folder: Path) -> StudyData:
     with unpacked_runs(folder) as runs:
         for path in sorted(runs.glob("*.t*.*.json")):
             try:
-                records.append(load(path))
+                records.append(load_record(path))
             except BadRecordError as error:
                 unreadable.append(str(error))
         asked = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
-        cells = [cell_evidence(entry, asked, records, runs) for entry in manifest["cells"]]
+        cells = [_read_cell(entry, asked, records, runs) for entry in manifest["cells"]]
     name = folder.resolve().name
-    return StudyData(name, manifest, cells, unreadable, planned, diagnosis_in(folder))
+    return StudyData(name, manifest, cells, unreadable, planned, _read_diagnosis(folder))
 
 
-def diagnosis_in(folder: Path) -> dict[str, Any] | None:
+def _read_diagnosis(folder: Path) -> dict[str, Any] | None:
     path = folder / "diagnosis.json"
     found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
     return found
@@ -126,12 +131,12 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
         yield Path(scratch) / "runs"
 
 
-def cell_evidence(
+def _read_cell(
     entry: dict[str, Any], asked: dict[str, Cell], records: list[RunRecord], runs: Path
 ) -> CellData:
     """A cell that is the same experiment as another has that one's runs."""
     measured = entry["same_as"] or entry["id"]
-    own = sorted((one for one in records if one.spec.cell == asked[measured]), key=number)
+    own = sorted((one for one in records if one.spec.cell == asked[measured]), key=_run_number)
     path = runs / f"distances-{measured}.json"
     return CellData(
         id=entry["id"],
@@ -146,7 +151,7 @@ def cell_evidence(
     )
 
 
-def number(run: RunRecord) -> int:
+def _run_number(run: RunRecord) -> int:
     return run.spec.number
 
 

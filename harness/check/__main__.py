@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.check import github, junit
-from harness.check.console import line, summary
-from harness.check.findings import State, findings
-from harness.check.options import asked
-from harness.check.preconditions import finished
-from harness.check.selection import choose
+from harness.check.console import format_line, summary
+from harness.check.findings import State, find_all
+from harness.check.options import parse_options
+from harness.check.preconditions import load_finished_study
+from harness.check.selection import select_cells
 from harness.core.errors import UnfinishedError, UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING, RUNS_FAILED
 
 
 def main(words: Sequence[str]) -> int:
     try:
-        return judged(words)
+        return _run_check(words)
     except UsageError as error:
         print(f"harness: {error}", file=sys.stderr)
         return BAD_REQUEST
@@ -28,20 +28,20 @@ def main(words: Sequence[str]) -> int:
         return RUNS_FAILED
 
 
-def judged(words: Sequence[str]) -> int:
-    gate = asked(words)
-    study = finished(gate.study)
-    choice = choose(study, gate)
-    found = findings(study, choice.cells, gate)
+def _run_check(words: Sequence[str]) -> int:
+    gate = parse_options(words)
+    study = load_finished_study(gate.study)
+    choice = select_cells(study, gate)
+    found = find_all(study, choice.cells, gate)
     end = summary(study, choice, found)
     for finding in found:
         annotate = gate.github and finding.state is State.broken
-        print(github.annotation(finding) if annotate else line(finding))
+        print(github.annotation(finding) if annotate else format_line(finding))
     print(end)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         github.append_summary(Path(path), found, end)
     if gate.junit:
-        junit.write(gate.junit, study, gate, found)
+        junit.write_junit(gate.junit, study, gate, found)
     return FINDING if any(one.state is State.broken for one in found) else DONE
 
 

@@ -6,25 +6,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.analysis.study_data import StudyData
-from harness.check.findings import ORDER, Finding, State, counted
+from harness.check.findings import ORDER, Finding, State, plural
 from harness.check.selection import Selection
 
 WORDS = {State.holds: "hold", State.skipped: "skipped", State.broken: "broken"}
 
 
-def line(finding: Finding) -> str:
+def format_line(finding: Finding) -> str:
     """On one line, whatever a training's message holds."""
     text = f"{finding.state}: {finding.cell}: {finding.requirement}: {finding.found}"
     return " ".join(text.split())
 
 
-def told(found: Sequence[Finding]) -> str:
+def _describe_counts(found: Sequence[Finding]) -> str:
     counts = Counter(one.state for one in found)
     return ", ".join(f"{counts[state]} {WORDS[state]}" for state in ORDER if counts[state])
 
 
 def summary(study: StudyData, choice: Selection, found: Sequence[Finding]) -> str:
-    text = f"check: {counted(len(choice.cells), 'cell')} of {study.name}: {told(found)}"
+    text = f"check: {plural(len(choice.cells), 'cell')} of {study.name}: {_describe_counts(found)}"
     if choice.left_out:
         text += f"; left out unless named: {' '.join(one.id for one in choice.left_out)}"
     if study.manifest["request"]["not_for_conclusions"]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness.analysis.cell_table import is_baseline, ratio_of, row
-from harness.analysis.controls import Control, Controls, controls
+from harness.analysis.cell_table import cell_row, cost_ratio, is_baseline
+from harness.analysis.controls import Control, Controls, check_controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.errors import UsageError
 from harness.core.verdict import Verdict
-from harness.report.caveats import ENDINGS, reason
-from harness.report.format import SURE_RUNS, interval, listed, percent
+from harness.report.caveats import ENDINGS, failure_reason
+from harness.report.format import MIN_IDENTICAL_RUNS, interval, join_words, percent
 
 
 class State(StrEnum):
@@ -40,79 +40,84 @@ class Finding:
 STUDY = "study"
 
 
-def findings(study: StudyData, cells: Sequence[CellData], gate: GateOptions) -> list[Finding]:
+def find_all(study: StudyData, cells: Sequence[CellData], gate: GateOptions) -> list[Finding]:
     """What holds, what was skipped, what is broken, in this order.
 
     Raises UsageError where nothing but baselines was asked what it costs: that would pass always.
     """
-    found = [one for cell in cells for one in of_cell(study, cell, gate)]
+    found = [one for cell in cells for one in _cell_findings(study, cell, gate)]
     if all(one.state is State.skipped for one in found):
         raise UsageError(
             "nothing to judge: every chosen cell is the baseline of its own cost; "
             "choose others by --determinism, or add --require identical"
         )
-    found += of_controls(controls(study))
+    found += _control_findings(check_controls(study))
     return sorted(found, key=lambda one: ORDER.index(one.state))
 
 
-def of_cell(study: StudyData, cell: CellData, gate: GateOptions) -> Iterator[Finding]:
-    seen = row(study, cell)
+def _cell_findings(study: StudyData, cell: CellData, gate: GateOptions) -> Iterator[Finding]:
+    seen = cell_row(study, cell)
     if gate.require is not None:
-        yield Finding(cell.id, str(gate.require), *bits(cell, seen, gate.require, gate.min_runs))
+        yield Finding(
+            cell.id, str(gate.require), *_check_verdict(cell, seen, gate.require, gate.min_runs)
+        )
     if gate.max_cost is not None:
         requirement = f"cost at most {gate.max_cost:g}"
-        yield Finding(cell.id, requirement, *cost(study, cell, seen, gate.max_cost))
+        yield Finding(cell.id, requirement, *_check_cost(study, cell, seen, gate.max_cost))
 
 
-def bits(
+def _check_verdict(
     cell: CellData, seen: dict[str, Any], required: Verdict, min_runs: int
 ) -> tuple[State, str]:
     """A difference is shown by however few runs; that there is none wants enough of them."""
     verdict = Verdict(seen["verdict"])
     if verdict is Verdict.identical and required is verdict and seen["trace_runs"] < min_runs:
-        return State.broken, f"{evidence(cell, seen)}, and {min_runs} are wanted"
+        return State.broken, f"{_describe_evidence(cell, seen)}, and {min_runs} are wanted"
     met = verdict is required or (required is Verdict.varies and verdict.differs)
-    return State.holds if met else State.broken, evidence(cell, seen)
+    return State.holds if met else State.broken, _describe_evidence(cell, seen)
 
 
-def evidence(cell: CellData, seen: dict[str, Any]) -> str:
+def _describe_evidence(cell: CellData, seen: dict[str, Any]) -> str:
     """The verdict in words, with the runs that it rests on."""
-    verdict, runs = Verdict(seen["verdict"]), counted(seen["trace_runs"], "run")
+    verdict, runs = Verdict(seen["verdict"]), plural(seen["trace_runs"], "run")
     if verdict is Verdict.identical:
-        claim = "identical" if seen["trace_runs"] >= SURE_RUNS else "no difference seen"
+        claim = "identical" if seen["trace_runs"] >= MIN_IDENTICAL_RUNS else "no difference seen"
         bound = percent(seen["divergence_rate_upper"])
         return f"{claim} in {runs} (a fresh run differs with a chance of at most {bound})"
     if verdict.differs:
-        return f"{verdict} in {runs}: {seen['note'] or find_divergence(seen)}"
+        return f"{verdict} in {runs}: {seen['note'] or _describe_divergence(seen)}"
     if verdict is Verdict.not_tested:
         return f"not tested: {runs} came to an end, and {FEWEST_RUNS} are needed"
-    return f"{verdict}: {endings(cell)}"
+    return f"{verdict}: {_describe_failures(cell)}"
 
 
-def find_divergence(seen: dict[str, Any]) -> str:
+def _describe_divergence(seen: dict[str, Any]) -> str:
     step = seen["first_step"]
     return f"first at step {step}, in {seen['first_component']}" if step else "before step 1"
 
 
-def endings(cell: CellData) -> str:
+def _describe_failures(cell: CellData) -> str:
     """How many runs did not come to their end, by how they ended, each with the first's reason."""
-    bad = [run for run in cell.every if not run.outcome.completed]
+    bad = [run for run in cell.all_runs if not run.outcome.completed]
     first = {run.outcome: run for run in reversed(bad)}
     counts = Counter(run.outcome for run in bad)
     parts = [
-        f"{number} of {counted(len(cell.every), 'run')} {ENDINGS[outcome]}{reason(first[outcome])}"
+        f"{number} of {plural(len(cell.all_runs), 'run')} {ENDINGS[outcome]}"
+        f"{failure_reason(first[outcome])}"
         for outcome, number in counts.items()
     ]
-    return listed(parts)
+    return join_words(parts)
 
 
-def cost(study: StudyData, cell: CellData, seen: dict[str, Any], limit: float) -> tuple[State, str]:
+def _check_cost(
+    study: StudyData, cell: CellData, seen: dict[str, Any], limit: float
+) -> tuple[State, str]:
     """The whole interval counts, and, as in the report, only where no difference was seen."""
     if is_baseline(study, cell):
         return State.skipped, "it is the baseline: 1 by definition"
     if cell.baseline is None:
         return State.broken, "no cost was measured: this cell has no baseline in the study"
-    ratio = ratio_of(study, cell)
+    ratio = cost_ratio(study, cell)
     if ratio is None:
         return State.broken, "no cost was measured: under 2 timing blocks of cell and baseline"
     if seen["verdict"] != Verdict.identical:
@@ -123,7 +128,7 @@ def cost(study: StudyData, cell: CellData, seen: dict[str, Any], limit: float) -
     return State.broken, f"{'costs more' if ratio.low > limit else 'not shown'}: {figures}"
 
 
-def of_controls(checked: Controls) -> Iterator[Finding]:
+def _control_findings(checked: Controls) -> Iterator[Finding]:
     """A study that finds a difference where none is, or none where one is, shows nothing."""
     for twin in checked.twins:
         ratio = twin.simultaneous
@@ -147,5 +152,5 @@ POSITIVE = {
 }
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.check.console import line
+from harness.check.console import format_line
 from harness.check.findings import Finding
 
 IN_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
@@ -21,7 +21,7 @@ IN_PROPERTY = IN_DATA | str.maketrans({":": "%3A", ",": "%2C"})
 def annotation(finding: Finding) -> str:
     """The title stands on the annotation only, the log shows the message: so that has it all."""
     title = f"{finding.cell}: {finding.requirement}".translate(IN_PROPERTY)
-    return f"::error title={title}::{line(finding).translate(IN_DATA)}"
+    return f"::error title={title}::{format_line(finding).translate(IN_DATA)}"
 
 
 def append_summary(path: Path, found: Sequence[Finding], end: str) -> None:
@@ -42,12 +42,12 @@ def table(found: Sequence[Finding], end: str) -> str:
     lines = [
         "| result | cell | requirement | found |",
         "| --- | --- | --- | --- |",
-        *("| " + " | ".join(map(in_cell, row)) + " |" for row in rows),
+        *("| " + " | ".join(map(_escape_cell, row)) + " |" for row in rows),
     ]
-    return "\n".join(["### harness check", "", *lines, "", in_cell(end), "", ""])
+    return "\n".join(["### harness check", "", *lines, "", _escape_cell(end), "", ""])
 
 
-def in_cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     """Words as they are: on one line, with no column, tag or emphasis of their own."""
     plain = html.escape(" ".join(text.split()), quote=False)
     for sign in "\\|*_`~[":

@@ -36,9 +36,9 @@ class GateOptions:
     github: bool  # broken requirements as annotations
 
 
-def asked(words: Sequence[str]) -> GateOptions:
+def parse_options(words: Sequence[str]) -> GateOptions:
     """The gate that the words spell; ends the program with status 2, and why, where none is."""
-    parser = described()
+    parser = _build_parser()
     found = parser.parse_args(words)
     if found.require is None and found.max_cost is None:
         parser.error("nothing is required: name --require identical, --max-cost 1.10, or both")
@@ -56,7 +56,7 @@ def asked(words: Sequence[str]) -> GateOptions:
     )
 
 
-def described() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness check",
         description="Does an existing study show what is required? Judged from its records.",
@@ -72,27 +72,27 @@ def described() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--min-runs",
-        type=run_count,
+        type=_run_count,
         metavar="N",
         help=f"completed trace runs that identical needs (at least {FEWEST_RUNS}, the default)",
     )
     parser.add_argument(
         "--max-cost",
-        type=cost_ratio,
+        type=_cost_ratio,
         metavar="X",
         help="largest time per step against the baseline: the whole 95%% interval "
         "has to lie at or below it",
     )
     parser.add_argument(
         "--scenario",
-        type=names,
+        type=_names,
         default=(),
         metavar="NAME,…",
         help="only these; names a positive control's cells, too",
     )
     parser.add_argument(
         "--determinism",
-        type=names,
+        type=_names,
         default=(),
         metavar="NAME,…",
         help="only these; names cells added as baselines, too",
@@ -112,7 +112,7 @@ def described() -> argparse.ArgumentParser:
     return parser
 
 
-def run_count(text: str) -> int:
+def _run_count(text: str) -> int:
     if not text.isdecimal() or int(text) < FEWEST_RUNS:
         raise argparse.ArgumentTypeError(
             f"{text}: a number of runs, at least {FEWEST_RUNS}, is needed; one run is no test"
@@ -120,7 +120,7 @@ def run_count(text: str) -> int:
     return int(text)
 
 
-def cost_ratio(text: str) -> float:
+def _cost_ratio(text: str) -> float:
     try:
         ratio = float(text)
     except ValueError:
@@ -133,7 +133,7 @@ def cost_ratio(text: str) -> float:
     return ratio
 
 
-def names(text: str) -> tuple[str, ...]:
+def _names(text: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in text.split(","))
     if not all(found):  # of a variable that is not set, say: that must not choose all
         raise argparse.ArgumentTypeError(f"'{text}': a name, or several with commas, is needed")

@@ -7,7 +7,7 @@ import lzma
 import tarfile
 from pathlib import Path
 
-from harness.analysis.study_data import StudyData, read
+from harness.analysis.study_data import StudyData, read_study
 from harness.core.errors import UnfinishedError, UsageError
 from harness.core.record import Outcome
 
@@ -15,14 +15,14 @@ from harness.core.record import Outcome
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError, lzma.LZMAError)
 
 
-def finished(folder: Path) -> StudyData:
+def load_finished_study(folder: Path) -> StudyData:
     """Raises UsageError where there is no study, UnfinishedError where it lacks runs."""
     if not (folder / "manifest.json").is_file():
         raise UsageError(
             f"{folder} is no study: it has no manifest.json; `harness list` shows the studies here"
         )
     try:
-        study = read(folder)
+        study = read_study(folder)
         planned = set(json.loads((folder / "schedule.json").read_text()))
     except UNREADABLE as error:
         raise UsageError(

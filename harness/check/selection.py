@@ -18,18 +18,18 @@ class Selection:
     left_out: list[CellData]  # would fit, and are there for the study's own sake
 
 
-def choose(study: StudyData, gate: GateOptions) -> Selection:
+def select_cells(study: StudyData, gate: GateOptions) -> Selection:
     """Raises UsageError for a name that the study has not, and where no cell is left."""
-    check_known("scenario", gate.scenarios, (one.cell.scenario.label for one in study.cells))
-    check_known("determinism", gate.settings, (one.cell.setting for one in study.cells))
+    _check_known("scenario", gate.scenarios, (one.cell.scenario.label for one in study.cells))
+    _check_known("determinism", gate.settings, (one.cell.setting for one in study.cells))
     fitting = [
         one
         for one in study.cells
         if (not gate.scenarios or one.cell.scenario.label in gate.scenarios)
         and (not gate.settings or one.cell.setting in gate.settings)
     ]
-    controls = {measured(one) for pair in control_cells(study).values() for one in pair.values()}
-    left_out = [one for one in fitting if is_left_out(one, gate, measured(one) in controls)]
+    controls = {one.measured_id for pair in control_cells(study).values() for one in pair.values()}
+    left_out = [one for one in fitting if _is_left_out(one, gate, one.measured_id in controls)]
     cells = [one for one in fitting if one not in left_out]
     if not cells:
         also = f"; left out unless named: {' '.join(one.id for one in left_out)}" * bool(left_out)
@@ -40,19 +40,14 @@ def choose(study: StudyData, gate: GateOptions) -> Selection:
     return Selection(cells, left_out)
 
 
-def measured(cell: CellData) -> str:
-    """The id of the cell whose runs these are: what is the same experiment has the same part."""
-    return cell.same_as or cell.id
-
-
-def is_left_out(cell: CellData, gate: GateOptions, is_control: bool) -> bool:
+def _is_left_out(cell: CellData, gate: GateOptions, is_control: bool) -> bool:
     """A control has to vary and a baseline is only there to compare with, unless named."""
     if is_control or cell.role == Role.control:
         return cell.cell.scenario.label not in gate.scenarios
     return cell.role == Role.baseline and cell.cell.setting not in gate.settings
 
 
-def check_known(key: str, wanted: Sequence[str], there: Iterable[str]) -> None:
+def _check_known(key: str, wanted: Sequence[str], there: Iterable[str]) -> None:
     known = list(dict.fromkeys(there))
     if unknown := [name for name in wanted if name not in known]:
         raise UsageError(f"--{key} {','.join(unknown)}: this study has {', '.join(known)}")

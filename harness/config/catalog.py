@@ -13,23 +13,23 @@ GROUPS = ("scenario", "determinism", "noise", "matrix")
 
 
 def catalog() -> str:
-    parts = [section(group) for group in GROUPS]
-    return "\n\n".join([*parts, studies()])
+    parts = [_format_group(group) for group in GROUPS]
+    return "\n\n".join([*parts, _list_studies()])
 
 
-def section(group: str) -> str:
+def _format_group(group: str) -> str:
     """Each YAML by its first comment line."""
-    rows = [(path.stem, describe(path)) for path in sorted((CONF / group).glob("*.yaml"))]
+    rows = [(path.stem, _describe(path)) for path in sorted((CONF / group).glob("*.yaml"))]
     width = max(len(name) for name, _ in rows)
     return "\n".join([f"{group}=", *(f"  {name:<{width}}  {text}" for name, text in rows)])
 
 
-def describe(path: Path) -> str:
+def _describe(path: Path) -> str:
     comments = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
     return next((line for line in comments if not line.startswith("@package")), "")
 
 
-def studies() -> str:
+def _list_studies() -> str:
     rows = []
     for path in sorted(RESULTS.glob("**/manifest.json")):
         with contextlib.suppress(ValueError, KeyError, TypeError):  # no study's, or half of one

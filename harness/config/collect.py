@@ -24,12 +24,12 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from harness.config.compose import cell_of, composed, control_cells, kept
-from harness.config.flags import apart, take_cfg_job
+from harness.config.compose import baseline_overrides, build_cell, compose_cell, control_cells
+from harness.config.flags import pop_cfg_job, split_flags
 from harness.core.claims import TIMED_RULES, Claim
 from harness.core.errors import UsageError
 from harness.core.paths import CONF
-from harness.core.redact import scrub
+from harness.core.redact import redact
 from harness.core.spec import Cell, Determinism, Noise
 from harness.study.request import (
     Diagnose,
@@ -44,17 +44,17 @@ from harness.study.request import (
     Trace,
 )
 
-OF_A_CELL = ("scenario", "determinism", "noise", "device")
+CELL_KEYS = ("scenario", "determinism", "noise", "device")
 
 
-def thawed(frozen: type) -> type:
+def _unfreeze(frozen: type) -> type:
     """The same dataclass, not frozen: OmegaConf takes no override into a frozen one."""
     hints = typing.get_type_hints(frozen)
     fields: list[Any] = []
     for item in dataclasses.fields(frozen):
         kind = hints[item.name]
         if dataclasses.is_dataclass(kind):
-            inner = thawed(typing.cast(type, kind))
+            inner = _unfreeze(typing.cast(type, kind))
             fields.append((item.name, inner, field(default_factory=inner)))
         elif item.default is not dataclasses.MISSING:
             fields.append((item.name, kind, field(default=item.default)))
@@ -64,7 +64,7 @@ def thawed(frozen: type) -> type:
     return dataclasses.make_dataclass(frozen.__name__, fields)
 
 
-def schema() -> type:
+def _build_schema() -> type:
     """The types of bench.yaml; Hydra refuses a key or value that does not fit them."""
     parts: list[Any] = [("scenario", Any, field(default=MISSING))]
     kinds = {
@@ -78,7 +78,7 @@ def schema() -> type:
         "replay": Replay,
     }
     for name, kind in kinds.items():
-        part = thawed(kind)
+        part = _unfreeze(kind)
         parts.append((name, part, field(default_factory=part)))
     parts.append(("noise", Noise, field(default=Noise.none)))
     parts.append(("device", str, field(default="auto")))
@@ -91,7 +91,7 @@ def schema() -> type:
 
 
 @dataclass
-class Collected:
+class _Collected:
     """What the calls of the decorated function leave behind."""
 
     asked: list[RequestedCell] = field(default_factory=list)
@@ -109,20 +109,20 @@ def collect(words: Sequence[str]) -> Request | None:
 
     Raises UsageError where the words do not fit, after Hydra's own message where it has one.
     """
-    ConfigStore.instance().store(name="bench_schema", node=schema())
-    flags, overrides = apart(words)
-    found = Collected(print_only=take_cfg_job(flags))
+    ConfigStore.instance().store(name="bench_schema", node=_build_schema())
+    flags, overrides = split_flags(words)
+    found = _Collected(print_only=pop_cfg_job(flags))
     with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
         sys.argv = ["harness", *flags, *overrides, f"hydra.sweep.dir={scratch}"]
-        run_hydra(found)
+        _run_hydra(found)
     if found.error:
         raise found.error
     if not found.asked or found.last is None:
         return None
-    return request_of(found, found.last, words)
+    return _build_request(found, found.last, words)
 
 
-def run_hydra(found: Collected) -> None:
+def _run_hydra(found: _Collected) -> None:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="bench")
     def collecting(config: DictConfig) -> None:
         if found.print_only:
@@ -131,7 +131,7 @@ def run_hydra(found: Collected) -> None:
         found.last = config
         found.several |= HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            take_cell(found, config)
+            _add_cell(found, config)
         except UsageError as error:  # raised here, Hydra would print a traceback
             found.error = error
         except HydraException as error:  # of a baseline or control that does not exist
@@ -144,18 +144,20 @@ def run_hydra(found: Collected) -> None:
             raise UsageError("") from end
 
 
-def take_cell(found: Collected, config: DictConfig) -> None:
+def _add_cell(found: _Collected, config: DictConfig) -> None:
     """Adds this combination's cell with its baseline, and the control's cells once."""
-    check_same_study(found, config)
+    _check_same_study(found, config)
     if not found.claims:
-        for claim in claims_in(config.claims_of):
-            take_claim(found, config, claim)
+        for claim in load_claims(config.claims_of):
+            _add_claim(found, config, claim)
     if not found.asked:
-        for words in combinations(config.also):
-            found.asked.append(RequestedCell(composed([*words, f"device={config.device}"]), None))
+        for words in expand_sweeps(config.also):
+            found.asked.append(
+                RequestedCell(compose_cell([*words, f"device={config.device}"]), None)
+            )
     chosen = HydraConfig.get()
     overrides = list(chosen.overrides.task)
-    cell = cell_of(config, chosen.runtime.choices, overrides)
+    cell = build_cell(config, chosen.runtime.choices, overrides)
     if any(asked.cell == cell for asked in found.asked):
         found.asked = [
             dataclasses.replace(one, for_claim=one.for_claim and one.cell != cell)
@@ -164,14 +166,16 @@ def take_cell(found: Collected, config: DictConfig) -> None:
         return
     baseline = None
     if config.study.baseline is not None:
-        baseline = composed([*kept(overrides), f"determinism={config.study.baseline}"])
+        baseline = compose_cell(
+            [*baseline_overrides(overrides), f"determinism={config.study.baseline}"]
+        )
     found.asked.append(RequestedCell(cell, baseline))
     if config.study.control is not None:
         cells = control_cells(config.study.control, overrides)  # a pair for each device
         found.controls += [one for one in cells if one not in found.controls]
 
 
-def combinations(sweeps: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def expand_sweeps(sweeps: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Overrides of the cells that a matrix has beside its own: all combinations of each sweep."""
     for sweep in sweeps:
         axes = (word.partition("=") for word in sweep.split())
@@ -180,7 +184,7 @@ def combinations(sweeps: Sequence[str]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def claims_in(names: Sequence[str]) -> Iterator[Claim]:
+def load_claims(names: Sequence[str]) -> Iterator[Claim]:
     """The claims of conf/claims/NAME.yaml; raises UsageError where there is no such file."""
     for name in names:
         path = CONF / "claims" / f"{name}.yaml"
@@ -189,41 +193,43 @@ def claims_in(names: Sequence[str]) -> Iterator[Claim]:
             raise UsageError(f"no claims '{name}': there are {known}")
         document = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
         for claim, fields in document["claims"].items():
-            for one in for_each({"name": claim, "source": document["source"], **fields}):
+            for one in _expand_each({"name": claim, "source": document["source"], **fields}):
                 yield Claim.from_json(one)
 
 
-def for_each(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _expand_each(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A claim made of several things is one of each: ``{each}`` in its texts stands for them."""
     if "each" not in claim:
         yield claim
     for name in claim.pop("each", ()):
-        yield filled(claim, name)
+        yield _substitute(claim, name)
 
 
-def filled(tree: Any, name: str) -> Any:
+def _substitute(tree: Any, name: str) -> Any:
     if isinstance(tree, dict):
-        return {key: filled(value, name) for key, value in tree.items()}
+        return {key: _substitute(value, name) for key, value in tree.items()}
     return tree.replace("{each}", name) if isinstance(tree, str) else tree
 
 
-def take_claim(found: Collected, config: DictConfig, claim: Claim) -> None:
+def _add_claim(found: _Collected, config: DictConfig, claim: Claim) -> None:
     """Adds a claim and its cells; one whose cost decides is timed against its baseline."""
     cells = {}
     timed = claim.rule in TIMED_RULES
     for role, spelt in claim.cells.items():
         words = [*spelt.split(), f"device={config.device}"]
-        check_names_a_cell(claim, words)
+        _check_names_cell(claim, words)
         try:
-            cells[role] = composed(words)
-            baseline = composed([*kept(words), "determinism=seed"]) if timed else None
+            cells[role] = compose_cell(words)
+            baseline = (
+                compose_cell([*baseline_overrides(words), "determinism=seed"]) if timed else None
+            )
         except HydraException as error:
             raise UsageError(f"claim '{claim.name}': {error}") from error
         found.asked.append(RequestedCell(cells[role], baseline, claim.needs, timed, for_claim=True))
     found.claims.append(RequestedClaim(claim, cells))
 
 
-def check_names_a_cell(claim: Claim, words: Sequence[str]) -> None:
+def _check_names_cell(claim: Claim, words: Sequence[str]) -> None:
     """Raises UsageError where a default would decide what is compared."""
     groups = {word.partition("=")[0] for word in words}
     if "scenario" not in groups or not groups & {"determinism", "noise"}:
@@ -233,9 +239,9 @@ def check_names_a_cell(claim: Claim, words: Sequence[str]) -> None:
         )
 
 
-def check_same_study(found: Collected, config: DictConfig) -> None:
+def _check_same_study(found: _Collected, config: DictConfig) -> None:
     """Raises UsageError where something is swept that is not a cell's but the whole study's."""
-    shared = {key: config[key] for key in config if key not in OF_A_CELL}
+    shared = {key: config[key] for key in config if key not in CELL_KEYS}
     if found.shared is not None and found.shared != shared:
         differing = [key for key in shared if shared[key] != found.shared[key]]
         raise UsageError(
@@ -245,7 +251,7 @@ def check_same_study(found: Collected, config: DictConfig) -> None:
     found.shared = shared
 
 
-def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Request:
+def _build_request(found: _Collected, config: DictConfig, words: Sequence[str]) -> Request:
     def part(kind: type, name: str) -> Any:
         return kind(**typing.cast(dict[str, Any], OmegaConf.to_container(config[name])))
 
@@ -261,7 +267,7 @@ def request_of(found: Collected, config: DictConfig, words: Sequence[str]) -> Re
         matrix=config.matrix_name,
         not_for_conclusions=config.not_for_conclusions,
         settings_for_cuda=() if named else tuple(config.settings_for_cuda),
-        words=tuple(scrub(word) for word in words),
+        words=tuple(redact(word) for word in words),
         claims=tuple(found.claims),
         diagnose=part(Diagnose, "diagnose"),
         replay=part(Replay, "replay"),

@@ -14,27 +14,27 @@ from omegaconf import DictConfig, OmegaConf
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS
 from harness.core.paths import CONF, SCENARIOS
-from harness.core.redact import portable_path, scrub, without_secrets
+from harness.core.redact import mask_secrets, portable_path, redact
 from harness.core.spec import Cell, Determinism, Noise, Scenario
 from harness.core.switches import CONDITIONS
 
 CONTROL_SETTINGS = ("seed", "full")
 
 
-def composed(overrides: Sequence[str]) -> Cell:
+def compose_cell(overrides: Sequence[str]) -> Cell:
     """The cell that these overrides spell; raises HydraException where they name nothing."""
     config = hydra.compose("bench", list(overrides), return_hydra_config=True)
-    return cell_of(config, config.hydra.runtime.choices, overrides)
+    return build_cell(config, config.hydra.runtime.choices, overrides)
 
 
 def control_cells(control: str, overrides: Sequence[str]) -> list[Cell]:
     """The control's two cells: it must vary in the first and be identical in the second."""
     shared = [word for word in overrides if word.split("=")[0] == "device"]
     settings = (f"determinism={setting}" for setting in CONTROL_SETTINGS)
-    return [composed([*shared, f"scenario={control}", setting]) for setting in settings]
+    return [compose_cell([*shared, f"scenario={control}", setting]) for setting in settings]
 
 
-def kept(overrides: Sequence[str]) -> list[str]:
+def baseline_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides that a cell's baseline shares: not the setting, its switches and noise."""
     own = ("determinism=", "determinism.", "noise=")
     conditions = tuple(f"determinism.{name}=" for name in CONDITIONS)
@@ -45,20 +45,20 @@ def kept(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def cell_of(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Cell:
+def build_cell(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Cell:
     """``choices`` names the file that each group of conf/ was read from."""
     label = choices["scenario"]
     options: dict[str, Any] = typing.cast(
         dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
     )
     name = str(options.pop("name", label))
-    options = {key: storable(key, value) for key, value in options.items()}
+    options = {key: _portable_option(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
     framework = str(options.pop("framework", "torch"))
     if framework not in FRAMEWORKS:
         raise UsageError(f"scenario.framework={framework}: allowed are {', '.join(FRAMEWORKS)}")
     is_script = framework == "script"
-    source = str(options["path"] or options["module"]) if is_script else source_of(name)
+    source = str(options["path"] or options["module"]) if is_script else _find_program(name)
     return Cell(
         scenario=Scenario(label, name, options, uses_loader, source, framework),
         setting=choices["determinism"],
@@ -66,43 +66,43 @@ def cell_of(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[
             typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))
         ),
         device=config.device,
-        overrides=canonical(overrides),
+        overrides=_canonical_overrides(overrides),
         noise=Noise(config.noise),
     )
 
 
-def storable(key: str, value: Any) -> Any:
+def _portable_option(key: str, value: Any) -> Any:
     """An option as every record will hold it: paths are relative to here or to home (``~/``).
 
     Raises UsageError where it looks like a secret.
     """
     if isinstance(value, dict):
-        return {name: storable(str(name), one) for name, one in value.items()}
+        return {name: _portable_option(str(name), one) for name, one in value.items()}
     if isinstance(value, list):
         word = f"{key}={' '.join(map(str, value))}"
     elif isinstance(value, str):
         word = f"{key}={value}"
     else:
         return value
-    if without_secrets(word) != word:
+    if mask_secrets(word) != word:
         raise UsageError(
             f"scenario.{key} looks like a secret, and every record would hold it; "
             "have the training read it from a file"
         )
     if isinstance(value, list):
-        return [storable(key, one) for one in value]
+        return [_portable_option(key, one) for one in value]
     return portable_path(Path(value)) if Path(value).is_absolute() else value
 
 
-def canonical(overrides: Sequence[str]) -> tuple[str, ...]:
+def _canonical_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
     """What else was overridden of the training itself, in one order whatever was typed."""
     words = (word.lstrip("+") for word in overrides)
     return tuple(
-        sorted(scrub(word) for word in words if word.startswith(("scenario.", "determinism.")))
+        sorted(redact(word) for word in words if word.startswith(("scenario.", "determinism.")))
     )
 
 
-def source_of(name: str) -> str | None:
+def _find_program(name: str) -> str | None:
     """The file of a scenario of the user's own: beside its YAML, in a --config-dir's scenario/."""
     ours = (SCENARIOS / f"{name}.py").is_file()
     for source in HydraConfig.get().runtime.config_sources:

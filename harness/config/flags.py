@@ -20,7 +20,7 @@ VALUE_FLAGS = (
 )
 
 
-def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Flags with their values, and overrides: argparse dies of ``a=1,2 -m b=2``."""
     flags: list[str] = []
     overrides: list[str] = []
@@ -35,7 +35,7 @@ def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def take_cfg_job(flags: list[str]) -> bool:
+def pop_cfg_job(flags: list[str]) -> bool:
     """Removes ``--cfg job``, which Hydra does not allow beside ``-m``; whether it was there."""
     for flag in ("--cfg", "-c"):
         if flag in flags and flags[flags.index(flag) + 1 :][:1] == ["job"]:

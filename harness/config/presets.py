@@ -16,23 +16,23 @@ from harness.core.spec import Determinism, to_json
 FOLDER = CONF / "determinism"
 
 
-def named(name: str, threads: int | None = None) -> Determinism:
+def load_preset(name: str, threads: int | None = None) -> Determinism:
     """The setting in conf/determinism/<name>.yaml, on so many threads where that is given.
 
     Raises ValueError where there is no such setting.
     """
-    merged = OmegaConf.merge(to_json(Determinism()), *layers(name))
+    merged = OmegaConf.merge(to_json(Determinism()), *_load_layers(name))
     document = typing.cast(dict[str, Any], OmegaConf.to_container(merged))
     setting = Determinism.from_json(document)
     return setting if threads is None else dataclasses.replace(setting, threads=threads)
 
 
-def layers(name: str) -> list[dict[Any, Any]]:
+def _load_layers(name: str) -> list[dict[Any, Any]]:
     """A setting's document after those that it builds on."""
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     if name not in known:
         raise ValueError(f"no determinism setting '{name}': there are {', '.join(known)}")
     document = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
     assert isinstance(document, dict)
-    under = [layer for base in document.pop("defaults", ()) for layer in layers(base)]
+    under = [layer for base in document.pop("defaults", ()) for layer in _load_layers(base)]
     return [*under, document]

@@ -74,10 +74,10 @@ class Claim:
             claim = cls(**{**document, "facts": facts})
         except TypeError as error:
             raise UsageError(f"claim '{name}': {error}") from error
-        claim.check()
+        claim._validate()
         return claim
 
-    def check(self) -> None:
+    def _validate(self) -> None:
         if self.rule not in RULES:
             raise UsageError(
                 f"claim '{self.name}' has rule '{self.rule}'; there are {', '.join(RULES)}"
@@ -100,6 +100,6 @@ class Claim:
                 f"{', '.join(COMPONENTS)}"
             )
 
-    def is_for(self, device: str) -> bool:
+    def applies_to(self, device: str) -> bool:
         """Whether the study's device is of the kind that the claim speaks of."""
         return self.needs in ("any", device.partition(":")[0])

@@ -14,12 +14,12 @@ class Framework:
     packages: tuple[str, ...]  # what must be importable
     extra: str | None = None  # the extra that brings them, where the harness itself does not
     environment: dict[str, str] = field(default_factory=dict)  # only counts before the start
-    once: bool = False  # a process can train only once
+    one_training_per_process: bool = False  # a process can train only once
     logs_operations: bool = True  # as torch dispatches them
 
     def repeats(self, wanted: int) -> int:
         """How many trainings of those wanted fit into one process."""
-        return 1 if self.once else wanted
+        return 1 if self.one_training_per_process else wanted
 
     @property
     def missing(self) -> str | None:
@@ -31,7 +31,7 @@ class Framework:
 
 FRAMEWORKS = {
     "torch": Framework(("torch",)),
-    "script": Framework(("torch",), once=True),
+    "script": Framework(("torch",), one_training_per_process=True),
     "keras": Framework(
         packages=("keras", "tensorflow"),
         extra="keras",

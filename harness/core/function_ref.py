@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 MAIN = "__main__"
-AGAIN = "__mp_main__"  # as multiprocessing calls it, so that `if __name__ == "__main__"` is false
+MP_MAIN = "__mp_main__"  # as multiprocessing calls it, so that `if __name__ == "__main__"` is false
 
 
 @dataclass(frozen=True)
-class Target:
+class FunctionRef:
     module: str
     file: str
     qualname: str
 
 
-def target_of(function: Callable[[], Any]) -> Target:
+def reference_to(function: Callable[[], Any]) -> FunctionRef:
     """Raises TypeError where a fresh process could not find the function."""
     if not inspect.isfunction(function):
         raise TypeError(
@@ -37,7 +37,7 @@ def target_of(function: Callable[[], Any]) -> Target:
             f"{name} is {kind}, which a fresh process cannot find: move it to the "
             "top of its module, where all that it uses is too"
         )
-    if resolved(names, name) is not function:
+    if _resolve(names, name) is not function:
         raise TypeError(
             f"{name} in module {function.__module__} is another object by now: give "
             "the function that its module has under that name"
@@ -50,38 +50,39 @@ def target_of(function: Callable[[], Any]) -> Target:
         )
     spec = names.get("__spec__")  # of `python -m package.module` it has the true name
     module = spec.name if spec is not None else function.__module__
-    return Target(module, str(Path(file).resolve()), name)
+    return FunctionRef(module, str(Path(file).resolve()), name)
 
 
-def function_of(target: Target) -> Callable[[], Any]:
+def load_function(target: FunctionRef) -> Callable[[], Any]:
     """The function, of a module imported anew: by name where that leads to its file."""
-    module = importlib.import_module(target.module) if by_name(target) else from_file(target)
-    return resolved(vars(module), target.qualname)  # type: ignore[no-any-return]
+    by_name = _is_importable(target)
+    module = importlib.import_module(target.module) if by_name else _load_from_file(target)
+    return _resolve(vars(module), target.qualname)  # type: ignore[no-any-return]
 
 
-def by_name(target: Target) -> bool:
+def _is_importable(target: FunctionRef) -> bool:
     if target.module == MAIN:
         return False
     try:
         found = importlib.util.find_spec(target.module)
     except (ImportError, ValueError):  # of a package that is not there
         return False
-    return found is not None and found.has_location and is_same(found.origin, target.file)
+    return found is not None and found.has_location and _is_same_file(found.origin, target.file)
 
 
-def is_same(origin: str | None, file: str) -> bool:
+def _is_same_file(origin: str | None, file: str) -> bool:
     return origin is not None and str(Path(origin).resolve()) == file
 
 
-def from_file(target: Target) -> types.ModuleType:
+def _load_from_file(target: FunctionRef) -> types.ModuleType:
     """A script, or a test's file: the folder of a script is on the path that was handed over."""
-    name = AGAIN if target.module == MAIN else target.module
+    name = MP_MAIN if target.module == MAIN else target.module
     found = importlib.util.spec_from_file_location(name, target.file)
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses look their module up while it is being executed
-    if name == AGAIN:
+    if name == MP_MAIN:
         # Processes that it starts look there for its file, and for a name first, which a script has
         # none of.
         sys.modules[MAIN] = module
@@ -90,7 +91,7 @@ def from_file(target: Target) -> types.ModuleType:
     return module
 
 
-def resolved(names: Mapping[str, Any], qualname: str) -> Any:
+def _resolve(names: Mapping[str, Any], qualname: str) -> Any:
     """What a dotted name leads to; None where it leads nowhere."""
     first, *rest = qualname.split(".")
     one = names.get(first)

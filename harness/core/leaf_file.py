@@ -11,7 +11,7 @@ from typing import Any
 from harness.core.record import write_json
 
 # In the folder of one run: what was asked of it, and what it gave or why it failed.
-ASKED = "asked.json"
+REQUEST = "asked.json"
 RESULT = "result.json"
 TENSORS = "tensors.safetensors"
 FAILURE = "failure.json"

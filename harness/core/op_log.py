@@ -37,11 +37,11 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Log:
+class OpLog:
     run_id: str
     begins: dict[str, str]  # by step: digest of the whole state and all generators before it
     operations: list[Operation]
-    others: tuple[Log, ...] = ()  # of the other ranks of the same training, in their order
+    others: tuple[OpLog, ...] = ()  # of the other ranks of the same training, in their order
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Operation))
@@ -56,12 +56,12 @@ def state_path(folder: Path, cell: str, step: int) -> Path:
     return folder / f"{cell}-{step}.pt"
 
 
-def kept_path(folder: Path, run_id: str, repeat: int) -> Path:
+def tensors_path(folder: Path, run_id: str, repeat: int) -> Path:
     """What the operation gave whose tensors were to be kept."""
     return folder / f"{run_id}.{repeat}.safetensors"
 
 
-def write(path: Path, log: Log) -> None:
+def write(path: Path, log: OpLog) -> None:
     """Rows share their texts: a table of strings and rows of indices into it."""
     texts: dict[str, int] = {}
 
@@ -73,7 +73,7 @@ def write(path: Path, log: Log) -> None:
     write_json(path, document)
 
 
-def taken(folder: Path, run_id: str, repeat: int) -> Log:
+def pop(folder: Path, run_id: str, repeat: int) -> OpLog:
     """The log of a run with those of its other ranks; the files go, for they are megabytes each.
 
     Raises OSError or ValueError where there is no whole log.
@@ -88,7 +88,7 @@ def taken(folder: Path, run_id: str, repeat: int) -> Log:
     return replace(found[0], others=tuple(found[1:]))
 
 
-def read(path: Path) -> Log:
+def read(path: Path) -> OpLog:
     """Raises OSError or ValueError where there is no whole log."""
     document = json.loads(path.read_text(encoding="utf-8"))
     texts = document["texts"]
@@ -102,4 +102,4 @@ def read(path: Path) -> Log:
         )
         for row in document["rows"]
     ]
-    return Log(document["run_id"], document["begins"], operations)
+    return OpLog(document["run_id"], document["begins"], operations)

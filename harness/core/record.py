@@ -137,7 +137,7 @@ class RunRecord:
         return {
             **shallow,
             "spec": to_json(self.spec),
-            "repeats": [packed(one) for one in self.repeats],
+            "repeats": [_pack_repeat(one) for one in self.repeats],
             "timed": dataclasses.asdict(self.timed) if self.timed else None,
         }
 
@@ -146,14 +146,14 @@ class BadRecordError(Exception):
     """A record that cannot be read: truncated, of another schema, or not one at all."""
 
 
-def packed(repeat: Repeat) -> dict[str, Any]:
+def _pack_repeat(repeat: Repeat) -> dict[str, Any]:
     """Steps as rows in the order of COMPONENTS: a tenth of the size of a document per step."""
     shallow = {f.name: getattr(repeat, f.name) for f in dataclasses.fields(repeat)}
     rows = [[getattr(step, name) for name in COMPONENTS] for step in repeat.steps]
     return {**shallow, "steps": rows}
 
 
-def number(value: float) -> float | str:
+def json_number(value: float) -> float | str:
     """A float as JSON can hold it: repr is exact for finite ones, others become words."""
     return value if math.isfinite(value) else str(value)
 
@@ -180,13 +180,13 @@ def write_json(path: Path, document: Any, indent: int | None = None) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def save(folder: Path, record: RunRecord) -> Path:
+def save_record(folder: Path, record: RunRecord) -> Path:
     path = folder / f"{record.run_id}.json"
     write_json(path, record.to_json())
     return path
 
 
-def load(path: Path) -> RunRecord:
+def load_record(path: Path) -> RunRecord:
     """Raises BadRecordError, naming the file, where there is no whole record in it."""
     try:
         return RunRecord.from_json(json.loads(path.read_text(encoding="utf-8")))

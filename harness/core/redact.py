@@ -29,9 +29,9 @@ SECRETS = [
 PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+")  # of a script's working directory
 
 
-def scrub(text: str) -> str:
+def redact(text: str) -> str:
     """The text without secrets, home, working directory, user or host name."""
-    text = PRIVATE_COPY.sub(".", without_secrets(text))
+    text = PRIVATE_COPY.sub(".", mask_secrets(text))
     for path, short in [(str(Path.cwd()), "."), (str(Path.home()), "~")]:
         if len(path) > 1:
             text = text.replace(path, short)
@@ -41,7 +41,7 @@ def scrub(text: str) -> str:
     return text
 
 
-def without_secrets(text: str) -> str:
+def mask_secrets(text: str) -> str:
     for pattern, replacement in SECRETS:
         text = pattern.sub(replacement, text)
     return text

@@ -224,22 +224,22 @@ class RunSpec:
 
 def to_json(spec: Any) -> dict[str, Any]:
     """The JSON document of any spec in this file."""
-    document: dict[str, Any] = plain(spec)
+    document: dict[str, Any] = _to_plain(spec)
     return document
 
 
-def plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Dataclasses as dictionaries, without fields that came later and have their default."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         known = {one.name: (one, getattr(value, one.name)) for one in dataclasses.fields(value)}
         return {
-            name: plain(inner)
+            name: _to_plain(inner)
             for name, (one, inner) in known.items()
             if not (one.metadata.get("later") and inner == one.default)
         }
     if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _to_plain(inner) for key, inner in value.items()}
+    return [_to_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def short_hash(spec: Any) -> str:

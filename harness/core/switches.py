@@ -31,7 +31,7 @@ TORCH_ONLY = {
 CONDITIONS = ("seed", "threads", "tf32", "matmul_precision", "cpu_capability")
 
 
-def consulted(cell: Cell) -> Determinism:
+def _relevant_switches(cell: Cell) -> Determinism:
     """The cell's setting with every switch that nothing here can consult at its default."""
     ignored: dict[str, object] = {}
     if not cell.device.startswith("cuda"):
@@ -50,17 +50,17 @@ def same_experiment(one: Cell, other: Cell) -> bool:
     return (
         (one.scenario.name, one.scenario.options) == (other.scenario.name, other.scenario.options)
         and one.device == other.device
-        and consulted(one) == consulted(other)
-        and purpose(one.noise) == purpose(other.noise)
+        and _relevant_switches(one) == _relevant_switches(other)
+        and _canonical_noise(one.noise) == _canonical_noise(other.noise)
     )
 
 
-def purpose(noise: Noise) -> Noise:
+def _canonical_noise(noise: Noise) -> Noise:
     """Fixed seeds and free kernels are what a setting without noise asks for anyway."""
     return Noise.none if noise is Noise.implementation else noise
 
 
-def plainness(determinism: Determinism) -> int:
+def count_overrides(determinism: Determinism) -> int:
     """How many switches differ from their defaults; the fewest is the plainest."""
     defaults = Determinism().switches()
     return sum(value != defaults[name] for name, value in determinism.switches().items())

@@ -53,18 +53,18 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
     """
     runs = [run for run in traces if run.outcome.completed and run.repeats]
     ends = {final_key(run.repeats[0].final) for run in runs}
-    verdict = verdict_of(runs, traces, timings)
+    verdict = _decide_verdict(runs, traces, timings)
     note = ""
     if not verdict.differs:
         seen = ends | {final_key(run.timed.final) for run in timings if run.timed}
         if len(seen) > 1:
             verdict, note = Verdict.varies, SEEN_WHEN_TIMED
     return Judgement(
-        verdict, len(ends), len(runs), earliest(runs) if verdict.differs else None, note
+        verdict, len(ends), len(runs), _earliest_divergence(runs) if verdict.differs else None, note
     )
 
 
-def verdict_of(
+def _decide_verdict(
     runs: Sequence[RunRecord], traces: Sequence[RunRecord], timings: Sequence[RunRecord]
 ) -> Verdict:
     firsts = {outcome_key(run.repeats[0]) for run in runs}
@@ -91,7 +91,7 @@ def final_key(final: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(final.items()))
 
 
-def earliest(runs: Sequence[RunRecord]) -> Divergence | None:
+def _earliest_divergence(runs: Sequence[RunRecord]) -> Divergence | None:
     """The first place where any training parts from the first run's first."""
     trainings = [one for run in runs for one in run.repeats]
     partings = (find_divergence(trainings[0], other) for other in trainings[1:])
@@ -114,7 +114,7 @@ def find_divergence(one: Repeat, other: Repeat) -> Divergence | None:
     return None
 
 
-def same_snapshots(reference: RunRecord, run: RunRecord) -> bool:
+def snapshots_match(reference: RunRecord, run: RunRecord) -> bool:
     """Whether every training of a run kept the same parameters as the reference's first."""
     first = reference.repeats[0].snapshots
     return all(one.snapshots == first for one in run.repeats)

@@ -21,7 +21,7 @@ from harness.diagnose.origin_search import OriginSearch
 from harness.diagnose.runs import REPEATS, Experiment
 from harness.diagnose.treatments import Fault
 from harness.study.request import Request, Runs
-from harness.study.session import Session, inquire
+from harness.study.session import Session, run_inquiry
 
 ADVICE = Path(__file__).parent / "advice.toml"
 
@@ -36,13 +36,13 @@ def diagnose(request: Request) -> int:
             f"is a {cell.scenario.framework} scenario"
         )
     runs = Runs(trace=request.diagnose.runs, timing=0, repeats=framework.repeats(REPEATS))
-    return inquire(request.of_cell(cell, runs), Diagnose())
+    return run_inquiry(request.for_cell(cell, runs), DiagnoseInquiry())
 
 
-class Diagnose:
+class DiagnoseInquiry:
     def answer(self, session: Session) -> Diagnosis:
         with Experiment.of(session) as experiment:
-            return examine(experiment, session.folder.records())
+            return _examine(experiment, session.folder.records())
 
     def how_to_continue(self, session: Session) -> str:
         own = ("study.dir=", "diagnose.window=")
@@ -51,16 +51,16 @@ class Diagnose:
         return f"what is done is kept. Continue with:\n  {again}"
 
 
-def examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
+def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
     untreated = [run for run in records if run.spec.cell == experiment.cell]
     judgement = judge(untreated)
-    check_window(experiment, untreated)
+    _check_window(experiment, untreated)
     causes = CauseSearch(experiment)
     diagnosis = Diagnosis(
         cell=experiment.cell.id,
         runs=judgement.completed,
         verdict=str(judgement.verdict),
-        bound=bound(judgement),
+        bound=_describe_bound(judgement),
         words=experiment.request.words,
     )
     if judgement.verdict is Verdict.identical:
@@ -68,25 +68,25 @@ def examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
         faults = [Fault.observer] if observed.changed_by else []
         return dataclasses.replace(diagnosis, observed=observed, faults=tuple(faults))
     if judgement.first_divergence is None:
-        return dataclasses.replace(diagnosis, failure=failure(untreated))
-    sighting = OriginSearch(experiment).find(judgement)
+        return dataclasses.replace(diagnosis, failure=_first_failure(untreated))
+    origin_evidence = OriginSearch(experiment).find(judgement)
     faults = causes.find(untreated)
-    watched = causes.observer_effect(causes.cured) if causes.cured else None
+    watched = causes.observer_effect(causes.fixed_cell) if causes.fixed_cell else None
     if watched and watched.changed_by:
         faults.append(Fault.observer)
     return dataclasses.replace(
         diagnosis,
         step=judgement.first_divergence.step,
         component=judgement.first_divergence.component,
-        sighting=sighting,
+        origin_evidence=origin_evidence,
         faults=tuple(faults),
         trials=tuple(causes.trials),
         observed=watched,
-        advice=advice_on(sighting, experiment.cell),
+        advice=_find_advice(origin_evidence, experiment.cell),
     )
 
 
-def check_window(experiment: Experiment, runs: Sequence[RunRecord]) -> None:
+def _check_window(experiment: Experiment, runs: Sequence[RunRecord]) -> None:
     """Raises UsageError where the window begins after the last step of the training."""
     window = experiment.request.diagnose.steps
     lengths = [len(repeat.steps) for run in runs for repeat in run.repeats]
@@ -97,7 +97,7 @@ def check_window(experiment: Experiment, runs: Sequence[RunRecord]) -> None:
         )
 
 
-def failure(runs: Sequence[RunRecord]) -> str:
+def _first_failure(runs: Sequence[RunRecord]) -> str:
     """How the first failed run failed; empty where all completed."""
     for run in runs:
         if not run.outcome.completed:
@@ -105,16 +105,16 @@ def failure(runs: Sequence[RunRecord]) -> str:
     return ""
 
 
-def bound(judgement: Judgement) -> str:
+def _describe_bound(judgement: Judgement) -> str:
     if judgement.verdict.differs:
         return f"{judgement.distinct} different results"
     chance = divergence_rate_upper(judgement.completed)
     return f"a fresh run differs with a chance of at most {100 * chance:.2g} %"
 
 
-def advice_on(sighting: OriginEvidence, cell: Cell) -> str:
+def _find_advice(origin_evidence: OriginEvidence, cell: Cell) -> str:
     """The advice in advice.toml for the origin's operation on this kind of device, if any."""
-    origin: Origin | None = sighting.origin
+    origin: Origin | None = origin_evidence.origin
     if origin is None:
         return ""
     kind = cell.device.partition(":")[0]

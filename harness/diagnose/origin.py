@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 
-from harness.core.op_log import PHASES, Log, Operation
+from harness.core.op_log import PHASES, Operation, OpLog
 
 AROUND = 3  # operations that are shown before and after the origin
 
 
-class Nature(StrEnum):
+class OriginKind(StrEnum):
     operation = "operation"  # equal inputs, other outputs
     outside = "outside"  # its inputs differ, and no operation before it gave them
     fresh = "fresh memory"  # it reads memory that nothing has written to
@@ -25,20 +25,20 @@ class Nature(StrEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    nature: Nature
+    kind: OriginKind
     index: int  # in the log of the one, or of the other where only that has it
     operation: Operation
     only_in: str = ""  # "one" or "the other", where not both runs do it
     unpaired: int = 0  # operations before it that only one of the two runs does
     rank: int = 0  # of the process, where a training has several
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         what = {
-            Nature.operation: "was given the same bits and gave others",
-            Nature.outside: "is the first to be given other bits, which no operation had made",
-            Nature.fresh: "reads memory that nothing has written to",
-            Nature.path: "is done by only one of the two runs",
-        }[self.nature]
+            OriginKind.operation: "was given the same bits and gave others",
+            OriginKind.outside: "is the first to be given other bits, which no operation had made",
+            OriginKind.fresh: "reads memory that nothing has written to",
+            OriginKind.path: "is done by only one of the two runs",
+        }[self.kind]
         one = self.operation
         place = f" in {one.module}" if one.module else ""
         source = f", at {one.source}" if one.source else ""
@@ -64,7 +64,7 @@ class Pair:
         return bool(self.one and self.other and self.one.outputs == self.other.outputs)
 
 
-def aligned(one: Log, other: Log) -> Iterator[Pair]:
+def _align(one: OpLog, other: OpLog) -> Iterator[Pair]:
     """Both logs side by side, by step, phase, module and name in their order of occurrence."""
     places = [[each.place for each in log.operations] for log in (one, other)]
     matched = 0
@@ -85,27 +85,27 @@ def aligned(one: Log, other: Log) -> Iterator[Pair]:
             yield from (Pair(matched + j + n, None, each) for n, each in enumerate(theirs))
 
 
-def first_difference(one: Log, other: Log) -> Origin | None:
+def first_difference(one: OpLog, other: OpLog) -> Origin | None:
     """None where the logs agree from their beginning to their end.
 
     Of operations that only one run does, the first is the origin where what comes after them is
     given other bits, or where nothing else differs.
     """
     unpaired: list[Pair] = []
-    for pair in aligned(one, other):
+    for pair in _align(one, other):
         a, b = pair.one, pair.other
         if a is None or b is None:
             unpaired.append(pair)
         elif not pair.same_inputs and unpaired:
-            return another_path(unpaired[0])
+            return _path_origin(unpaired[0])
         elif not (pair.same_inputs and pair.same_outputs):
-            nature = Nature.outside if not pair.same_inputs else Nature.operation
-            nature = Nature.fresh if a.reads_fresh or b.reads_fresh else nature
+            nature = OriginKind.outside if not pair.same_inputs else OriginKind.operation
+            nature = OriginKind.fresh if a.reads_fresh or b.reads_fresh else nature
             return Origin(nature, pair.index, a, unpaired=len(unpaired))
-    return another_path(unpaired[0]) if unpaired else None
+    return _path_origin(unpaired[0]) if unpaired else None
 
 
-def earliest(one: Log, other: Log) -> Origin | None:
+def earliest_origin(one: OpLog, other: OpLog) -> Origin | None:
     """Of trainings of several processes, the rank where they part first.
 
     Ranks have no common clock, but a rank that only passes on what another sent it is given other
@@ -120,30 +120,30 @@ def earliest(one: Log, other: Log) -> Origin | None:
 
     def order(origin: Origin) -> tuple[int, int, bool]:
         at = origin.operation
-        return at.step, PHASES.index(at.phase), origin.nature is Nature.outside
+        return at.step, PHASES.index(at.phase), origin.kind is OriginKind.outside
 
     return min(found, key=order, default=None)
 
 
-def another_path(pair: Pair) -> Origin:
+def _path_origin(pair: Pair) -> Origin:
     only_in = "one" if pair.one else "the other"
     operation = pair.one or pair.other
     assert operation is not None
-    return Origin(Nature.path, pair.index, operation, only_in)
+    return Origin(OriginKind.path, pair.index, operation, only_in)
 
 
-def begin_alike(one: Log, other: Log) -> bool:
+def start_equal(one: OpLog, other: OpLog) -> bool:
     """Whether both runs, on all their ranks, were in the same state where their windows begin."""
     start = min(one.begins, key=int, default=None)
     is_alike = start is not None and one.begins[start] == other.begins.get(start)
-    return is_alike and all(map(begin_alike, one.others, other.others))
+    return is_alike and all(map(start_equal, one.others, other.others))
 
 
-def around(one: Log, other: Log, origin: Origin) -> list[Pair]:
+def surrounding_pairs(one: OpLog, other: OpLog, origin: Origin) -> list[Pair]:
     """The origin's pair and a few before and after it."""
     if origin.rank:
         one, other = one.others[origin.rank - 1], other.others[origin.rank - 1]
-    pairs = list(aligned(one, other))
+    pairs = list(_align(one, other))
     at = next(
         n
         for n, pair in enumerate(pairs)

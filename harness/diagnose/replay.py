@@ -22,7 +22,7 @@ from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.runs import Experiment
 from harness.study.request import Request, Runs
-from harness.study.session import Session, inquire
+from harness.study.session import Session, run_inquiry
 
 UNINTERRUPTED_RUNS = 3
 REPLAY = "replay.json"
@@ -38,14 +38,14 @@ class ReplayResult:
     step: int = 0  # the first one that a new process made
     checkpoint: tuple[str, ...] = ()
     available: tuple[str, ...] = ()  # what the training has that can be saved
-    parts_at: str = ""  # where the replay of the checkpoint parts; empty where it does not
-    whole_parts_at: str = ""  # the same with everything that can be saved
+    diverges_at: str = ""  # where the replay of the checkpoint parts; empty where it does not
+    full_diverges_at: str = ""  # the same with everything that can be saved
     missing: tuple[str, ...] = ()  # each alone makes a difference
     runs: int = 0  # replays
 
     @property
     def exit_status(self) -> int:
-        return DONE if self.verdict == Verdict.identical and not self.parts_at else FAILED
+        return DONE if self.verdict == Verdict.identical and not self.diverges_at else FAILED
 
     def write(self, folder: Path) -> None:
         texts = {"paragraph": self.paragraph(), "words": command(self.words)}
@@ -62,13 +62,13 @@ class ReplayResult:
             )
         saved = ", ".join(self.checkpoint)
         resumed = f"{self.cell}: resumed at step {self.step} in a new process from {saved}"
-        if not self.parts_at:
+        if not self.diverges_at:
             return f"{resumed}, it ends bit for bit like the uninterrupted training."
-        diverges = f"{resumed}, it diverges {self.parts_at}."
-        if self.whole_parts_at:
+        diverges = f"{resumed}, it diverges {self.diverges_at}."
+        if self.full_diverges_at:
             return (
                 f"{diverges} With everything that can be saved ({', '.join(self.available)}) it "
-                f"still diverges {self.whole_parts_at}: the training keeps state elsewhere."
+                f"still diverges {self.full_diverges_at}: the training keeps state elsewhere."
             )
         if not self.missing:
             others = ", ".join(part for part in self.available if part not in self.checkpoint)
@@ -83,30 +83,30 @@ def replay(request: Request) -> int:
     """Returns FAILED where the checkpoint does not reproduce the uninterrupted training."""
     cell = request.only_cell("replay")
     framework = FRAMEWORKS[cell.scenario.framework]
-    if framework.once or not framework.logs_operations:
+    if framework.one_training_per_process or not framework.logs_operations:
         raise UsageError(
             f"replay saves and loads the state of a torch scenario, and '{cell.scenario.label}' "
             f"is a {cell.scenario.framework} scenario"
         )
     runs = Runs(trace=UNINTERRUPTED_RUNS, timing=0, repeats=1)
-    return inquire(request.of_cell(cell, runs), Replay())
+    return run_inquiry(request.for_cell(cell, runs), ReplayInquiry())
 
 
-class Replay:
+class ReplayInquiry:
     def answer(self, session: Session) -> ReplayResult:
         with Experiment.of(session) as experiment:
-            return Replays(experiment).compare()
+            return ReplayExperiment(experiment)._compare()
 
     def how_to_continue(self, session: Session) -> str:  # noqa: ARG002
         return "start again: a replay takes a minute"
 
 
-class Replays:
+class ReplayExperiment:
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self.number = 0
 
-    def compare(self) -> ReplayResult:
+    def _compare(self) -> ReplayResult:
         """Raises UsageError for a checkpoint of parts that the training does not have."""
         cell = self.experiment.cell
         runs = [
@@ -129,18 +129,18 @@ class Replays:
             )
         available = tuple(self.run(step, None).facts["parts"])
         checkpoint = tuple(asked.checkpoint)
-        check_parts(checkpoint, available)
+        _check_parts(checkpoint, available)
         rest = replace(straight, steps=straight.steps[step - 1 :])
         found = replace(
             found,
             step=step,
             checkpoint=checkpoint,
             available=available,
-            parts_at=self.parts_at(rest, step, checkpoint),
+            diverges_at=self._diverges_at(rest, step, checkpoint),
         )
-        if not found.parts_at:
+        if not found.diverges_at:
             return replace(found, runs=self.number)
-        whole = self.parts_at(rest, step, available)
+        whole = self._diverges_at(rest, step, available)
         lacking = [one for one in available if one not in checkpoint]
         missing = (
             []
@@ -148,12 +148,12 @@ class Replays:
             else [
                 one
                 for one in lacking
-                if self.parts_at(rest, step, [part for part in available if part != one])
+                if self._diverges_at(rest, step, [part for part in available if part != one])
             ]
         )
-        return replace(found, whole_parts_at=whole, missing=tuple(missing), runs=self.number)
+        return replace(found, full_diverges_at=whole, missing=tuple(missing), runs=self.number)
 
-    def parts_at(self, rest: Repeat, step: int, parts: Sequence[str]) -> str:
+    def _diverges_at(self, rest: Repeat, step: int, parts: Sequence[str]) -> str:
         """Where a replay from these parts leaves the straight training; empty where it does not."""
         other = self.run(step, tuple(parts))
         one = replace(rest, initial=other.initial)  # a fresh process begins as all do
@@ -167,7 +167,7 @@ class Replays:
         """In a fresh process. Raises StudyStoppedError where it does not come to its end."""
         self.number += parts is not None
         what = "saves all of the training" if parts is None else f"goes on from {', '.join(parts)}"
-        self.experiment.say(f"replay: a run {what}")
+        self.experiment.log(f"replay: a run {what}")
         cell = self.experiment.cell
         spec = RunSpec(
             cell,
@@ -183,7 +183,7 @@ class Replays:
         return record.repeats[0]
 
 
-def check_parts(checkpoint: Sequence[str], available: Sequence[str]) -> None:
+def _check_parts(checkpoint: Sequence[str], available: Sequence[str]) -> None:
     """Buffers and counters are asked for by default, and a training may have none."""
     unknown = [one for one in checkpoint if one not in (*available, "buffers", "optimizer")]
     if unknown:

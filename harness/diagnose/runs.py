@@ -18,7 +18,7 @@ from harness.study.request import Request
 from harness.study.session import Session
 
 REPEATS = 2  # trainings in each process, so that per-call and per-process faults are told apart
-FIRST = 2  # runs that are begun with: often they show all, and no more are started for nothing
+FIRST_RUNS = 2  # runs that are begun with: often they show all, and no more are started for nothing
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Experiment:
     @property
     def ahead(self) -> int:
         """Runs that are started together where more than a first look is needed."""
-        return max(FIRST, self.request.launch.ahead)
+        return max(FIRST_RUNS, self.request.launch.ahead)
 
-    def runs_of(self, cell: Cell, number: int) -> list[RunRecord]:
+    def completed_runs(self, cell: Cell, number: int) -> list[RunRecord]:
         return [one for one in self.traces(cell, number) if one.outcome.completed]
 
     def traces(self, cell: Cell, number: int) -> Iterator[RunRecord]:
@@ -66,13 +66,13 @@ class Experiment:
         known = {one.run_id: one for one in self.folder.records()}
         yield from (known[one.run_id] for one in specs if one.run_id in known)
         missing = [one for one in specs if one.run_id not in known]
-        yield from self.launch(missing[:FIRST])
-        yield from self.launch(missing[FIRST:])
+        yield from self.launch(missing[:FIRST_RUNS])
+        yield from self.launch(missing[FIRST_RUNS:])
 
     def launch(self, specs: Sequence[RunSpec]) -> Iterator[RunRecord]:
         position = 1 + max((one.position for one in self.folder.records()), default=-1)
         launcher = LocalLauncher(self.folder.path, self.request.launch, tick=lambda: None)
         yield from launcher.launch(specs, position)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

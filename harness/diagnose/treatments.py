@@ -28,7 +28,7 @@ class Treatment:
     words: tuple[str, ...]
     switches: dict[str, object]
 
-    def of(self, cell: Cell) -> Cell:
+    def apply(self, cell: Cell) -> Cell:
         names = tuple(f"{word.partition('=')[0]}=" for word in self.words)
         kept = {word for word in cell.overrides if not word.startswith(names)}
         return replace(
@@ -72,7 +72,7 @@ FILLINGS = tuple(
 )
 
 
-def conditions(cell: Cell) -> Iterator[Treatment]:
+def condition_treatments(cell: Cell) -> Iterator[Treatment]:
     """What any reproducible training needs, and this one was not asked to have."""
     asked = cell.determinism
     if asked.seed is None:
@@ -83,7 +83,7 @@ def conditions(cell: Cell) -> Iterator[Treatment]:
         yield HASH_SEED
 
 
-def kernels(asked: Determinism) -> Iterator[Treatment]:
+def kernel_treatments(asked: Determinism) -> Iterator[Treatment]:
     """Two ways to hold the order of additions; each is tried, for each is advice."""
     if asked.threads != 1:
         yield ONE_THREAD

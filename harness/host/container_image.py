@@ -10,7 +10,7 @@ from typing import Any
 from harness.core.paths import IMPORT_ROOT
 
 IDENTITY = IMPORT_ROOT / "image.json"
-NOT_TOLD = {"base": "an unnamed base", "base_digest": None, "locks": None, "git": "unknown"}
+UNKNOWN = {"base": "an unnamed base", "base_digest": None, "locks": None, "git": "unknown"}
 IMAGE_ID = "HARNESS_IMAGE_ID"  # an image cannot know its own id; who starts it tells
 MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
 
@@ -20,10 +20,10 @@ def identity() -> dict[str, Any] | None:
     if not IDENTITY.exists():
         return None
     told: dict[str, Any] = json.loads(IDENTITY.read_text())
-    return {"id": os.environ.get(IMAGE_ID), **NOT_TOLD, **told}
+    return {"id": os.environ.get(IMAGE_ID), **UNKNOWN, **told}
 
 
-def in_words() -> str:
+def describe() -> str:
     """``none``, ``unidentified`` for another's container, or the image's id and base."""
     image = identity()
     if image is None:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 # What slows a computation. Idling and clocks that somebody set are no faults and are left out.
-HELD_BACK = {
+THROTTLE_REASONS = {
     "software power cap": 0x04,
     "hardware slowdown": 0x08,
     "sync boost": 0x10,
@@ -38,22 +38,24 @@ class GpuMonitor:
     handle: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.handle = handle_of(self.device)
+        self.handle = _device_handle(self.device)
 
     @property
     def throttled(self) -> list[str]:
-        return [reason for reason, bit in HELD_BACK.items() if self.events & bit]
+        return [reason for reason, bit in THROTTLE_REASONS.items() if self.events & bit]
 
-    def look_around(self) -> None:
+    def check_processes(self) -> None:
         """Notes who else computes there; too dear to be done beside a run."""
-        self.contended = self.contended or any(pid not in ours() for pid in computing(self.handle))
+        self.contended = self.contended or any(
+            pid not in _own_pids() for pid in _compute_pids(self.handle)
+        )
 
-    def look_at_clocks(self) -> None:
+    def check_clocks(self) -> None:
         """Notes for what reasons the driver holds the clocks back now: one cheap question."""
-        self.events |= clock_events(self.handle)
+        self.events |= _clock_events(self.handle)
 
 
-def handle_of(device: str) -> Any:
+def _device_handle(device: str) -> Any:
     """NVML's handle of ``cuda:N``; None on other devices and where the driver cannot be asked."""
     if not device.startswith("cuda") or importlib.util.find_spec("pynvml") is None:
         return None
@@ -61,7 +63,7 @@ def handle_of(device: str) -> Any:
 
     try:
         pynvml.nvmlInit()
-        place = driver_place(device)
+        place = driver_index(device)
         if isinstance(place, str):
             return pynvml.nvmlDeviceGetHandleByUUID(place)
         return pynvml.nvmlDeviceGetHandleByIndex(place)
@@ -69,7 +71,7 @@ def handle_of(device: str) -> Any:
         return None
 
 
-def computing(handle: Any) -> list[int]:
+def _compute_pids(handle: Any) -> list[int]:
     """Process ids with a compute context on the GPU; none where the driver does not tell."""
     if handle is None:
         return []
@@ -81,7 +83,7 @@ def computing(handle: Any) -> list[int]:
         return []
 
 
-def clock_events(handle: Any) -> int:
+def _clock_events(handle: Any) -> int:
     """The bits of NVML's clock event reasons; 0 where the driver does not tell."""
     if handle is None:
         return 0
@@ -93,11 +95,11 @@ def clock_events(handle: Any) -> int:
         return 0
 
 
-def ours() -> set[int]:
+def _own_pids() -> set[int]:
     return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
 
 
-def driver_place(device: str) -> int | str:
+def driver_index(device: str) -> int | str:
     """The driver's number or UUID of ``cuda:N``; workers count by the bus, as the driver does."""
     index = int(device.partition(":")[2] or 0)
     visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]

@@ -12,11 +12,11 @@ import psutil
 
 import harness
 from harness.core.paths import IMPORT_ROOT
-from harness.core.redact import scrub
+from harness.core.redact import redact
 from harness.host import container_image
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     return {
         "system": platform.system(),
@@ -27,10 +27,10 @@ def machine() -> dict[str, Any]:
         "logical_cores": psutil.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "memory_gb": round(memory.total / 2**30, 1),
-        "driver": driver(),
-        "container": container_image.in_words(),
+        "driver": _driver(),
+        "container": container_image.describe(),
         "harness": harness.__version__,
-        "git": git_state(),
+        "git": _git_state(),
     }
 
 
@@ -43,27 +43,27 @@ def cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
-def driver() -> str | None:
-    return command(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+def _driver() -> str | None:
+    return _run_command(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
 
 
-def git_state() -> str | None:
+def _git_state() -> str | None:
     """Commit of the harness, with `+changes` where the checkout differs from it."""
     if built := container_image.identity():
         return str(built["git"])
     if not (IMPORT_ROOT / ".git").exists():
         return None
-    commit = command(["git", "-C", str(IMPORT_ROOT), "rev-parse", "--short=12", "HEAD"])
-    changed = command(
+    commit = _run_command(["git", "-C", str(IMPORT_ROOT), "rev-parse", "--short=12", "HEAD"])
+    changed = _run_command(
         ["git", "-C", str(IMPORT_ROOT), "status", "--porcelain", "--untracked-files=no"]
     )
     return f"{commit}{'+changes' * bool(changed)}" if commit else None
 
 
-def command(words: list[str]) -> str | None:
+def _run_command(words: list[str]) -> str | None:
     """What a program prints first, scrubbed; None where it is missing or fails."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return scrub(done.stdout.strip().split("\n")[0]) if done.returncode == 0 else None
+    return redact(done.stdout.strip().split("\n")[0]) if done.returncode == 0 else None

@@ -16,19 +16,19 @@ class SystemLoad:
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
-        self.busy = busy_s()
-        self.own = own_s()
+        self.busy = _busy_s()
+        self.own = _own_s()
 
     def others(self) -> float | None:
         """Share of all cores' time since the start that other processes used, 0 to 1."""
-        busy = busy_s()
+        busy = _busy_s()
         if busy is None or self.busy is None:
             return None
         wall = (time.perf_counter() - self.began) * (os.cpu_count() or 1)
-        return min(1.0, max(0.0, (busy - self.busy) - (own_s() - self.own)) / wall)
+        return min(1.0, max(0.0, (busy - self.busy) - (_own_s() - self.own)) / wall)
 
 
-def busy_s() -> float | None:
+def _busy_s() -> float | None:
     """Seconds that all cores were busy or stolen by the hypervisor since boot (proc(5))."""
     if not PROC_STAT.exists():
         return None
@@ -38,12 +38,12 @@ def busy_s() -> float | None:
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def own_s() -> float:
+def _own_s() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
-def resident_mb() -> float:
+def peak_resident_mb() -> float:
     """The highest resident set so far (getrusage)."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.analysis.study_data import read
+from harness.analysis.study_data import read_study
 from harness.core.exit_codes import DONE, FINDING
 from harness.report import plots, render, tables, terminal
-from harness.report.content import labelled, tell
+from harness.report.content import add_labels, build_content
 
 
 def main(folder: Path) -> int:
-    study = read(folder)
+    study = read_study(folder)
     made = tables.Tables.of(study)
-    tables.write(folder / "tables", study, made)
-    shown = labelled(made.cells)
-    drawn = plots.draw(folder / "figures", study, shown)
-    story = tell(study, shown, made)
-    render.write(folder, story, drawn)
-    terminal.show(story)
+    tables.write_tables(folder / "tables", study, made)
+    shown = add_labels(made.cells)
+    drawn = plots.draw_figures(folder / "figures", study, shown)
+    story = build_content(study, shown, made)
+    render.write_pages(folder, story, drawn)
+    terminal.print_summary(story)
     return FINDING if made.controls.failed else DONE
 
 

@@ -11,7 +11,7 @@ from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
-from harness.report.format import SURE_RUNS, percent
+from harness.report.format import MIN_IDENTICAL_RUNS, percent
 
 BUSY = 0.10  # of all cores' time used by others during a timing run
 FEW_NAMES = 8  # of files, in one sentence
@@ -24,15 +24,15 @@ class Caveat:
     advice: str
 
 
-def cautions(study: StudyData, checked: Controls) -> list[Caveat]:
-    found = [*of_study(study), *of_controls(checked)]
+def find_caveats(study: StudyData, checked: Controls) -> list[Caveat]:
+    found = [*study_caveats(study), *_control_caveats(checked)]
     for cell in study.cells:
         if cell.same_as is None:
-            found += of_cell(cell)
+            found += cell_caveats(cell)
     return found
 
 
-def of_study(study: StudyData) -> Iterator[Caveat]:
+def study_caveats(study: StudyData) -> Iterator[Caveat]:
     if study.manifest["request"]["not_for_conclusions"]:
         yield Caveat(
             "This matrix only tries whether everything works.",
@@ -58,21 +58,21 @@ def of_study(study: StudyData) -> Iterator[Caveat]:
     for text in study.unreadable:
         yield Caveat(text, "`resume` runs it again.")
     runs = study.manifest["request"]["runs"]
-    if runs["trace"] < SURE_RUNS:
+    if runs["trace"] < MIN_IDENTICAL_RUNS:
         yield Caveat(
             f"{runs['trace']} trace runs a cell: `identical` means that no difference "
             "was seen in so many runs.",
-            f"runs.trace={SURE_RUNS} brings the bound under 10 %; MATRIX=publish does.",
+            f"runs.trace={MIN_IDENTICAL_RUNS} brings the bound under 10 %; MATRIX=publish does.",
         )
     if 0 < runs["timing"] < FEW_BLOCKS:
         yield Caveat(
             f"{runs['timing']} timing blocks: intervals are wide.",
             "runs.timing=20, or MATRIX=publish.",
         )
-    yield from of_load(study.runs)
+    yield from load_caveats(study.runs)
 
 
-def of_load(runs: list[RunRecord]) -> Iterator[Caveat]:
+def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:
     busy = [
         run.other_load
         for run in runs
@@ -100,7 +100,7 @@ def of_load(runs: list[RunRecord]) -> Iterator[Caveat]:
         )
 
 
-def of_controls(checked: Controls) -> Iterator[Caveat]:
+def _control_caveats(checked: Controls) -> Iterator[Caveat]:
     for twin in checked.twins:
         if twin.check is TwinCheck.failed:
             yield Caveat(
@@ -116,8 +116,8 @@ def of_controls(checked: Controls) -> Iterator[Caveat]:
         )
 
 
-def of_cell(cell: CellData) -> Iterator[Caveat]:
-    outcomes = Counter(run.outcome for run in cell.every)
+def cell_caveats(cell: CellData) -> Iterator[Caveat]:
+    outcomes = Counter(run.outcome for run in cell.all_runs)
     for outcome in (
         Outcome.refused,
         Outcome.nan,
@@ -127,9 +127,9 @@ def of_cell(cell: CellData) -> Iterator[Caveat]:
         Outcome.contended,
     ):
         if outcomes[outcome]:
-            first = next(run for run in cell.every if run.outcome is outcome)
+            first = next(run for run in cell.all_runs if run.outcome is outcome)
             yield Caveat(
-                f"{cell.id}: {outcomes[outcome]} runs {ENDINGS[outcome]}{reason(first)}",
+                f"{cell.id}: {outcomes[outcome]} runs {ENDINGS[outcome]}{failure_reason(first)}",
                 ADVICE[outcome],
             )
     if judge(cell.traces, [*cell.timings, *cell.twins]).note == SEEN_WHEN_TIMED:
@@ -137,7 +137,7 @@ def of_cell(cell: CellData) -> Iterator[Caveat]:
             f"{cell.id}: a timing run ended with other bits than the trace runs.",
             "A rare divergence, or watching disturbs it: raise runs.trace.",
         )
-    for name, asked, got in unlike(cell):
+    for name, asked, got in _overridden_switches(cell):
         yield Caveat(
             f"{cell.id}: asked {name}={asked}, in effect was {got}.",
             "The scenario or the environment overrides the setting; the record's "
@@ -148,7 +148,7 @@ def of_cell(cell: CellData) -> Iterator[Caveat]:
             f"{cell.id}: runs parted and their distance was not measured.",
             "Try trace.keep_snapshots=true, which keeps what is measured.",
         )
-    yield from of_files(cell)
+    yield from _file_caveats(cell)
     if any(
         repeat.facts.get("nearest_equals_expand_forward") is False for _, repeat in cell.trainings()
     ):
@@ -158,29 +158,29 @@ def of_cell(cell: CellData) -> Iterator[Caveat]:
         )
 
 
-def of_files(cell: CellData) -> Iterator[Caveat]:
+def _file_caveats(cell: CellData) -> Iterator[Caveat]:
     """Of a script: what its runs wrote."""
     kept = [repeat.facts.get("files", {}) for _, repeat in cell.trainings()]
     names = sorted({name for files in kept for name in files})
     unlike = [name for name in names if len({files.get(name) for files in kept}) > 1]
     if unlike:
         yield Caveat(
-            f"{cell.id}: written files differ between runs: {listed(unlike)}.",
+            f"{cell.id}: written files differ between runs: {_list_names(unlike)}.",
             "They decide no verdict: a date or a duration in them would differ too; "
             "look whether that is all.",
         )
-    timed = [run.timed.facts for run in cell.every if run.timed]
+    timed = [run.timed.facts for run in cell.all_runs if run.timed]
     facts = [repeat.facts for _, repeat in cell.trainings()] + timed
     touched = sorted({name for one in facts for name in one.get("touched", [])})
     if touched:
         yield Caveat(
-            f"{cell.id}: changed outside of the script's own copy: {listed(touched)}.",
+            f"{cell.id}: changed outside of the script's own copy: {_list_names(touched)}.",
             "The script, or another program, wrote there while it ran: runs may not "
             "have begun alike.",
         )
 
 
-def listed(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     more = f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else ""
     return f"{', '.join(names[:FEW_NAMES])}{more}"
 
@@ -203,17 +203,17 @@ ADVICE = {
 }
 
 
-def reason(run: RunRecord) -> str:
+def failure_reason(run: RunRecord) -> str:
     if run.operation:
         return f": {run.operation}"
     last = run.message.strip().split("\n")[-1] if run.message else ""
     return f": {last}" if last else ""
 
 
-def unlike(cell: CellData) -> list[tuple[str, object, object]]:
+def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:
     """Switches whose value in effect at a run's end was not the one asked for."""
     found = {}
-    for run in cell.every:
+    for run in cell.all_runs:
         for name, value in run.spec.determinism.switches().items():
             if value is not None and name in run.effective and run.effective[name] != value:
                 found[name] = (name, value, run.effective[name])

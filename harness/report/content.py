@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.claims.ruling import Answer
-from harness.analysis.controls import Controls
+from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.command_line import command
 from harness.core.verdict import Verdict
-from harness.report.caveats import Caveat, cautions
+from harness.report.caveats import Caveat, find_caveats
 from harness.report.format import DASH, duration, figure, interval, is_known, percent
 from harness.report.summary import sentences
 from harness.report.tables import Tables
@@ -72,7 +72,7 @@ class ReportContent:
     diagnosis: dict[str, Any] | None  # as diagnosis.json has it
     positive: tuple[str, str]  # control, sentence
     twins: list[tuple[str, ...]]
-    smallest_findable: str
+    smallest_detectable: str
     claims: list[dict[str, str]]  # rows of claims.csv
     answers: str  # how many of them hold, do not, are open
     noise: list[tuple[str, ...]]  # a row for each of NOISE_COLUMNS
@@ -86,10 +86,10 @@ class ReportContent:
     summary: str
 
 
-def tell(study: StudyData, shown: pd.DataFrame, tables: Tables) -> ReportContent:
+def build_content(study: StudyData, shown: pd.DataFrame, tables: Tables) -> ReportContent:
     """``shown`` is the cell table with labels."""
     manifest, checked = study.manifest, tables.controls
-    experiments = with_aliases(shown)
+    experiments = _merge_aliases(shown)
     return ReportContent(
         title=study.name,
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
@@ -98,62 +98,62 @@ def tell(study: StudyData, shown: pd.DataFrame, tables: Tables) -> ReportContent
         sentences=sentences(experiments),
         diagnosis=study.diagnosis,
         positive=(str(checked.positive.control), checked.positive.sentence),
-        twins=[twin_row(twin) for twin in checked.twins],
-        smallest_findable=findable(checked),
-        claims=rows_of(tables.claims),
-        answers=answers(tables.claims),
-        noise=noise_rows(tables.noise),
-        audit=rows_of(tables.audit),
-        lengths=rows_of(tables.lengths),
-        matrix=matrix(experiments[~experiments["twin"]]),
-        facts=[told for cell in study.cells if (told := facts(cell))],
-        warnings=cautions(study, checked),
-        machine=machine(study),
+        twins=[_twin_row(twin) for twin in checked.twins],
+        smallest_detectable=_describe_detectable(checked),
+        claims=_string_rows(tables.claims),
+        answers=_count_answers(tables.claims),
+        noise=_noise_rows(tables.noise),
+        audit=_string_rows(tables.audit),
+        lengths=_string_rows(tables.lengths),
+        matrix=_matrix_rows(experiments[~experiments["twin"]]),
+        facts=[told for cell in study.cells if (told := _scenario_notes(cell))],
+        warnings=find_caveats(study, checked),
+        machine=machine_rows(study),
         command=command(manifest["words"]),
-        summary=summary(study),
+        summary=_summary(study),
     )
 
 
-def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
+def _string_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")
     ]
 
 
-def labelled(table: pd.DataFrame) -> pd.DataFrame:
+def add_labels(table: pd.DataFrame) -> pd.DataFrame:
     """The cell table with scenarios and settings named as people need them to tell rows apart."""
     rows = table.to_dict("records")
     several = len(set(table["device"])) > 1
     return table.assign(
-        scenario=[name_of(row, "scenario", [row["device"]] * several) for row in rows],
-        determinism=told_apart(
-            rows, [name_of(row, "determinism", noise_word(row)) for row in rows]
+        scenario=[_label(row, "scenario", [row["device"]] * several) for row in rows],
+        determinism=_disambiguate(
+            rows, [_label(row, "determinism", _noise_label(row)) for row in rows]
         ),
         is_baseline=table["cell"] == table["baseline"],
     )
 
 
-def name_of(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
+def _label(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
     """A scenario's or setting's name, with what was overridden of it."""
     words = shlex.split(row["overrides"])
     own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
     return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
 
 
-def noise_word(row: dict[Hashable, Any]) -> list[str]:
+def _noise_label(row: dict[Hashable, Any]) -> list[str]:
     return [f"noise={row['noise']}"] if row["noise"] else []
 
 
-def noise_rows(noise: pd.DataFrame) -> list[tuple[str, ...]]:
+def _noise_rows(noise: pd.DataFrame) -> list[tuple[str, ...]]:
     rows = noise.to_dict("records")
     several = len({row["device"] for row in rows}) > 1
-    return [noise_row(row, several) for row in rows]
+    return [_noise_row(row, several) for row in rows]
 
 
-def noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ...]:
+def _noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ...]:
     spread = (percent(row["accuracy_sd_low"]), percent(row["accuracy_sd_high"]))
     return (
-        name_of(row, "scenario", [row["device"]] * several_devices),
+        _label(row, "scenario", [row["device"]] * several_devices),
         SOURCES[row["noise"]],
         str(row["trace_runs"]),
         percent(row["loss_sd_rel"]),
@@ -164,11 +164,11 @@ def noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ...
     )
 
 
-def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
+def _disambiguate(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
     """The names, with the cell's hash where two cells would else have one: scrubbed overrides."""
     cells: dict[tuple[Any, str], set[str]] = {}
     for row, name in zip(rows, names, strict=True):
-        cells.setdefault((name_of(row, "scenario", [row["device"]]), name), set()).add(row["cell"])
+        cells.setdefault((_label(row, "scenario", [row["device"]]), name), set()).add(row["cell"])
     alike = {cell for found in cells.values() if len(found) > 1 for cell in found}
     return [
         f"{name} [{row['cell'].rpartition('-')[2]}]" if row["cell"] in alike else name
@@ -176,7 +176,7 @@ def told_apart(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
     ]
 
 
-def answers(claims: pd.DataFrame) -> str:
+def _count_answers(claims: pd.DataFrame) -> str:
     if claims.empty:
         return ""
     told = claims["answer"].tolist()
@@ -186,7 +186,7 @@ def answers(claims: pd.DataFrame) -> str:
     return f"{holds} hold here, {fails} do not, {unknown} cannot be decided here"
 
 
-def with_aliases(shown: pd.DataFrame) -> pd.DataFrame:
+def _merge_aliases(shown: pd.DataFrame) -> pd.DataFrame:
     """A row for each experiment, named by all settings that are the same experiment here."""
     scenarios = dict(zip(shown["cell"], shown["scenario"], strict=True))
     others: dict[str, list[str]] = {}
@@ -202,7 +202,7 @@ def with_aliases(shown: pd.DataFrame) -> pd.DataFrame:
     return own.assign(determinism=names)
 
 
-def summary(study: StudyData) -> str:
+def _summary(study: StudyData) -> str:
     wall = sum(run.wall_s or 0 for run in study.runs)
     return (
         f"{len(study.runs)} runs of {len(study.cells)} cells, each in a fresh process; "
@@ -210,54 +210,54 @@ def summary(study: StudyData) -> str:
     )
 
 
-def twin_row(twin: Any) -> tuple[str, ...]:
+def _twin_row(twin: Twin) -> tuple[str, ...]:
     return (
         twin.cell,
         str(twin.plain.blocks),
         f"{twin.plain.point:.3f}",
         interval(twin.plain.low, twin.plain.high),
         interval(twin.simultaneous.low, twin.simultaneous.high),
-        twin.in_words,
+        twin.check_label,
     )
 
 
-def findable(checked: Controls) -> str:
+def _describe_detectable(checked: Controls) -> str:
     if not checked.twins:
         return ""
-    best = min(checked.twins, key=lambda twin: twin.smallest_findable)
-    worst = max(checked.twins, key=lambda twin: twin.smallest_findable)
-    text = f"{percent(best.smallest_findable)} for {best.cell}"
+    best = min(checked.twins, key=lambda twin: twin.smallest_detectable)
+    worst = max(checked.twins, key=lambda twin: twin.smallest_detectable)
+    text = f"{percent(best.smallest_detectable)} for {best.cell}"
     if worst is not best:
-        text += f", {percent(worst.smallest_findable)} for {worst.cell}"
+        text += f", {percent(worst.smallest_detectable)} for {worst.cell}"
     return text
 
 
-def matrix(table: pd.DataFrame) -> list[MatrixRow]:
+def _matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
     rows = table.to_dict("records")
-    return [matrix_row({str(key): value for key, value in row.items()}) for row in rows]
+    return [_matrix_row({str(key): value for key, value in row.items()}) for row in rows]
 
 
-def matrix_row(row: dict[str, Any]) -> MatrixRow:
+def _matrix_row(row: dict[str, Any]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
     values = (
         row["scenario"],
         row["determinism"],
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
         row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",
-        place(row),
+        _format_divergence(row),
         percent(row["loss_spread"]),
         percent(row["accuracy_sd"]),
         percent(row["churn"]),
-        weights(row),
+        _format_weights(row),
         f"{figure(row['peak_mb'])} MB" if is_known(row["peak_mb"]) else DASH,
         f"{figure(row['step_ms'])} ms" if is_known(row["step_ms"]) else DASH,
-        price(row, identical),
+        _format_cost(row, identical),
         row["cost"] if identical and not row["is_baseline"] else "",
     )
     return MatrixRow(values, row["verdict"])
 
 
-def place(row: dict[str, Any]) -> str:
+def _format_divergence(row: dict[str, Any]) -> str:
     """Step and component; step 0 is the state before the first step."""
     if not is_known(row["first_step"]):
         return DASH
@@ -265,13 +265,13 @@ def place(row: dict[str, Any]) -> str:
     return "before step 1" if step == 0 else f"step {step}, {row['first_component']}"
 
 
-def weights(row: dict[str, Any]) -> str:
+def _format_weights(row: dict[str, Any]) -> str:
     """Distance of final parameters; exactly 0 means the same bits."""
     known = is_known(row["weight_rel_l2"])
     return figure(row["weight_rel_l2"], 2) if known else DASH
 
 
-def price(row: dict[str, Any], identical: bool) -> str:
+def _format_cost(row: dict[str, Any], identical: bool) -> str:
     """Only quoted where training is identical: elsewhere it would be the price of nothing."""
     if row["is_baseline"]:
         return "1 (baseline)"
@@ -280,21 +280,21 @@ def price(row: dict[str, Any], identical: bool) -> str:
     return f"{row['cost_ratio']:.3f} ({interval(row['cost_low'], row['cost_high'])})"
 
 
-def facts(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:
+def _scenario_notes(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:
     """What a training says of itself, of a timing run where there is one: it was not watched."""
     if cell.same_as:
         return None
     told = next((run.timed.facts for run in cell.timings if run.timed), {})
     told = told or next((repeat.facts for _, repeat in cell.trainings()), {})
-    lines = [(key, plain(value)) for key, value in told.items()]
+    lines = [(key, _format_value(value)) for key, value in told.items()]
     return (cell.cell.scenario.label, cell.cell.setting, lines) if lines else None
 
 
-def plain(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_format_value(one)}" for key, one in value.items())
     if isinstance(value, list):
-        return "; ".join(plain(one) for one in value)
+        return "; ".join(_format_value(one) for one in value)
     if isinstance(value, float):
         return figure(value)
     if isinstance(value, str) and len(value) == 32:  # a digest
@@ -302,9 +302,9 @@ def plain(value: Any) -> str:
     return str(value) if not isinstance(value, bool) else json.dumps(value)
 
 
-def machine(study: StudyData) -> list[tuple[str, str]]:
+def machine_rows(study: StudyData) -> list[tuple[str, str]]:
     found = study.manifest
     rows = {**found["machine"], **found["software"]}
     for index, device in enumerate(found["cuda"]):
-        rows[f"cuda:{index}"] = plain(device)
+        rows[f"cuda:{index}"] = _format_value(device)
     return [(key.replace("_", " "), str(value)) for key, value in rows.items() if value is not None]

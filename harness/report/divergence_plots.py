@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
 from harness.core.verdict import judge
-from harness.report.plot_base import COLOURS, Figure, finished, set_scale_from_zero
+from harness.report.plot_base import COLOURS, Figure, set_scale_from_zero, to_figure
 
 PANELS = 3  # of the figure of two runs
 Losses = npt.NDArray[np.float64]
@@ -27,10 +27,10 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     ]
     if not cells:
         return None
-    shown = most_telling(cells)
+    shown = _pick_cells(cells)
     canvas = Canvas(figsize=(10, 2.8))
     for axes, cell in zip(canvas.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        first, stray = first_and_stray(cell)
+        first, stray = _first_and_furthest(cell)
         steps = np.arange(1, len(first) + 1)
         axes.plot(steps, first, color=COLOURS[0], lw=2.2, label="the first")
         axes.plot(steps, stray, color=COLOURS[1], lw=1.1, label="the one furthest from it")
@@ -43,7 +43,7 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
         ncols=2,
         frameon=False,
     )
-    return finished(
+    return to_figure(
         canvas,
         "two_runs",
         "Two runs of one training",
@@ -53,13 +53,13 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     )
 
 
-def most_telling(cells: list[CellData]) -> list[CellData]:
+def _pick_cells(cells: list[CellData]) -> list[CellData]:
     """One a scenario: those with one seed first, among them the ones that stray most."""
 
     def rank(cell: CellData) -> tuple[bool, float]:
-        first, stray = first_and_stray(cell)
+        first, stray = _first_and_furthest(cell)
         has_one_seed = cell.cell.determinism.seed is not None and not cell.cell.noise.varies_seed
-        return not has_one_seed, -apart(first, stray)
+        return not has_one_seed, -_largest_distance(first, stray)
 
     chosen: dict[str, CellData] = {}
     for cell in sorted(cells, key=rank):
@@ -67,15 +67,15 @@ def most_telling(cells: list[CellData]) -> list[CellData]:
     return list(chosen.values())[:PANELS]
 
 
-def apart(one: Losses, other: Losses) -> float:
+def _largest_distance(one: Losses, other: Losses) -> float:
     """Largest distance at any step; a step without a number says nothing."""
     return float(np.nan_to_num(np.abs(other - one)).max())
 
 
-def first_and_stray(cell: CellData) -> tuple[Losses, Losses]:
+def _first_and_furthest(cell: CellData) -> tuple[Losses, Losses]:
     """Losses by step of the first training and of the one that lies furthest from it anywhere."""
-    first, *others = loss_rows(cell)
-    return first, max(others, key=lambda one: apart(first, one))
+    first, *others = _loss_rows(cell)
+    return first, max(others, key=lambda one: _largest_distance(first, one))
 
 
 def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
@@ -87,10 +87,10 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
         return None
     canvas = Canvas(figsize=(10, 3.8))
     weights, losses = canvas.subplots(1, 2)
-    for cell, look in zip(varying, looks(varying), strict=True):
+    for cell, look in zip(varying, _line_styles(varying), strict=True):
         label = f"{cell.cell.scenario.label}, {cell.cell.setting}"
-        weights.plot(*weight_curve(cell), marker="o", markersize=3, label=label, **look)
-        losses.plot(*loss_curve(cell), label=label, **look)
+        weights.plot(*_weight_curve(cell), marker="o", markersize=3, label=label, **look)
+        losses.plot(*_loss_curve(cell), label=label, **look)
     for axes, what in ((weights, "weights, ‖w−w₁‖/‖w₁‖"), (losses, "loss, |l−l₁|/|l₁|")):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda step, _: f"{step:g}")
@@ -103,7 +103,7 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
         ncols=min(4, len(varying)),
         frameon=False,
     )
-    return finished(
+    return to_figure(
         canvas,
         "divergence",
         "Divergence by step",
@@ -112,7 +112,7 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
     )
 
 
-def weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
+def _weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
     by_step: dict[int, list[float]] = {}
     for run in cell.completed:
         for steps in cell.trajectories(run) or []:
@@ -122,21 +122,21 @@ def weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [float(np.max(all_)) for _, all_ in points]  # NaN: a gap
 
 
-def loss_curve(cell: CellData) -> tuple[list[int], list[float]]:
-    table = loss_rows(cell)
+def _loss_curve(cell: CellData) -> tuple[list[int], list[float]]:
+    table = _loss_rows(cell)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(table - table[0]).max(axis=0) / np.abs(table[0])
     return list(range(1, len(relative) + 1)), relative.tolist()
 
 
-def loss_rows(cell: CellData) -> Losses:
+def _loss_rows(cell: CellData) -> Losses:
     """A row for each training, (trainings, steps), cut to the shortest one."""
     losses = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
     steps = min(map(len, losses))
     return np.array([one[:steps] for one in losses])
 
 
-def looks(cells: list[CellData]) -> list[dict[str, str]]:
+def _line_styles(cells: list[CellData]) -> list[dict[str, str]]:
     """A colour for each scenario, a dash for each setting."""
     scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
     settings = list(dict.fromkeys(cell.cell.setting for cell in cells))

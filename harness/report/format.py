@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 DASH = "–"
-SURE_RUNS = 30  # fewer equal runs leave a bound above 10 %, and the report says so
+MIN_IDENTICAL_RUNS = 30  # fewer equal runs leave a bound above 10 %, and the report says so
 
 
 def is_known(value: Any) -> bool:
@@ -38,7 +38,7 @@ def interval(low: Any, high: Any) -> str:
     return f"{low:.3f}–{high:.3f}" if is_known(low) and is_known(high) else DASH
 
 
-def listed(words: list[str], last: str = "and") -> str:
+def join_words(words: list[str], last: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {last} {words[-1]}"

@@ -43,7 +43,7 @@ def set_scale_from_zero(axes: Axes) -> None:
     axes.set_ylim(bottom=0)
 
 
-def finished(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
+def to_figure(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
     buffer = io.StringIO()
     canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -15,13 +15,13 @@ from harness.analysis.cost import step_s
 from harness.analysis.study_data import StudyData, is_timed
 from harness.core.verdict import Verdict
 from harness.report.divergence_plots import divergence, two_runs
-from harness.report.plot_base import COLOURS, STYLE, Figure, finished, set_scale_from_zero
+from harness.report.plot_base import COLOURS, STYLE, Figure, set_scale_from_zero, to_figure
 
 
-def draw(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
+def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
     """Draws what the study has data for, writes each to its file."""
     folder.mkdir(exist_ok=True)
-    drawers = (two_runs, divergence, costs, schedule, price_of_distance)
+    drawers = (two_runs, divergence, _costs, _schedule, reproducibility)
     with mpl.rc_context(STYLE):
         figures = [figure for drawer in drawers if (figure := drawer(study, table))]
     for figure in figures:
@@ -29,7 +29,7 @@ def draw(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
     return figures
 
 
-def costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Cost ratios with 95 % intervals; the twin beside them shows what the machine alone does."""
     rows = table[table["cost_ratio"].notna() & (table["same_as"] == "")]
     if rows.empty:
@@ -54,7 +54,7 @@ def costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG0
     axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
     axes.xaxis.set_minor_formatter(lambda ratio, _: f"{ratio:.2g}")
     axes.set_title("Time per step against the baseline, 95 % interval")
-    return finished(
+    return to_figure(
         canvas,
         "cost",
         "Cost with intervals",
@@ -64,7 +64,7 @@ def costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG0
     )
 
 
-def schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Every timing run where it stood in the schedule: drift is seen, not averaged away."""
     cells = [cell for cell in study.cells if cell.timings and cell.same_as is None]
     if not cells:
@@ -90,7 +90,7 @@ def schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     axes.set_title("Time per step of every run, against its cell's median")
     unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     canvas.legend(unique.values(), unique.keys(), loc="outside right upper", frameon=False)
-    return finished(
+    return to_figure(
         canvas,
         "schedule",
         "Every run by schedule position",
@@ -99,7 +99,7 @@ def schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     )
 
 
-def price_of_distance(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Distance of final weights against cost: what is bought, for how much."""
     rows = table[
         ~table["twin"]
@@ -124,7 +124,7 @@ def price_of_distance(study: StudyData, table: pd.DataFrame) -> Figure | None:  
             alpha=0.8,
             clip_on=False,  # equal weights lie on the axis itself
             color=colour,
-            mfc="white" if varies_with_equal_weights(row) else colour,
+            mfc="white" if _varies_with_equal_weights(row) else colour,
             ls="none",
             label=f"{row['scenario']}, {row['determinism']}",
         )
@@ -133,7 +133,7 @@ def price_of_distance(study: StudyData, table: pd.DataFrame) -> Figure | None:  
     axes.set_xlabel("time per step against the baseline")
     axes.set_title("Distance of final weights, ‖w−w₁‖/‖w₁‖")
     canvas.legend(loc="outside right upper", frameon=False, fontsize=7, ncols=1 + len(rows) // 18)
-    return finished(
+    return to_figure(
         canvas,
         "reproducibility",
         "Reproducibility against cost",
@@ -143,5 +143,5 @@ def price_of_distance(study: StudyData, table: pd.DataFrame) -> Figure | None:  
     )
 
 
-def varies_with_equal_weights(row: dict[Hashable, Any]) -> bool:
+def _varies_with_equal_weights(row: dict[Hashable, Any]) -> bool:
     return bool(row["weight_rel_l2"] == 0 and Verdict(row["verdict"]).differs)

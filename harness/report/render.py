@@ -14,7 +14,7 @@ from harness.report.plot_base import Figure
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(folder: Path, story: ReportContent, figures: list[Figure]) -> None:
+def write_pages(folder: Path, story: ReportContent, figures: list[Figure]) -> None:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html.j2"], default_for_string=False, default=False),
@@ -22,7 +22,7 @@ def write(folder: Path, story: ReportContent, figures: list[Figure]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = code
+    environment.filters["code"] = _code
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
     words = {
         "story": story,
@@ -35,6 +35,6 @@ def write(folder: Path, story: ReportContent, figures: list[Figure]) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def code(text: str) -> Markup:
+def _code(text: str) -> Markup:
     """Backquoted words as <code>, everything else escaped."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704

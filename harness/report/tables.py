@@ -11,7 +11,7 @@ import pandas as pd
 from harness.analysis.audit import audit_table, lengths_table
 from harness.analysis.cell_table import cell_table
 from harness.analysis.claims.judge import claims_table
-from harness.analysis.controls import Controls, controls
+from harness.analysis.controls import Controls, check_controls
 from harness.analysis.cost import step_s
 from harness.analysis.noise import noise_table
 from harness.analysis.study_data import StudyData
@@ -34,7 +34,7 @@ class Tables:
         cells = cell_table(study)
         return cls(
             cells=cells,
-            controls=controls(study),
+            controls=check_controls(study),
             claims=claims_table(study, cells),
             noise=noise_table(cells),
             audit=audit_table(study),
@@ -42,12 +42,12 @@ class Tables:
         )
 
 
-def write(folder: Path, study: StudyData, tables: Tables) -> None:
+def write_tables(folder: Path, study: StudyData, tables: Tables) -> None:
     folder.mkdir(exist_ok=True)
     files = {
         "cells": tables.cells,
-        "runs": pd.DataFrame([run_row(run) for run in study.runs]),
-        "controls": controls_table(tables.controls),
+        "runs": pd.DataFrame([_run_columns(run) for run in study.runs]),
+        "controls": _controls_table(tables.controls),
         "claims": tables.claims,
         "noise": tables.noise,
         "audit": tables.audit,
@@ -58,7 +58,7 @@ def write(folder: Path, study: StudyData, tables: Tables) -> None:
             table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def run_row(run: RunRecord) -> dict[str, Any]:
+def _run_columns(run: RunRecord) -> dict[str, Any]:
     first = run.repeats[0] if run.repeats else None
     end = run.timed or first
     return {
@@ -89,7 +89,7 @@ def run_row(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def controls_table(checked: Controls) -> pd.DataFrame:
+def _controls_table(checked: Controls) -> pd.DataFrame:
     rows = [
         {
             "control": "A/A twin",
@@ -100,8 +100,8 @@ def controls_table(checked: Controls) -> pd.DataFrame:
             "high": twin.plain.high,
             "simultaneous_low": twin.simultaneous.low,
             "simultaneous_high": twin.simultaneous.high,
-            "smallest_findable": twin.smallest_findable,
-            "check": twin.in_words,
+            "smallest_detectable": twin.smallest_detectable,
+            "check": twin.check_label,
         }
         for twin in checked.twins
     ]

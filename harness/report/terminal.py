@@ -9,14 +9,14 @@ from rich.table import Table
 from harness.report.content import MATRIX_COLUMNS, ReportContent
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
-PLAIN_WIDTH = 140  # of a file or a pipe
+PIPE_WIDTH = 140  # of a file or a pipe
 HIDDEN = {"accuracy sd", "churn"}  # a terminal is narrow; the pages show them
 
 
-def show(story: ReportContent) -> None:
+def print_summary(story: ReportContent) -> None:
     console = Console()
     if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+        console.width = PIPE_WIDTH
     table = Table(box=None, header_style="bold", pad_edge=False)
     columns = [index for index, name in enumerate(MATRIX_COLUMNS) if name not in HIDDEN]
     for index in columns:

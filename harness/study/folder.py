@@ -26,10 +26,10 @@ import harness
 from harness.core.command_line import command
 from harness.core.errors import UsageError
 from harness.core.paths import RESULTS
-from harness.core.record import BadRecordError, Outcome, RunRecord, load, write_json
+from harness.core.record import BadRecordError, Outcome, RunRecord, load_record, write_json
 from harness.core.spec import Cell, RunSpec, to_json
 from harness.host import container_image
-from harness.host.machine import machine
+from harness.host.machine import describe_machine
 from harness.study.plan import Plan, on_device
 from harness.study.probe import Probe
 from harness.study.request import (
@@ -88,12 +88,12 @@ class StudyFolder:
 
     def records(self) -> list[RunRecord]:
         """All whole records; what cannot be read is run again."""
-        return [record for _, record in self.readable() if record is not None]
+        return [record for _, record in self._iter_records() if record is not None]
 
-    def readable(self) -> Iterator[tuple[Path, RunRecord | None]]:
+    def _iter_records(self) -> Iterator[tuple[Path, RunRecord | None]]:
         for path in sorted(self.runs.glob("*.t*.*.json")):
             try:
-                yield path, load(path)
+                yield path, load_record(path)
             except BadRecordError:
                 yield path, None
 
@@ -107,33 +107,35 @@ class StudyFolder:
         return {one.run_id for one in self.records() if one.outcome is not Outcome.lost}
 
 
-def create(request: Request, plan: Plan, probe: Probe, repeat_of: str | None = None) -> StudyFolder:
+def create_folder(
+    request: Request, plan: Plan, probe: Probe, repeat_of: str | None = None
+) -> StudyFolder:
     """A new folder with its manifest, or the given one where it already holds this same study."""
-    name = new_name(plan)
+    name = _new_study_name(plan)
     folder = StudyFolder(Path(request.study.dir) if request.study.dir else RESULTS / name)
     schedule = [spec.run_id for spec in plan.runs]
     if folder.path.exists() and any(folder.path.iterdir()):
-        check_same(folder, schedule)
+        _check_same_study(folder, schedule)
         check_version(folder.manifest)
-        check_agrees(folder.manifest, probe)
+        check_same_machine(folder.manifest, probe)
         return folder
     try:
         for part in ("runs", "logs"):
             (folder.path / part).mkdir(parents=True, exist_ok=True)
         write_json(folder.path / "schedule.json", schedule)
-        write_json(folder.path / "manifest.json", manifest(request, plan, probe, repeat_of))
+        write_json(folder.path / "manifest.json", _build_manifest(request, plan, probe, repeat_of))
     except OSError as error:
         raise UsageError(f"study.dir={folder.path} cannot be written: {error.strerror}") from error
     return folder
 
 
-def new_name(plan: Plan) -> str:
+def _new_study_name(plan: Plan) -> str:
     scenarios = list(dict.fromkeys(one.cell.scenario.label for one in plan.cells))
     what = scenarios[0] if len(scenarios) == 1 else f"{len(scenarios)}-scenarios"
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{what}-{secrets.token_hex(2)}"
 
 
-def check_same(folder: StudyFolder, schedule: Sequence[str]) -> None:
+def _check_same_study(folder: StudyFolder, schedule: Sequence[str]) -> None:
     """A folder that holds something is only taken where it is this very study."""
     if not (folder.path / "manifest.json").exists():
         raise UsageError(f"study.dir={folder.path} is not empty and no study; name a new folder")
@@ -145,7 +147,9 @@ def check_same(folder: StudyFolder, schedule: Sequence[str]) -> None:
         )
 
 
-def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) -> dict[str, Any]:
+def _build_manifest(
+    request: Request, plan: Plan, probe: Probe, repeat_of: str | None
+) -> dict[str, Any]:
     return {
         "schema": 1,
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -158,24 +162,24 @@ def manifest(request: Request, plan: Plan, probe: Probe, repeat_of: str | None) 
         ),
         "device": probe.device,
         "cells": [{"id": one.cell.id, **to_json(one)} for one in plan.cells],
-        "machine": machine(),
+        "machine": describe_machine(),
         "image": container_image.identity(),
         "software": probe.software,
         "cuda": probe.cuda,
         "sources": probe.sources,
-        "claims": [resolved(one, probe.device) for one in request.claims],
-        "missing": left_out(request, probe),
+        "claims": [claim_to_json(one, probe.device) for one in request.claims],
+        "missing": _missing_cells(request, probe),
         "repeat_of": repeat_of,
     }
 
 
-def resolved(asked: RequestedClaim, device: str) -> dict[str, Any]:
+def claim_to_json(asked: RequestedClaim, device: str) -> dict[str, Any]:
     """A claim with the ids of its cells, as the report reads it."""
     cells = {role: on_device(cell, device).id for role, cell in asked.cells.items()}
     return dataclasses.asdict(dataclasses.replace(asked.claim, cells=cells))
 
 
-def left_out(request: Request, probe: Probe) -> dict[str, str]:
+def _missing_cells(request: Request, probe: Probe) -> dict[str, str]:
     """The claims' cells that cannot run here, by id, each with why."""
     cells = [on_device(cell, probe.device) for one in request.claims for cell in one.cells.values()]
     return {
@@ -185,7 +189,7 @@ def left_out(request: Request, probe: Probe) -> dict[str, str]:
     }
 
 
-def request_in(document: dict[str, Any]) -> Request:
+def request_from_manifest(document: dict[str, Any]) -> Request:
     """The request of a manifest, for `resume`."""
     asked = document["request"]
 
@@ -222,13 +226,13 @@ def check_version(document: dict[str, Any]) -> None:
         )
 
 
-def check_agrees(document: dict[str, Any], probe: Probe) -> None:
+def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
     """Raises UsageError, naming the field, where a resumed study would mix two machines."""
     pairs: list[tuple[str, object, object]] = [
         (key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE
     ]
     pairs.append(("CUDA devices", document["cuda"], probe.cuda))
-    here = machine()
+    here = describe_machine()
     pairs += [(key, document["machine"][key], here[key]) for key in ("cpu", "driver", "container")]
     for name, digest in document["sources"].items():
         pairs.append((f"program of scenario {name}", digest, probe.sources.get(name)))

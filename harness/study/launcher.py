@@ -14,17 +14,17 @@ from pathlib import Path
 
 from harness.core.errors import StudyStoppedError
 from harness.core.protocol import DONE, READY, UNWRITTEN
-from harness.core.record import BadRecordError, Outcome, RunRecord, load, save
-from harness.core.redact import scrub
+from harness.core.record import BadRecordError, Outcome, RunRecord, load_record, save_record
+from harness.core.redact import redact
 from harness.core.spec import RunSpec
 from harness.host.gpu_monitor import GpuMonitor
 from harness.study.request import Launch
 from harness.study.worker_process import WorkerProcess
 
-WARMING_LIMIT_S = 300.0  # a worker that has not imported torch by then never will
+IMPORT_LIMIT_S = 300.0  # a worker that has not imported torch by then never will
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 8192
-FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class LocalLauncher:
             batch: list[WorkerProcess] = []
             try:
                 for spec in runs[start : start + ahead]:
-                    batch.append(self.spawn(spec))  # noqa: PERF401 - one by one, to end them all
-                words = [worker.wait(WARMING_LIMIT_S, self.tick) for worker in batch]
+                    batch.append(self._spawn(spec))  # noqa: PERF401 - one by one, to end them all
+                words = [worker.wait(IMPORT_LIMIT_S, self.tick) for worker in batch]
                 for offset, (worker, word) in enumerate(zip(batch, words, strict=True)):
-                    yield self.finish(worker, word, first_position + start + offset)
+                    yield self._run_to_end(worker, word, first_position + start + offset)
             finally:
                 for worker in batch:
                     worker.end()
 
-    def spawn(self, spec: RunSpec) -> WorkerProcess:
+    def _spawn(self, spec: RunSpec) -> WorkerProcess:
         try:
             return WorkerProcess(spec, self.study)
         except OSError as error:
@@ -62,30 +62,30 @@ class LocalLauncher:
                 f"no worker for {spec.run_id} could be started ({error.strerror})"
             ) from error
 
-    def finish(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
+    def _run_to_end(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
         """Releases a warmed worker and gives its record; one killed from outside is run again."""
-        record = self.supervise(worker, word, position, attempt=1)
+        record = self._supervise(worker, word, position, attempt=1)
         for attempt in range(2, self.limits.retries + 2):
             if record.outcome is not Outcome.lost:
                 break
-            again = self.spawn(worker.spec)
+            again = self._spawn(worker.spec)
             try:
-                word = again.wait(WARMING_LIMIT_S, self.tick)
-                record = self.supervise(again, word, position, attempt)
+                word = again.wait(IMPORT_LIMIT_S, self.tick)
+                record = self._supervise(again, word, position, attempt)
             finally:
                 again.end()
         return record
 
-    def supervise(
+    def _supervise(
         self, worker: WorkerProcess, word: str | None, position: int, attempt: int
     ) -> RunRecord:
         watch = GpuMonitor(worker.spec.cell.device)
-        watch.look_around()
+        watch.check_processes()
         released = word == READY
         if released:
             worker.release(position, attempt)
-            word = worker.wait(self.limits.timeout_s, lambda: self.tick_beside(watch))
-            watch.look_at_clocks()  # a run shorter than a tick is looked at too, before they fall
+            word = worker.wait(self.limits.timeout_s, lambda: self._tick_and_monitor(watch))
+            watch.check_clocks()  # a run shorter than a tick is looked at too, before they fall
         if word is None:
             worker.dump_stacks()
         status = worker.end(graceful=word in (DONE, ""))
@@ -95,13 +95,13 @@ class LocalLauncher:
                 f"({word.removeprefix(UNWRITTEN + ': ')})"
             )
         if word == DONE:
-            watch.look_around()
-            return self.with_what_was_seen(self.written(worker.spec), watch)
+            watch.check_processes()
+            return self._add_observations(self._read_record(worker.spec), watch)
         limit = "launch.timeout_s" if released else "importing torch"
-        limit_s = self.limits.timeout_s if released else WARMING_LIMIT_S
-        outcome, why = ending(word, status, f"{limit_s:g} s ({limit})")
-        tail = log_tail(worker.log)
-        return self.keep(
+        limit_s = self.limits.timeout_s if released else IMPORT_LIMIT_S
+        outcome, why = _classify_exit(word, status, f"{limit_s:g} s ({limit})")
+        tail = _read_log_tail(worker.log)
+        return self.save(
             RunRecord(
                 run_id=worker.spec.run_id,
                 spec=worker.spec,
@@ -112,26 +112,26 @@ class LocalLauncher:
             )
         )
 
-    def tick_beside(self, watch: GpuMonitor) -> None:
-        watch.look_at_clocks()
+    def _tick_and_monitor(self, watch: GpuMonitor) -> None:
+        watch.check_clocks()
         self.tick()
 
-    def with_what_was_seen(self, record: RunRecord, watch: GpuMonitor) -> RunRecord:
+    def _add_observations(self, record: RunRecord, watch: GpuMonitor) -> RunRecord:
         """Adds what only the parent can know of a run: it shared its GPU, or that was slowed."""
         seen = replace(record, throttled=watch.throttled)
         if watch.contended and record.outcome in (Outcome.ok, Outcome.nan):
             seen = replace(seen, outcome=Outcome.contended)
-        return record if seen == record else self.keep(seen)
+        return record if seen == record else self.save(seen)
 
-    def written(self, spec: RunSpec) -> RunRecord:
+    def _read_record(self, spec: RunSpec) -> RunRecord:
         try:
-            return load(self.study / "runs" / f"{spec.run_id}.json")
+            return load_record(self.study / "runs" / f"{spec.run_id}.json")
         except (OSError, BadRecordError) as error:
             raise StudyStoppedError(f"the record of {spec.run_id} has gone: {error}") from error
 
-    def keep(self, record: RunRecord) -> RunRecord:
+    def save(self, record: RunRecord) -> RunRecord:
         try:
-            save(self.study / "runs", record)
+            save_record(self.study / "runs", record)
         except OSError as error:
             raise StudyStoppedError(
                 f"the record of {record.run_id} could not be written ({error.strerror})"
@@ -139,24 +139,24 @@ class LocalLauncher:
         return record
 
 
-def ending(word: str | None, status: int, limit: str) -> tuple[Outcome, str]:
+def _classify_exit(word: str | None, status: int, limit: str) -> tuple[Outcome, str]:
     """The outcome of a worker that wrote no record, and why in a few words."""
     if word is None:
         return Outcome.timeout, f"not done after {limit}"
     if status < 0:
         name = signal.Signals(-status).name
-        from_outside = -status in FROM_OUTSIDE
+        from_outside = -status in EXTERNAL_SIGNALS
         return (Outcome.lost if from_outside else Outcome.crashed), f"ended by {name}"
     return Outcome.crashed, f"ended with exit status {status}"
 
 
-def log_tail(log: Path) -> str:
+def _read_log_tail(log: Path) -> str:
     """The last lines that the run printed, scrubbed."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         text = file.read().decode(errors="replace").rstrip()
-    lines = scrub(text).split("\n")  # before it is cut: half a secret would not be known as one
+    lines = redact(text).split("\n")  # before it is cut: half a secret would not be known as one
     cut = log.stat().st_size > LOG_TAIL_BYTES
     return "\n".join(lines[cut:][-LOG_TAIL_LINES:])

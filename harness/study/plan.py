@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.role import UNTIMED, Role
 from harness.core.spec import Cell, Kind, RunSpec
-from harness.core.switches import plainness, same_experiment
+from harness.core.switches import count_overrides, same_experiment
 from harness.study.request import Request, RequestedCell
 
 
@@ -35,11 +35,11 @@ class Plan:
 
 def plan(request: Request, device: str) -> Plan:
     """Every run of the study; ``device`` is what ``auto`` means here."""
-    cells = merged(planned_cells(request, device))
-    return Plan(cells, tuple(ordered(request, cells)))
+    cells = _merge_same_experiments(_plan_cells(request, device))
+    return Plan(cells, tuple(_order_runs(request, cells)))
 
 
-def planned_cells(request: Request, device: str) -> list[PlannedCell]:
+def _plan_cells(request: Request, device: str) -> list[PlannedCell]:
     """Asked cells, then what is missing of baselines and controls; each cell once."""
 
     def here(cell: Cell) -> Cell:
@@ -77,7 +77,7 @@ def on_device(cell: Cell, device: str) -> Cell:
     return dataclasses.replace(cell, device=device if cell.device == "auto" else cell.device)
 
 
-def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
+def _merge_same_experiments(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
     """Marks each cell that is the same experiment as another; of those, a baseline runs for all,
     else the plainest setting. What is not timed comes last.
     """
@@ -85,7 +85,7 @@ def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
     result: dict[str, PlannedCell] = {}
 
     def rank(one: PlannedCell) -> tuple[bool, bool, int]:
-        return (not one.has_twin, one.role in UNTIMED, plainness(one.cell.determinism))
+        return (not one.has_twin, one.role in UNTIMED, count_overrides(one.cell.determinism))
 
     for planned in sorted(cells, key=rank):
         twin = next((one for one in kept if same_experiment(one.cell, planned.cell)), None)
@@ -97,7 +97,7 @@ def merged(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, ...]:
     return tuple(result[one.cell.id] for one in cells)
 
 
-def ordered(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunSpec]:
+def _order_runs(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunSpec]:
     """Blocks in turn: one trace run of each cell, then one timing run of each cell and twin.
 
     Within a block the order is random, drawn from the study's seed: what drifts on the machine
@@ -107,13 +107,13 @@ def ordered(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunSpec]
     runs = request.runs
     for number in range(1, max(runs.trace, runs.timing) + 1):
         if number <= runs.trace:
-            yield from trace_block(request, own, number)
+            yield from _trace_block(request, own, number)
         if number <= runs.timing:
-            yield from timing_block(request, own, number)
+            yield from _timing_block(request, own, number)
 
 
-def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
-    return shuffled(
+def _trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
+    return _shuffle(
         [
             RunSpec(
                 cell=one.cell,
@@ -128,10 +128,10 @@ def trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> 
     )
 
 
-def timing_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
+def _timing_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
     timed = [(one, False) for one in cells if one.role not in UNTIMED]
     twins = [(one, True) for one in cells if one.has_twin]
-    return shuffled(
+    return _shuffle(
         [
             RunSpec(
                 cell=one.cell,
@@ -147,6 +147,6 @@ def timing_block(request: Request, cells: Sequence[PlannedCell], number: int) ->
     )
 
 
-def shuffled(runs: list[RunSpec], seed: str) -> list[RunSpec]:
+def _shuffle(runs: list[RunSpec], seed: str) -> list[RunSpec]:
     """A new list in random order; a string seeds Random by its SHA-512, alike everywhere."""
     return random.Random(seed).sample(runs, len(runs))

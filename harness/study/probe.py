@@ -20,7 +20,7 @@ PROBES = {
     "script": "harness.worker.torch_backend.probe",
     "keras": "harness.worker.keras_backend.probe",
 }
-OF_TORCH = {name for name, module in PROBES.items() if module == PROBES["torch"]}
+TORCH_FRAMEWORKS = {name for name, module in PROBES.items() if module == PROBES["torch"]}
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,13 @@ def probe(request: Request) -> Probe:
     What only a claim asks for, of a framework that cannot run here, is no error but ``missing``.
     """
     cells = [asked.cell for asked in request.asked] + list(request.controls)
-    answer = ask("torch", [cell.scenario for cell in cells if cell.scenario.framework in OF_TORCH])
+    answer = _run_probe(
+        "torch", [cell.scenario for cell in cells if cell.scenario.framework in TORCH_FRAMEWORKS]
+    )
     device = "cuda" if answer["cuda"] else "cpu"
     missing = {}
-    for name in sorted({cell.scenario.framework for cell in cells} - OF_TORCH):
-        found, why = ask_other(name, request, device)
+    for name in sorted({cell.scenario.framework for cell in cells} - TORCH_FRAMEWORKS):
+        found, why = _probe_optional(name, request, device)
         if why:
             missing[name] = why
         else:
@@ -61,13 +63,13 @@ def probe(request: Request) -> Probe:
     if answer["problems"]:
         raise UsageError("\n".join(answer["problems"]))
     for kind in {cell.device for cell in cells}:
-        check_device(kind, len(answer["cuda"]))
+        _check_device(kind, len(answer["cuda"]))
     named = ("problems", "cuda", "sources", "gpus")
     software = {key: value for key, value in answer.items() if key not in named}
     return Probe(software, answer["cuda"], answer["sources"], missing)
 
 
-def ask_other(name: str, request: Request, device: str) -> tuple[dict[str, Any], str | None]:
+def _probe_optional(name: str, request: Request, device: str) -> tuple[dict[str, Any], str | None]:
     """What a framework beside torch answers, or why none of its cells can run here.
 
     Raises UsageError where such a cell is asked for by more than a claim.
@@ -77,7 +79,7 @@ def ask_other(name: str, request: Request, device: str) -> tuple[dict[str, Any],
     why, found = FRAMEWORKS[name].missing, {}
     advice = f"pip install 'determinism-harness[{name}]', or `make setup-{name}`"
     if why is None:
-        found = ask(name, [one.cell.scenario for one in asked])
+        found = _run_probe(name, [one.cell.scenario for one in asked])
         devices = {on_device(one.cell, device).device.partition(":")[0] for one in asked}
         if "cuda" in devices and not found["gpus"]:
             why = "its TensorFlow sees no CUDA device"
@@ -90,7 +92,7 @@ def ask_other(name: str, request: Request, device: str) -> tuple[dict[str, Any],
     return found, why
 
 
-def ask(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
+def _run_probe(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
     question = json.dumps({"scenarios": [to_json(scenario) for scenario in scenarios]})
     try:
         done = subprocess.run(
@@ -111,7 +113,7 @@ def ask(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
     return answer
 
 
-def check_device(device: str, devices: int) -> None:
+def _check_device(device: str, devices: int) -> None:
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
         raise UsageError(f"device={device}: allowed are auto, cpu, cuda and cuda:N")

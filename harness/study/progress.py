@@ -26,7 +26,7 @@ def estimate_s(runs: Sequence[RunSpec], cores: int) -> float:
     return len(runs) * WARM_S / max(1, cores) + trainings * TRAIN_S
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min"
@@ -60,7 +60,7 @@ class Display:
                 transient=True,
             )
             self.task = self.bar.add_task(
-                "", total=self.total, completed=self.done, left=self.left(), doing=""
+                "", total=self.total, completed=self.done, left=self._time_left(), doing=""
             )
 
     def __enter__(self) -> Display:
@@ -85,13 +85,18 @@ class Display:
             return
         self.last_shown = now
         if self.bar:
-            self.bar.update(self.task, completed=self.done, left=self.left(), doing=self.doing)
+            left = self._time_left()
+            self.bar.update(self.task, completed=self.done, left=left, doing=self.doing)
             self.bar.refresh()
         else:
-            print(f"{self.done}/{self.total} runs, {self.left()} left", file=sys.stderr, flush=True)
+            print(
+                f"{self.done}/{self.total} runs, {self._time_left()} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
-    def left(self) -> str:
+    def _time_left(self) -> str:
         done, to_do = self.done - self.first, self.total - self.done
         if done < 5:  # too few to know better than the guess
-            return in_words(self.guess_s * to_do / max(1, self.total - self.first))
-        return in_words((time.monotonic() - self.began) / done * to_do)
+            return format_duration(self.guess_s * to_do / max(1, self.total - self.first))
+        return format_duration((time.monotonic() - self.began) / done * to_do)

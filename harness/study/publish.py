@@ -18,11 +18,11 @@ from typing import Any
 from harness.core.command_line import command
 from harness.core.errors import UsageError
 from harness.core.paths import PUBLISHED
-from harness.core.redact import user_name, without_secrets
+from harness.core.redact import mask_secrets, user_name
 from harness.study.folder import StudyFolder
 
-KEPT = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
-KEPT_WHERE_THERE = ("diagnosis.json",)
+REQUIRED = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
+OPTIONAL = ("diagnosis.json",)
 ARCHIVE = "runs.tar.xz"
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
@@ -33,25 +33,25 @@ def publish(folder: StudyFolder) -> Path:
     Raises UsageError for a study that is unfinished, stamped, already published or not private.
     """
     manifest = folder.manifest
-    check_finished(folder, manifest)
-    check_private(folder.path)
-    check_paths(manifest)
+    _check_finished(folder, manifest)
+    _check_private(folder.path)
+    _check_paths(manifest)
     target = PUBLISHED / folder.path.resolve().name
     if target.exists():
         raise UsageError(f"{target} exists already; remove it to publish the study again")
     target.mkdir(parents=True)
-    for name in (*KEPT, *KEPT_WHERE_THERE):
+    for name in (*REQUIRED, *OPTIONAL):
         source = folder.path / name
         if not source.exists():
             continue
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target / name)
-    pack(folder.runs, target / ARCHIVE)
-    write_index()
+    _pack_runs(folder.runs, target / ARCHIVE)
+    _write_index()
     return target
 
 
-def check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
+def _check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
     planned = json.loads((folder.path / "schedule.json").read_text())
     missing = len(set(planned) - folder.done())
     if missing:
@@ -59,26 +59,26 @@ def check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
             f"{folder.path} lacks {missing} of {len(planned)} runs; "
             f"`python -m harness resume {folder.path}` first"
         )
-    if not all((folder.path / name).exists() for name in KEPT):
+    if not all((folder.path / name).exists() for name in REQUIRED):
         raise UsageError(f"{folder.path} has no report; `harness report {folder.path}` first")
     if manifest["request"]["not_for_conclusions"]:
         raise UsageError(f"{folder.path} is stamped not for conclusions; use matrix=publish")
 
 
-def check_private(folder: Path) -> None:
+def _check_private(folder: Path) -> None:
     """Raises UsageError where a file names this machine's user, host, folders, or a secret."""
-    private = re.compile("|".join(private_patterns()))
+    private = re.compile("|".join(_private_patterns()))
     for path in folder.rglob("*"):
         if path.suffix not in TEXTS:
             continue
         text = path.read_text(encoding="utf-8")
         if found := private.search(text):
             raise UsageError(f"{path} holds {found[0]!r}, which is private; not published")
-        if path.suffix != ".svg" and without_secrets(text) != text:
+        if path.suffix != ".svg" and mask_secrets(text) != text:
             raise UsageError(f"{path} holds what looks like a secret; not published")
 
 
-def check_paths(manifest: dict[str, Any]) -> None:
+def _check_paths(manifest: dict[str, Any]) -> None:
     """Raises UsageError where a scenario's program or option is a path of this machine alone."""
     for cell in manifest["cells"]:
         scenario = cell["cell"]["scenario"]
@@ -90,7 +90,7 @@ def check_paths(manifest: dict[str, Any]) -> None:
                 )
 
 
-def private_patterns() -> Iterator[str]:
+def _private_patterns() -> Iterator[str]:
     for path in (Path.home(), Path.cwd()):
         if path != Path("/"):
             yield rf"{re.escape(str(path))}(?![\w.-])"
@@ -99,7 +99,7 @@ def private_patterns() -> Iterator[str]:
             yield rf"\b{re.escape(name)}\b"
 
 
-def pack(runs: Path, archive: Path) -> None:
+def _pack_runs(runs: Path, archive: Path) -> None:
     """Equal records give equal archives: sorted, without owners and times."""
 
     def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -112,7 +112,7 @@ def pack(runs: Path, archive: Path) -> None:
             tar.add(path, f"runs/{path.name}", filter=anonymous)
 
 
-def write_index() -> None:
+def _write_index() -> None:
     """results/published/README.md, made from the manifests that lie there."""
     lines = [
         "# Published studies",

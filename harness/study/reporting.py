@@ -20,7 +20,7 @@ def report(study: Path) -> int:
 
     Raises ReportError where no report could be made.
     """
-    status = run_module("harness.report", [str(study)])
+    status = _run_module("harness.report", [str(study)])
     if status not in (DONE, FINDING):
         raise ReportError(
             "the report could not be made; the runs are kept. Try again with:\n"
@@ -35,7 +35,7 @@ def check(words: Sequence[str]) -> int:
     Raises ReportError where the gate itself failed.
     """
     visible = {name: os.environ[name] for name in CHECK_VARIABLES if name in os.environ}
-    status = run_module("harness.check", words, visible)
+    status = _run_module("harness.check", words, visible)
     if status not in (DONE, BAD_REQUEST, RUNS_FAILED, FINDING):
         raise ReportError(
             f"the study could not be judged (status {status}); please report this as a bug, "
@@ -44,6 +44,6 @@ def check(words: Sequence[str]) -> int:
     return FAILED if status == FINDING else status
 
 
-def run_module(module: str, words: Sequence[str], variables: Mapping[str, str] = {}) -> int:
+def _run_module(module: str, words: Sequence[str], variables: Mapping[str, str] = {}) -> int:
     command = module_command(module, *words)
     return subprocess.run(command, check=False, env=environment(variables)).returncode

@@ -122,7 +122,7 @@ class Request:
     diagnose: Diagnose = field(default_factory=Diagnose)
     replay: Replay = field(default_factory=Replay)
 
-    def without(self, missing: Collection[str]) -> Request:
+    def without_frameworks(self, missing: Collection[str]) -> Request:
         """What is left to run where these frameworks cannot; the claims still name all cells."""
         left = (one for one in self.asked if one.cell.scenario.framework not in missing)
         return dataclasses.replace(self, asked=tuple(left))
@@ -133,7 +133,7 @@ class Request:
             raise UsageError(f"{verb} takes one cell, and these words name {len(self.asked)}")
         return self.asked[0].cell
 
-    def of_cell(self, cell: Cell, runs: Runs) -> Request:
+    def for_cell(self, cell: Cell, runs: Runs) -> Request:
         """The same request for this cell alone, without baseline and control."""
         return dataclasses.replace(self, asked=(RequestedCell(cell, None),), controls=(), runs=runs)
 
@@ -165,19 +165,19 @@ class Request:
                 f"launch.timeout_s={self.launch.timeout_s}: a number of seconds above 0 is needed"
             )
         for asked in self.asked:
-            check_switches(asked.cell.determinism)
-            check_noise(asked.cell)
-            check_finite(asked.cell.scenario.options)
+            _check_switches(asked.cell.determinism)
+            _check_noise(asked.cell)
+            _check_finite(asked.cell.scenario.options)
 
 
-def check_finite(options: dict[str, Any]) -> None:
+def _check_finite(options: dict[str, Any]) -> None:
     """Raises UsageError for infinities and NaN, which JSON, and so a record, cannot hold."""
     for key, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"scenario.{key}={value}: a finite number is needed")
 
 
-def check_switches(asked: Determinism) -> None:
+def _check_switches(asked: Determinism) -> None:
     """Raises UsageError for values that no interpreter or torch would take."""
     largest = 2**32 - 1  # NumPy's and PYTHONHASHSEED's
     for name in ("seed", "python_hash_seed"):
@@ -203,7 +203,7 @@ def check_switches(asked: Determinism) -> None:
         )
 
 
-def check_noise(cell: Cell) -> None:
+def _check_noise(cell: Cell) -> None:
     """Raises UsageError where the setting lets vary what the noise is to hold, or the converse."""
     noise, asked = cell.noise, cell.determinism
     if noise is Noise.none:

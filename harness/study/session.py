@@ -19,15 +19,21 @@ from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
 from harness.core.record import Outcome
 from harness.host import container_image
-from harness.study.folder import StudyFolder, check_agrees, check_version, create, request_in
+from harness.study.folder import (
+    StudyFolder,
+    check_same_machine,
+    check_version,
+    create_folder,
+    request_from_manifest,
+)
 from harness.study.plan import Plan, plan
 from harness.study.probe import Probe, probe
-from harness.study.progress import Display, estimate_s, in_words
+from harness.study.progress import Display, estimate_s, format_duration
 from harness.study.reporting import report
 from harness.study.request import Request
 from harness.study.runner import Runner
 
-ENDED_BADLY = (Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost)
+FAILURES = (Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost)
 
 
 @dataclass(frozen=True)
@@ -64,19 +70,19 @@ def bench(request: Request) -> int:
     """Runs a study. One whose control failed is measured once more, in another order."""
     request.check()
     found = probe(request)
-    request = request.without(found.missing)
-    session = begin(request, found)
-    status = carry_out(session)
+    request = request.without_frameworks(found.missing)
+    session = _create_session(request, found)
+    status = _run_session(session)
     if status == FAILED and request.study.repeat_failed and request.runs.timing:
         print(f"a control failed in {session.folder.path}: measuring once more, in another order")
-        return carry_out(repeat(session, found))
+        return _run_session(_repeat_session(session, found))
     return status
 
 
-def inquire(request: Request, inquiry: Inquiry) -> int:
+def run_inquiry(request: Request, inquiry: Inquiry) -> int:
     """Runs a study for a question of its own."""
     request.check()
-    return carry_out(begin(request, probe(request)), inquiry)
+    return _run_session(_create_session(request, probe(request)), inquiry)
 
 
 def resume(path: Path) -> int:
@@ -86,17 +92,17 @@ def resume(path: Path) -> int:
     check_version(document)
     if not folder.runs.is_dir():
         raise UsageError(f"{path} has no runs/: a published study is complete; begin a new one")
-    request = request_in(document)
-    check_agrees(document, probe(request))
-    return carry_out(Session(folder, request, plan(request, document["device"])))
+    request = request_from_manifest(document)
+    check_same_machine(document, probe(request))
+    return _run_session(Session(folder, request, plan(request, document["device"])))
 
 
-def begin(request: Request, found: Probe, repeat_of: str | None = None) -> Session:
+def _create_session(request: Request, found: Probe, repeat_of: str | None = None) -> Session:
     planned = plan(request, found.device)
-    return Session(create(request, planned, found, repeat_of), request, planned)
+    return Session(create_folder(request, planned, found, repeat_of), request, planned)
 
 
-def repeat(failed: Session, found: Probe) -> Session:
+def _repeat_session(failed: Session, found: Probe) -> Session:
     """Both studies are kept."""
     study = dataclasses.replace(
         failed.request.study,
@@ -105,22 +111,22 @@ def repeat(failed: Session, found: Probe) -> Session:
         repeat_failed=False,
     )
     request = dataclasses.replace(failed.request, study=study)
-    return begin(request, found, repeat_of=failed.folder.path.name)
+    return _create_session(request, found, repeat_of=failed.folder.path.name)
 
 
-def carry_out(session: Session, inquiry: Inquiry | None = None) -> int:
+def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
     """Runs what is left, asks, reports; the last line printed names the study's folder."""
     folder = session.folder
     with folder.lock():
-        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
-            run(session)
+            _run_plan(session)
             answer = inquiry.answer(session) if inquiry else None
         except KeyboardInterrupt:
-            print(f"\nstopped; {how_to_continue(session, inquiry)}", file=sys.stderr)
+            print(f"\nstopped; {_how_to_continue(session, inquiry)}", file=sys.stderr)
             return INTERRUPTED
         except StudyStoppedError as error:
-            print(f"stopped: {error}; {how_to_continue(session, inquiry)}", file=sys.stderr)
+            print(f"stopped: {error}; {_how_to_continue(session, inquiry)}", file=sys.stderr)
             return RUNS_FAILED
         if answer:
             answer.write(folder.path)
@@ -128,18 +134,19 @@ def carry_out(session: Session, inquiry: Inquiry | None = None) -> int:
         if answer:
             answer.show()
             status = answer.exit_status
-        elif status == DONE and any(one.outcome in ENDED_BADLY for one in folder.records()):
+        elif status == DONE and any(one.outcome in FAILURES for one in folder.records()):
             status = RUNS_FAILED
         print(f"study: {folder.path}")
         return status
 
 
-def run(session: Session) -> None:
+def _run_plan(session: Session) -> None:
     total = len(session.plan.runs)
     remaining = session.folder.remaining(session.plan)
     estimate = estimate_s(remaining, os.cpu_count() or 1)
     print(
-        f"{len(remaining)} runs of {len(session.plan.cells)} cells, about {in_words(estimate)}",
+        f"{len(remaining)} runs of {len(session.plan.cells)} cells, "
+        f"about {format_duration(estimate)}",
         file=sys.stderr,
         flush=True,
     )
@@ -147,7 +154,7 @@ def run(session: Session) -> None:
         Runner(session.folder, session.request, session.plan).run(display)
 
 
-def how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
+def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
     if inquiry:
         return inquiry.how_to_continue(session)
     study = session.folder.path
@@ -156,6 +163,6 @@ def how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
     return f"what is done is kept. Continue with:\n  {command}"
 
 
-def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """SIGTERM ends a study as Ctrl-C does: workers first."""
     raise KeyboardInterrupt

@@ -42,16 +42,16 @@ class WorkerProcess:
             )
         os.close(write)
         self.replies: TextIO = os.fdopen(read, encoding="utf-8")
-        self.tell({"spec": to_json(spec), "study": str(study.resolve())})
+        self.send({"spec": to_json(spec), "study": str(study.resolve())})
 
-    def tell(self, message: dict[str, object]) -> None:
+    def send(self, message: dict[str, object]) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has died: the next wait will find out
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
 
     def release(self, position: int, attempt: int) -> None:
-        self.tell({"position": position, "attempt": attempt})
+        self.send({"position": position, "attempt": attempt})
 
     def wait(self, timeout_s: float, tick: Callable[[], None]) -> str | None:
         """The worker's next word; "" where it has ended without one, None past the time limit."""
@@ -90,11 +90,11 @@ class WorkerProcess:
         if self.log.exists() and self.log.stat().st_size == 0:
             self.log.unlink()
         elif self.log.exists():
-            shorten(self.log)
+            _truncate_log(self.log)
         return self.process.returncode
 
 
-def shorten(log: Path) -> None:
+def _truncate_log(log: Path) -> None:
     """Of a training that prints without end, the beginning and the end are kept."""
     size = log.stat().st_size
     if size <= 2 * LOG_KEPT_BYTES:

@@ -14,12 +14,12 @@ from typing import Any
 
 from harness.config import presets
 from harness.core.errors import TrainingFailedError
-from harness.core.function_ref import Target, target_of
-from harness.core.leaf_file import ASKED, FAILURE, IN_RUN
+from harness.core.function_ref import FunctionRef, reference_to
+from harness.core.leaf_file import FAILURE, IN_RUN, REQUEST
 from harness.core.record import write_json
 from harness.core.spec import Determinism, to_json
 from harness.testing import fresh_process
-from harness.testing.comparison import Comparison, compared
+from harness.testing.comparison import Comparison, compare
 
 __all__ = ["Comparison", "assert_reproducible", "compare_runs"]
 
@@ -44,7 +44,7 @@ def assert_reproducible(
     found = compare_runs(train_fn, runs, determinism, threads=threads, timeout_s=timeout_s)
     if found.difference is not None:
         raise AssertionError(
-            f"{name_of(train_fn)} under determinism={determinism}: {found.in_words()}"
+            f"{_name_of(train_fn)} under determinism={determinism}: {found.describe()}"
         )
 
 
@@ -80,30 +80,30 @@ def compare_runs(
             "or called its function; keep it in a test, or under "
             '`if __name__ == "__main__":`'
         )
-    target, setting = target_of(train_fn), presets.named(determinism, threads)
+    target, setting = reference_to(train_fn), presets.load_preset(determinism, threads)
     with tempfile.TemporaryDirectory(prefix="harness-runs-") as scratch:
-        return compared(made(target, setting, Path(scratch), runs, timeout_s))
+        return compare(_completed_runs(target, setting, Path(scratch), runs, timeout_s))
 
 
-def made(
-    target: Target, setting: Determinism, scratch: Path, runs: int, timeout_s: float
+def _completed_runs(
+    target: FunctionRef, setting: Determinism, scratch: Path, runs: int, timeout_s: float
 ) -> Iterator[Path]:
     """Each run's folder when it has ended well."""
     for number in range(1, runs + 1):
         folder = scratch / f"run-{number}"
         folder.mkdir()
-        write_json(folder / ASKED, {"target": asdict(target), "determinism": to_json(setting)})
+        write_json(folder / REQUEST, {"target": asdict(target), "determinism": to_json(setting)})
         which = f"run {number} of {runs} of {target.qualname}"
         try:
             status = fresh_process.run(PROGRAM, [], setting, folder, timeout_s)
         except TimeoutError as error:
             raise TimeoutError(f"{which}: {error}") from None
         if status != 0:
-            raise failure(which, status, folder)
+            raise _build_error(which, status, folder)
         yield folder
 
 
-def failure(which: str, status: int, folder: Path) -> Exception:
+def _build_error(which: str, status: int, folder: Path) -> Exception:
     """What the run says of itself, else its exit status; and all that it printed."""
     text = fresh_process.printed(folder)
     printed = f"\nand had printed\n{text}" if text else ""
@@ -116,5 +116,5 @@ def failure(which: str, status: int, folder: Path) -> Exception:
     return TrainingFailedError(f"{which} raised\n{said['traceback']}{printed}")
 
 
-def name_of(function: Callable[[], Any]) -> str:
+def _name_of(function: Callable[[], Any]) -> str:
     return getattr(function, "__qualname__", repr(function))

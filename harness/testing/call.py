@@ -9,8 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from harness.core.function_ref import Target, function_of
-from harness.core.leaf_file import ASKED, FAILURE, IN_RUN
+from harness.core.function_ref import FunctionRef, load_function
+from harness.core.leaf_file import FAILURE, IN_RUN, REQUEST
 from harness.core.record import write_json
 from harness.core.spec import Determinism
 from harness.worker.pipe import die_with_parent
@@ -21,23 +21,23 @@ def main() -> None:
     """A failure is a document, so that the parent can raise it with the traceback of this side."""
     die_with_parent()
     folder = Path(os.environ[IN_RUN])
-    asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+    asked = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     try:
         # before the import: a module may draw while it is loaded
         settings.apply(Determinism.from_json(asked["determinism"]))
-        value = function_of(Target(**asked["target"]))()
+        value = load_function(FunctionRef(**asked["target"]))()
     except BaseException as error:  # noqa: BLE001 - a user's function may raise anything
-        write_json(folder / FAILURE, {"traceback": traceback_of(error)})
+        write_json(folder / FAILURE, {"traceback": _traceback_of(error)})
         sys.exit(1)
     try:
-        seen = values.observed(value, "result")
+        seen = values.flatten(value, "result")
     except (TypeError, ValueError) as error:
         write_json(folder / FAILURE, {"unusable": str(error)})
         sys.exit(1)
-    values.save(folder, [leaf for leaf, _ in seen], values.copies(seen))
+    values.save_result(folder, [leaf for leaf, _ in seen], values.copy_tensors(seen))
 
 
-def traceback_of(error: BaseException) -> str:
+def _traceback_of(error: BaseException) -> str:
     """Without this file's own frame."""
     inner: Any = error.__traceback__.tb_next if error.__traceback__ else None
     return "".join(traceback.format_exception(type(error), error, inner)).rstrip()

@@ -24,17 +24,17 @@ class Comparison:
     parted: int | None = None  # the first run, counted from 1, that differs from run 1
     difference: Difference | None = None  # between run 1 and that run
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         if self.difference is None:
             return f"no difference was seen in {self.runs} runs"
         others = "1 differs" if self.differing == 1 else f"{self.differing} differ"
         return (
             f"of {self.runs} runs {others} from run 1 ({self.distinct} different results).\n"
-            f"{self.difference.in_words('run 1', f'run {self.parted}')}."
+            f"{self.difference.describe('run 1', f'run {self.parted}')}."
         )
 
 
-def compared(folders: Iterable[Path]) -> Comparison:
+def compare(folders: Iterable[Path]) -> Comparison:
     """Takes each run's folder when it is there; deletes the tensors of all but run 1."""
     results = []
     parted, found = None, None

@@ -16,11 +16,11 @@ from harness.analysis.distances import Array
 from harness.core.leaf_file import Leaf
 from harness.testing.difference import difference
 from harness.testing.golden import Entry, Golden
-from harness.worker.snapshot_policy import keep_once
+from harness.worker.snapshot_policy import save_once
 from harness.worker.torch_backend import values
 from harness.worker.torch_backend.digest import digest
-from harness.worker.torch_backend.environment import surroundings
-from harness.worker.torch_backend.values import Observed
+from harness.worker.torch_backend.environment import describe_environment
+from harness.worker.torch_backend.values import TensorLeaves
 
 
 class Same(Protocol):
@@ -31,7 +31,7 @@ class Same(Protocol):
         """Writes what is to be remembered, of a test that passed; gives the recorded names."""
 
 
-class Names:
+class _Names:
     """Each value of a test has a name of its own."""
 
     def __init__(self) -> None:
@@ -50,24 +50,24 @@ class RecordingFixture:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = Names()
+        self.names = _Names()
         self.leaves: list[Leaf] = []
         self.tensors: dict[str, Tensor] = {}
 
     def __call__(self, name: str, value: Any) -> None:
         self.names.take(name)
-        seen = values.observed(value, name)
+        seen = values.flatten(value, name)
         self.leaves += [leaf for leaf, _ in seen]
-        self.tensors |= values.copies(seen)  # of their own: the training goes on
+        self.tensors |= values.copy_tensors(seen)  # of their own: the training goes on
 
     def finish(self) -> list[str]:
         if self.leaves:
-            values.save(self.folder, self.leaves, self.tensors)
+            values.save_result(self.folder, self.leaves, self.tensors)
         return []
 
 
 @dataclass(frozen=True)
-class Terms:
+class GoldenOptions:
     """How golden values are treated, and where."""
 
     test: str  # its name in the golden file
@@ -82,15 +82,15 @@ class GoldenFixture:
     """Compares with the golden file, or records there what it does not know."""
 
     golden: Golden
-    terms: Terms
-    names: Names = field(default_factory=Names)
+    terms: GoldenOptions
+    names: _Names = field(default_factory=_Names)
     new: dict[str, Entry] = field(default_factory=dict)
     copies: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by the tensors' file
 
     def __call__(self, name: str, value: Any) -> None:
         __tracebackhide__ = True
         self.names.take(name)
-        seen = values.observed(value, name)
+        seen = values.flatten(value, name)
         known = self.golden.entries().get(self.terms.test, {}).get(name)
         if known is None and self.terms.in_ci and not self.terms.updates:
             raise AssertionError(
@@ -100,17 +100,17 @@ class GoldenFixture:
             )
         if known is None or self.terms.updates:
             self.take(name, seen)
-        elif frozenset(known.leaves) != frozenset(leaves_in(seen)):
+        elif frozenset(known.leaves) != frozenset(_leaves_in(seen)):
             raise AssertionError(self.message(known, seen))
 
-    def take(self, name: str, seen: Observed) -> None:
+    def take(self, name: str, seen: TensorLeaves) -> None:
         stem = None
         if any(tensor is not None for _, tensor in seen) and (
             values.size_mb(seen) <= self.terms.limit_mb
         ):
             stem = digest([(leaf.name, tensor) for leaf, tensor in seen if tensor is not None])
-            self.copies[stem] = values.copies(seen)
-        self.new[name] = Entry(leaves_in(seen), surroundings(seen), stem)
+            self.copies[stem] = values.copy_tensors(seen)
+        self.new[name] = Entry(_leaves_in(seen), describe_environment(seen), stem)
 
     def finish(self) -> list[str]:
         if self.new:
@@ -119,17 +119,19 @@ class GoldenFixture:
 
     def save(self) -> None:
         for stem, tensors in self.copies.items():
-            keep_once(self.golden.tensors, stem, lambda path, kept=tensors: save_file(kept, path))  # type: ignore[misc]
+            save_once(self.golden.tensors, stem, lambda path, kept=tensors: save_file(kept, path))  # type: ignore[misc]
 
-    def message(self, known: Entry, seen: Observed) -> str:
+    def message(self, known: Entry, seen: TensorLeaves) -> str:
         kept, why_not = self.kept(known)
-        now = {name: tensor.numpy() for name, tensor in values.copies(seen).items()}
-        found = difference(known.leaves, leaves_in(seen), kept, now)
+        now = {name: tensor.numpy() for name, tensor in values.copy_tensors(seen).items()}
+        found = difference(known.leaves, _leaves_in(seen), kept, now)
         assert found is not None
-        lines = [f"{found.in_words('the golden file', 'this run')}."]
+        lines = [f"{found.describe('the golden file', 'this run')}."]
         if why_not and found.is_tensor:
             lines.append(f"Which elements differ is not known: {why_not}.")
-        lines.append(f"{in_words(known.environment, surroundings(seen))}.")
+        lines.append(
+            f"{_describe_environment_change(known.environment, describe_environment(seen))}."
+        )
         lines.append(
             f"If the new value is right: pytest '{self.terms.node}' --update-golden "
             f"({self.golden.path})."
@@ -149,11 +151,11 @@ class GoldenFixture:
             return {}, f"{path} cannot be read ({error})"
 
 
-def leaves_in(seen: Observed) -> tuple[Leaf, ...]:
+def _leaves_in(seen: TensorLeaves) -> tuple[Leaf, ...]:
     return tuple(leaf for leaf, _ in seen)
 
 
-def in_words(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _describe_environment_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What of the environment is not as it was when the value was recorded."""
     changed = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
     if not changed:

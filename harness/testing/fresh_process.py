@@ -16,7 +16,7 @@ from harness.core.spec import Determinism
 
 DUMP_LIMIT_S = 2.0
 # -P and this: modules are looked for where the parent looks, neither here nor elsewhere first.
-BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
 
 
 def run(
@@ -35,14 +35,14 @@ def run(
                 "faulthandler",
                 "-P",
                 "-c",
-                BEGIN + program,
+                START + program,
                 json.dumps(sys.path),
                 *words,
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**environment(determinism), IN_RUN: str(folder)},
+            env={**_environment(determinism), IN_RUN: str(folder)},
             start_new_session=True,  # to be ended with all that it has started
         )
     try:
@@ -58,7 +58,7 @@ def run(
         process.wait()
 
 
-def environment(determinism: Determinism) -> dict[str, str]:
+def _environment(determinism: Determinism) -> dict[str, str]:
     """The caller's, but for what a setting can set: that is the setting's alone."""
     variables = determinism.variables()
     kept = {name: value for name, value in os.environ.items() if name not in variables}

@@ -52,7 +52,7 @@ class Golden:
                     f"reads {FORMAT}: use the version that wrote it"
                 )
             return {
-                test: {name: entry_of(one) for name, one in values.items()}
+                test: {name: _entry_of(one) for name, one in values.items()}
                 for test, values in document["values"].items()
             }
         except FileNotFoundError:
@@ -72,7 +72,7 @@ class Golden:
         Tensors that no entry names any more are deleted.
         """
         self.path.parent.mkdir(exist_ok=True)
-        with self.locked():
+        with self._locked():
             entries = self.entries()
             save()
             entries[test] = {**entries.get(test, {}), **new}
@@ -81,16 +81,16 @@ class Golden:
                 for test, values in sorted(entries.items())
             }
             write_json(self.path, {"format": FORMAT, "values": document}, indent=1)
-            self.tidy(entries)
+            self._tidy(entries)
 
-    def tidy(self, entries: Entries) -> None:
+    def _tidy(self, entries: Entries) -> None:
         used = {one.tensors for values in entries.values() for one in values.values()}
         for path in self.tensors.glob("*.safetensors"):
             if path.stem not in used:
                 path.unlink()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Holds the folder itself: a lock file would lie among what is committed."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -108,7 +108,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def entry_of(document: Mapping[str, Any]) -> Entry:
+def _entry_of(document: Mapping[str, Any]) -> Entry:
     return Entry(
         leaves_from_json(document["leaves"]), dict(document["environment"]), document["tensors"]
     )

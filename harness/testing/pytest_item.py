@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from harness.config import presets
-from harness.core.leaf_file import ASKED, RESULT
+from harness.core.leaf_file import REQUEST, RESULT
 from harness.core.record import write_json
 from harness.core.spec import to_json
 from harness.testing import fresh_process
-from harness.testing.comparison import compared
+from harness.testing.comparison import compare
 
 # Nothing of ours before pytest: it could not rewrite the assertions of what is imported already,
 # and warns of that.
@@ -26,7 +26,7 @@ MARK = "reproducible"
 
 
 @dataclass(frozen=True)
-class Terms:
+class _RunOptions:
     """What the mark may say."""
 
     runs: int = 3
@@ -55,21 +55,21 @@ class IsolatedItem(pytest.Item):
     def runtest(self) -> None:
         mark = self.get_closest_marker(MARK)
         assert mark is not None
-        terms = Terms(*mark.args, **mark.kwargs)
+        terms = _RunOptions(*mark.args, **mark.kwargs)
         if terms.runs < 2:
             pytest.fail(f"runs={terms.runs}: at least 2 are needed to compare", pytrace=False)
         with tempfile.TemporaryDirectory(prefix="harness-runs-") as scratch:
-            found = compared(self.made(terms, Path(scratch)))
+            found = compare(self._made(terms, Path(scratch)))
         if found.difference is not None:
-            pytest.fail(f"under determinism={terms.determinism}, {found.in_words()}", pytrace=False)
+            pytest.fail(f"under determinism={terms.determinism}, {found.describe()}", pytrace=False)
 
-    def made(self, terms: Terms, scratch: Path) -> Iterator[Path]:
+    def _made(self, terms: _RunOptions, scratch: Path) -> Iterator[Path]:
         """Each run's folder when it has ended well."""
-        setting = presets.named(terms.determinism, terms.threads)
+        setting = presets.load_preset(terms.determinism, terms.threads)
         for number in range(1, terms.runs + 1):
             folder = scratch / f"run-{number}"
             folder.mkdir()
-            write_json(folder / ASKED, {"determinism": to_json(setting)})
+            write_json(folder / REQUEST, {"determinism": to_json(setting)})
             which = f"run {number} of {terms.runs}"
             try:
                 status = fresh_process.run(PROGRAM, self.words(), setting, folder, terms.timeout_s)

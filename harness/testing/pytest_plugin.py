@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.core.leaf_file import ASKED, IN_RUN
+from harness.core.leaf_file import IN_RUN, REQUEST
 from harness.core.spec import Determinism
 from harness.worker.pipe import die_with_parent
 
@@ -54,14 +54,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", HELP)
-    if in_run() is not None:
+    if _in_run() is not None:
         die_with_parent()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Last, so that what is deselected is gone already."""
-    if not config.getoption("--reproducible") or in_run() is not None:
+    if not config.getoption("--reproducible") or _in_run() is not None:
         return
     if not any(item.get_closest_marker(MARK) for item in items):
         return
@@ -73,12 +73,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """In a fresh run the setting holds before any fixture draws."""
-    folder = in_run()
+    folder = _in_run()
     if folder is None:
         return
     from harness.worker.torch_backend import settings  # noqa: PLC0415 - torch only in a fresh run
 
-    asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+    asked = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     settings.apply(Determinism.from_json(asked["determinism"]))
 
 
@@ -89,7 +89,7 @@ def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, No
 
     A value that is not there yet is recorded when the test has passed.
     """
-    same = same_for(request)
+    same = _same_for(request)
     yield same
     if not request.node.stash.get(PASSED, False):
         return
@@ -97,16 +97,16 @@ def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, No
         request.node.user_properties.append((RECORDED, f"{request.node.nodeid}: {name}"))
 
 
-def same_for(request: pytest.FixtureRequest) -> Same:
-    from harness.testing.fixture import GoldenFixture, RecordingFixture, Terms  # noqa: PLC0415
+def _same_for(request: pytest.FixtureRequest) -> Same:
+    from harness.testing.fixture import GoldenFixture, GoldenOptions, RecordingFixture  # noqa: PLC0415
     from harness.testing.golden import Golden  # noqa: PLC0415 - torch only where a test asks for it
     from harness.testing.pytest_item import name_in_file  # noqa: PLC0415
 
-    folder = in_run()
+    folder = _in_run()
     if folder is not None:
         return RecordingFixture(folder)
     config = request.config
-    terms = Terms(
+    terms = GoldenOptions(
         test=name_in_file(request.node),
         node=request.node.nodeid,
         updates=config.getoption("--update-golden"),
@@ -123,7 +123,7 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "call":
         item.stash[PASSED] = report.passed
-    folder = in_run()
+    folder = _in_run()
     if folder is not None and report.skipped:
         from harness.testing.pytest_item import SKIPPED  # noqa: PLC0415
 
@@ -149,7 +149,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.write_line("later runs are compared with them: commit them with the tests")
 
 
-def in_run() -> Path | None:
+def _in_run() -> Path | None:
     """The folder of this run, where this process is one of several that are compared."""
     folder = os.environ.get(IN_RUN)
     return Path(folder) if folder else None

@@ -17,23 +17,23 @@ from harness.worker.pipe import ParentPipe
 def main() -> None:
     wall = ParentPipe(reply=int(sys.argv[1]))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log tells how far
-    asked = json.loads(wall.hear())
+    asked = json.loads(wall.receive())
     spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])
 
     from harness.core import record  # noqa: PLC0415 - imports are the warming up
-    from harness.worker.backend import framework  # noqa: PLC0415
-    from harness.worker.run import perform  # noqa: PLC0415
+    from harness.worker.backend import load_backend  # noqa: PLC0415
+    from harness.worker.run import execute  # noqa: PLC0415
 
-    framework(spec.cell.scenario.framework).warm(spec.cell.scenario)
-    wall.say(READY)
-    turn = json.loads(wall.hear())
+    load_backend(spec.cell.scenario.framework).warm_up(spec.cell.scenario)
+    wall.send(READY)
+    turn = json.loads(wall.receive())
     try:
-        done = perform(spec, study)
-        record.save(study / "runs", replace(done, **turn))
+        done = execute(spec, study)
+        record.save_record(study / "runs", replace(done, **turn))
     except OSError as error:
-        wall.say(f"{UNWRITTEN}: {error.strerror}")
+        wall.send(f"{UNWRITTEN}: {error.strerror}")
     else:
-        wall.say(DONE)
+        wall.send(DONE)
     atexit._run_exitfuncs()  # what libraries clean up: Keras' generated files, say
     sys.stdout.flush()
     os._exit(0)  # the record is on disk; unloading torch would cost the next run 0.2 s

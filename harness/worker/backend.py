@@ -32,32 +32,32 @@ class Backend(Protocol):
     # What it says where an operation has no deterministic version; the first group is its name.
     REFUSALS: tuple[re.Pattern[str], ...]
 
-    def warm(self, scenario: Scenario) -> None:
+    def warm_up(self, scenario: Scenario) -> None:
         """Loads what a first training would load; draws nothing, makes no device context."""
 
-    def traced(self, spec: RunSpec, snapshots: Path) -> Repeat:
+    def run_trace(self, spec: RunSpec, snapshots: Path) -> Repeat:
         """One training from a full reset, watched step by step."""
 
-    def timed(self, spec: RunSpec) -> TimedRun:
+    def run_timing(self, spec: RunSpec) -> TimedRun:
         """One training with a clock around it; nothing is digested before that has stopped."""
 
-    def watched(self, spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+    def run_operations(self, spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
         """One training whose operations in the window are logged, into ``folder``.
 
         Gives the outcome digests where the training was to come to its end.
         """
 
-    def replayed(self, spec: RunSpec, states: Path) -> Repeat:
+    def run_replay(self, spec: RunSpec, states: Path) -> Repeat:
         """A training saved before one of its steps, or gone on with from there.
 
         Raises UsageError where nothing of a training can be saved from outside.
         """
 
-    def effective(self) -> dict[str, Any]:
+    def effective_settings(self) -> dict[str, Any]:
         """The switches in effect, under the names of Determinism's fields."""
 
     def threads(self) -> int: ...
 
 
-def framework(name: str) -> Backend:
+def load_backend(name: str) -> Backend:
     return cast(Backend, importlib.import_module(MODULES[name]))

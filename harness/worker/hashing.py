@@ -35,20 +35,20 @@ class Part:
     data: memoryview
 
 
-def digest_of(parts: Iterable[Part], plain: Mapping[str, Any] | None = None) -> str:
+def hash_parts(parts: Iterable[Part], plain: Mapping[str, Any] | None = None) -> str:
     """32 hexadecimal digits of the parts, in the order given, and of plain JSON values."""
     state = xxhash.xxh3_128()
     for part in parts:
         elements = math.prod(part.shape)
         # a header that no other part has
         state.update(f"{part.name}\0{part.dtype}\0{part.shape}\0{elements}\0".encode())
-        state.update(content(part.data))
+        state.update(_content_hash(part.data))
     if plain:
         state.update(json.dumps(plain, sort_keys=True).encode())
     return state.hexdigest()
 
 
-def content(data: memoryview) -> bytes:
+def _content_hash(data: memoryview) -> bytes:
     """16 bytes; those of data above CHUNK are made of its chunks' own, hashed side by side.
 
     The chunks are part of the definition, the number of threads is not.
@@ -56,16 +56,16 @@ def content(data: memoryview) -> bytes:
     if len(data) <= CHUNK:
         return xxhash.xxh3_128_digest(data)
     chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
-    return xxhash.xxh3_128_digest(b"".join(pool().map(xxhash.xxh3_128_digest, chunks)))
+    return xxhash.xxh3_128_digest(b"".join(_thread_pool().map(xxhash.xxh3_128_digest, chunks)))
 
 
 @cache
-def pool() -> ThreadPoolExecutor:
+def _thread_pool() -> ThreadPoolExecutor:
     """Made at the first large tensor; xxhash lets go of the interpreter lock."""
     return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "digest")
 
 
-def part_of_array(name: str, array: npt.NDArray[Any]) -> Part:
+def array_part(name: str, array: npt.NDArray[Any]) -> Part:
     """Its digest is that of the torch tensor of the same bytes, dtype, shape and name.
 
     Raises TypeError, naming the array, where its elements are not numbers (bfloat16 and its like,

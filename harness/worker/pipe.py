@@ -25,14 +25,14 @@ class ParentPipe:
         for pipe in (self.incoming, self.outgoing):
             os.set_inheritable(pipe.fileno(), False)
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         """The parent's next line; ends the process where the parent has gone."""
         line = self.incoming.readline()
         if not line:
             sys.exit(0)
         return line.rstrip("\n")
 
-    def say(self, word: str) -> None:
+    def send(self, word: str) -> None:
         self.outgoing.write(f"{word}\n")
         self.outgoing.flush()
 

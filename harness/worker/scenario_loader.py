@@ -18,13 +18,13 @@ from harness.core.spec import Scenario
 FORMER_PACKAGE = "scenarios"
 
 
-def build(scenario: Scenario, context: Any) -> Any:
+def build_scenario(scenario: Scenario, context: Any) -> Any:
     """The training, of its framework's protocol, which the context must be of too."""
-    module = load(scenario)
-    return module.build(options(module, scenario), context)
+    module = load_module(scenario)
+    return module.build(build_options(module, scenario), context)
 
 
-def load(scenario: Scenario) -> types.ModuleType:
+def load_module(scenario: Scenario) -> types.ModuleType:
     """The scenario's module: scenarios/<name>.py, or a file of the user's own."""
     if scenario.source is None:
         return importlib.import_module(f"harness.scenarios.{scenario.name}")
@@ -54,7 +54,7 @@ def load(scenario: Scenario) -> types.ModuleType:
     return module
 
 
-def options(module: types.ModuleType, scenario: Scenario) -> Any:
+def build_options(module: types.ModuleType, scenario: Scenario) -> Any:
     """The module's Options, made of what was asked.
 
     Raises UsageError where a key, type or choice does not fit.
@@ -67,20 +67,22 @@ def options(module: types.ModuleType, scenario: Scenario) -> Any:
             )
     kinds = typing.get_type_hints(module.Options)
     for key, value in scenario.options.items():
-        check(scenario.label, key, value, kinds)
+        _check_option(scenario.label, key, value, kinds)
     try:
-        return module.Options(**{key: expanded(value) for key, value in scenario.options.items()})
+        return module.Options(
+            **{key: _expand_home(value) for key, value in scenario.options.items()}
+        )
     except ValueError as error:
         raise UsageError(f"scenario '{scenario.label}': {error}") from error
 
 
-def expanded(value: Any) -> Any:
+def _expand_home(value: Any) -> Any:
     """A path under the user's home, which records hold as ``~/...``, as the training needs it."""
     is_at_home = isinstance(value, str) and value.startswith("~/")
     return str(Path(value).expanduser()) if is_at_home else value
 
 
-def check(label: str, key: str, value: Any, kinds: Mapping[str, Any]) -> None:
+def _check_option(label: str, key: str, value: Any, kinds: Mapping[str, Any]) -> None:
     if key not in kinds:
         raise UsageError(
             f"scenario '{label}' has no option '{key}'; it has {', '.join(sorted(kinds))}"
@@ -90,15 +92,15 @@ def check(label: str, key: str, value: Any, kinds: Mapping[str, Any]) -> None:
         if value not in typing.get_args(kind):
             allowed = ", ".join(map(str, typing.get_args(kind)))
             raise UsageError(f"scenario.{key}={value}: allowed are {allowed}")
-    elif not fits(value, kind):
-        raise UsageError(f"scenario.{key}={value}: {name_of(kind)} is needed")
+    elif not _matches_type(value, kind):
+        raise UsageError(f"scenario.{key}={value}: {_type_name(kind)} is needed")
     elif kind is int and value < 0:
         raise UsageError(f"scenario.{key}={value}: a negative number makes no sense here")
     elif key in ("steps", "batch_size", "width", "epochs") and value == 0:
         raise UsageError(f"scenario.{key}=0: at least 1 is needed")
 
 
-def fits(value: Any, kind: Any) -> bool:
+def _matches_type(value: Any, kind: Any) -> bool:
     """Whether a YAML value has the declared type; an int is a float, a bool is no int."""
     if isinstance(value, bool):
         return kind in (bool, Any)
@@ -110,5 +112,5 @@ def fits(value: Any, kind: Any) -> bool:
         return True
 
 
-def name_of(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     return getattr(kind, "__name__", str(kind))

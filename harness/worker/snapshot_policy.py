@@ -12,7 +12,7 @@ def is_due(step: int) -> bool:
     return step & (step - 1) == 0
 
 
-def keep_once(folder: Path, name: str, save: Callable[[Path], None]) -> str:
+def save_once(folder: Path, name: str, save: Callable[[Path], None]) -> str:
     """Has them saved under their digest, which is returned, unless that is there already."""
     path = folder / f"{name}.safetensors"
     if not path.exists():

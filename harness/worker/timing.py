@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from harness.core.errors import UsageError
 
 
-class Trained(Protocol):
+class TimedTraining(Protocol):
     """What any framework's training is to a clock."""
 
     def batches(self) -> Iterable[Any]: ...
@@ -29,14 +29,14 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Reading:
+class StepTimes:
     counted_s: float
     counted_steps: int
     step_s: list[float]
     loss: Any
 
 
-def read(training: Trained, warmup: int, clock: Clock) -> Reading:
+def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
     """Trains; t = (synchronised end - synchronised start) / counted steps, fetching included.
 
     A synchronisation per step would time the synchronisation: single steps only get marks.
@@ -62,7 +62,7 @@ def read(training: Trained, warmup: int, clock: Clock) -> Reading:
             "use a smaller timing.warmup or more steps"
         )
     step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
-    return Reading(end - start, counted, step_s, loss)
+    return StepTimes(end - start, counted, step_s, loss)
 
 
 def elapsed(before: float, after: float) -> float:

@@ -13,8 +13,8 @@ from harness.scenarios.atomics import Op
 from harness.analysis.audit import (
     DOCUMENTED,
     audit_table,
-    disagreements,
-    documented_on,
+    documented_as,
+    find_disagreements,
     lengths_table,
 )
 from harness.analysis.study_data import CellData, StudyData
@@ -127,7 +127,7 @@ def test_a_loss_that_adds_up_otherwise_is_not_the_operations(row: Row) -> None:
 def test_documents_alerts_and_bits_are_held_against_each_other(
     documented: str, refused: bool, seed: Verdict, full: Verdict, told: str
 ) -> None:
-    assert "; ".join(disagreements(documented, refused, {"seed": seed, "full": full})) == told
+    assert "; ".join(find_disagreements(documented, refused, {"seed": seed, "full": full})) == told
 
 
 def test_what_is_documented_is_an_operation_of_the_scenario() -> None:
@@ -136,8 +136,8 @@ def test_what_is_documented_is_an_operation_of_the_scenario() -> None:
     for listed in table.values():
         assert set(listed["deterministic"]) | set(listed["refused"]) <= known
         assert not set(listed["deterministic"]) & set(listed["refused"])
-    assert documented_on("cpu", "index_put") == "deterministic"
-    assert documented_on("cuda", "gather") == "deterministic"
+    assert documented_as("cpu", "index_put") == "deterministic"
+    assert documented_as("cuda", "gather") == "deterministic"
 
 
 def test_every_advice_is_whole() -> None:

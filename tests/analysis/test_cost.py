@@ -12,10 +12,10 @@ from harness.analysis.cost import (
     Ratio,
     TwinCheck,
     check_twin,
-    in_words,
+    cost_label,
     paired_ratio,
     simultaneous_level,
-    smallest_findable,
+    smallest_detectable,
 )
 
 STUDIES = 400
@@ -57,17 +57,17 @@ def test_intervals_of_equal_code_hold_1_as_often_as_they_say(blocks: int) -> Non
 
 @pytest.mark.parametrize("blocks", [4, 10, 20])
 def test_at_most_5_percent_of_equal_code_is_called_different(blocks: int) -> None:
-    called = sum(in_words(*pair) in ("slower", "faster") for pair in studies(2, blocks))
+    called = sum(cost_label(*pair) in ("slower", "faster") for pair in studies(2, blocks))
     assert called <= 0.05 * STUDIES
 
 
 def test_a_planted_5_percent_slowdown_is_found_with_10_blocks() -> None:
-    found = sum(in_words(*pair) == "slower" for pair in studies(3, 10, slowdown=1.05))
+    found = sum(cost_label(*pair) == "slower" for pair in studies(3, 10, slowdown=1.05))
     assert found >= 0.95 * STUDIES
 
 
 def test_a_planted_speedup_is_not_called_a_slowdown() -> None:
-    words = {in_words(*pair) for pair in studies(4, 10, slowdown=0.9)}
+    words = {cost_label(*pair) for pair in studies(4, 10, slowdown=0.9)}
     assert "faster" in words
     assert "slower" not in words
 
@@ -126,7 +126,7 @@ def ratio_of(low: float, high: float) -> Ratio:
 def test_a_label_says_what_the_intervals_say(
     cell: tuple[float, float], twin: tuple[float, float], label: str
 ) -> None:
-    assert in_words(ratio_of(*cell), ratio_of(*twin)) == label
+    assert cost_label(ratio_of(*cell), ratio_of(*twin)) == label
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_a_twin_is_judged_by_its_interval(interval: tuple[float, float], check: 
     assert check_twin(ratio_of(*interval)) is check
 
 
-def test_the_smallest_findable_cost_is_found_in_80_percent_of_studies() -> None:
+def test_the_smallest_detectable_cost_is_found_in_80_percent_of_studies() -> None:
     blocks = 10
-    cost = smallest_findable(SPREAD * math.sqrt(2), blocks)
+    cost = smallest_detectable(SPREAD * math.sqrt(2), blocks)
     found = sum(ratio.excludes_one() for ratio, _ in studies(6, blocks, slowdown=1 + cost))
     low, high = stats.binom.interval(0.99, STUDIES, 0.80)
     assert low - 0.03 * STUDIES <= found <= high + 0.03 * STUDIES  # the formula is a close one

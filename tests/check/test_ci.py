@@ -6,9 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from harness.check import github, junit
-from harness.check.console import line
+from harness.check.console import format_line
 from harness.check.findings import Finding, State
-from harness.check.options import asked
+from harness.check.options import parse_options
 from tests.check.conftest import LIMIT, check, made_up
 
 FOUND = [
@@ -20,8 +20,8 @@ FOUND = [
 
 def test_the_junit_file_has_a_case_for_each_finding(tmp_path: Path) -> None:
     path = tmp_path / "new" / "gate.xml"
-    gate = asked(["made-up", "--max-cost", "1.10", "--junit", str(path)])
-    junit.write(path, made_up(), gate, FOUND)
+    gate = parse_options(["made-up", "--max-cost", "1.10", "--junit", str(path)])
+    junit.write_junit(path, made_up(), gate, FOUND)
     (suite,) = ET.parse(path).getroot()  # noqa: S314 - our own file
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "3",
@@ -56,7 +56,7 @@ def test_an_annotation_is_one_command_whatever_it_says() -> None:
     assert "\n" not in text
     head, _, message = text.removeprefix("::error ").partition("::")
     assert head == "title=a%3Ab%2Cc%3A cost at most 1.1"
-    assert unescaped(message) == line(FOUND[2])
+    assert unescaped(message) == format_line(FOUND[2])
     assert "100 %25 | <b>" in message
 
 

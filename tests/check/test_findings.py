@@ -12,9 +12,9 @@ from scipy import stats
 
 from harness.analysis.study_data import CellData, StudyData
 from harness.check.console import summary
-from harness.check.findings import Finding, State, findings
-from harness.check.options import asked
-from harness.check.selection import choose
+from harness.check.findings import Finding, State, find_all
+from harness.check.options import parse_options
+from harness.check.selection import select_cells
 from harness.core.errors import UsageError
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Cell
@@ -38,8 +38,8 @@ def evidence(make_cell: Callable[..., Cell]) -> Evidence:
 
 
 def judged(study: StudyData, *words: str) -> dict[tuple[str, str], Finding]:
-    gate = asked(["made-up", *words])
-    found = findings(study, choose(study, gate).cells, gate)
+    gate = parse_options(["made-up", *words])
+    found = find_all(study, select_cells(study, gate).cells, gate)
     return {(one.cell, one.requirement): one for one in found}
 
 
@@ -274,7 +274,12 @@ def test_controls_and_baselines_are_left_out_unless_named(evidence: Evidence, tr
     study = made_up(evidence("full", traces=two), base, *control, alias)
 
     def cells(*words: str) -> list[str]:
-        return [one.id for one in choose(study, asked(["s", "--require", "varies", *words])).cells]
+        return [
+            one.id
+            for one in select_cells(
+                study, parse_options(["s", "--require", "varies", *words])
+            ).cells
+        ]
 
     assert cells() == ["mlp-full-cpu"]
     assert cells("--scenario", "mlp") == ["mlp-full-cpu"]
@@ -283,7 +288,7 @@ def test_controls_and_baselines_are_left_out_unless_named(evidence: Evidence, tr
     assert cells("--scenario", "indexing", "--determinism", "cudnn") == ["indexing-cudnn-cpu"]
     with pytest.raises(UsageError, match="leave no cell"):
         cells("--determinism", "cudnn")
-    gate = asked(["s", "--require", "varies"])
+    gate = parse_options(["s", "--require", "varies"])
     assert "left out unless named: mlp-seed-cpu indexing-seed" in summary(
-        study, choose(study, gate), []
+        study, select_cells(study, gate), []
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.controls import controls
-from harness.analysis.study_data import read
-from harness.check.options import asked
-from harness.check.selection import choose
+from harness.analysis.controls import check_controls
+from harness.analysis.study_data import read_study
+from harness.check.options import parse_options
+from harness.check.selection import select_cells
 from harness.core.errors import UsageError
 from tests.check.conftest import check
 from tests.conftest import harness
@@ -40,7 +40,7 @@ def test_a_gate_that_asks_nothing_sensible_is_refused(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        asked(["somewhere", *words])
+        parse_options(["somewhere", *words])
     assert end.value.code == 2
     assert told in " ".join(capsys.readouterr().err.split())
 
@@ -54,7 +54,9 @@ def test_a_gate_that_asks_nothing_sensible_is_refused(
 )
 def test_names_that_the_study_has_not_are_refused(words: list[str], told: str, study: Path) -> None:
     with pytest.raises(UsageError, match=told):
-        choose(read(study), asked([str(study), "--require", "identical", *words]))
+        select_cells(
+            read_study(study), parse_options([str(study), "--require", "identical", *words])
+        )
 
 
 def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Pa
     shutil.copytree(study, copy)
     stale = copy / "tables" / "cells.csv"
     stale.write_text(stale.read_text().replace("identical", "varies"))
-    control = int(controls(read(copy)).failed)  # two blocks are few: a twin may fail
+    control = int(check_controls(read_study(copy)).failed)  # two blocks are few: a twin may fail
     good = check(
         tmp_path,
         "copy",

@@ -12,10 +12,10 @@ import pytest
 from harness.core.record import (
     BadRecordError,
     RunRecord,
-    load,
-    number,
+    json_number,
+    load_record,
     read_distances,
-    save,
+    save_record,
     write_json,
 )
 from tests.conftest import repeat
@@ -25,31 +25,30 @@ Trace = Callable[..., RunRecord]
 
 def test_a_record_reads_back_equal(tmp_path: Path, trace: Trace) -> None:
     record = trace(1, repeat(losses=[0.1, "nan"]), repeat("b"))
-    assert load(save(tmp_path, record)) == record
+    assert load_record(save_record(tmp_path, record)) == record
 
 
 def test_a_float_survives_to_its_last_bit(tmp_path: Path, trace: Trace) -> None:
     exact = 0.1 + 0.2
-    assert load(save(tmp_path, trace(1, repeat(losses=[exact, 5e-324])))).repeats[0].losses == [
-        exact,
-        5e-324,
-    ]
+    assert load_record(save_record(tmp_path, trace(1, repeat(losses=[exact, 5e-324])))).repeats[
+        0
+    ].losses == [exact, 5e-324]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
 def test_a_truncated_record_is_named_and_not_believed(
     tmp_path: Path, trace: Trace, cut: int
 ) -> None:
-    path = save(tmp_path, trace(1, repeat()))
+    path = save_record(tmp_path, trace(1, repeat()))
     path.write_text(path.read_text()[:cut])
     with pytest.raises(BadRecordError, match=path.name):
-        load(path)
+        load_record(path)
 
 
 def test_another_schema_is_refused(tmp_path: Path, trace: Trace) -> None:
-    path = save(tmp_path, dataclasses.replace(trace(1, repeat()), schema=99))
+    path = save_record(tmp_path, dataclasses.replace(trace(1, repeat()), schema=99))
     with pytest.raises(BadRecordError, match="schema 99"):
-        load(path)
+        load_record(path)
 
 
 def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
@@ -62,7 +61,7 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> 
 
 
 def test_what_json_lacks_becomes_a_word() -> None:
-    assert [number(x) for x in (1.5, float("nan"), float("-inf"))] == [1.5, "nan", "-inf"]
+    assert [json_number(x) for x in (1.5, float("nan"), float("-inf"))] == [1.5, "nan", "-inf"]
 
 
 def test_distances_read_back_equal(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.redact import portable_path, scrub
+from harness.core.redact import portable_path, redact
 
 CANARY = "c4n4ry-7f3a9"
 
@@ -31,18 +31,18 @@ CANARY = "c4n4ry-7f3a9"
     ],
 )
 def test_a_secret_does_not_pass(text: str) -> None:
-    assert CANARY not in scrub(text)
-    assert CANARY.replace("-", "A") not in scrub(text)
+    assert CANARY not in redact(text)
+    assert CANARY.replace("-", "A") not in redact(text)
 
 
 def test_home_and_working_directory_become_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.chdir("/tmp")  # noqa: S108
-    assert scrub("at /home/somebody/x.py and /tmp/y.py") == "at ~/x.py and ./y.py"
+    assert redact("at /home/somebody/x.py and /tmp/y.py") == "at ~/x.py and ./y.py"
 
 
 def test_an_access_key_by_its_form_does_not_pass() -> None:
-    assert scrub("used AKIAIOSFODNN7EXAMPLE today") == "used *** today"
+    assert redact("used AKIAIOSFODNN7EXAMPLE today") == "used *** today"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_access_key_by_its_form_does_not_pass() -> None:
     ],
 )
 def test_what_is_harmless_passes_unchanged(text: str) -> None:
-    assert scrub(text) == text
+    assert redact(text) == text
 
 
 def test_a_path_is_relative_where_it_can_be(

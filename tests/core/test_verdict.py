@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.core.record import COMPONENTS, Components, Outcome, Repeat, RunRecord
-from harness.core.verdict import SEEN_WHEN_TIMED, Verdict, find_divergence, judge, same_snapshots
+from harness.core.verdict import SEEN_WHEN_TIMED, Verdict, find_divergence, judge, snapshots_match
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
@@ -138,5 +138,5 @@ def test_the_earliest_of_many_partings_is_told(trace: Make) -> None:
 
 
 def test_snapshots_are_compared_with_the_reference_s_first_training(trace: Make) -> None:
-    assert same_snapshots(trace(1, repeat("a")), trace(2, repeat("a"), repeat("a")))
-    assert not same_snapshots(trace(1, repeat("a")), trace(2, repeat("a"), repeat("b")))
+    assert snapshots_match(trace(1, repeat("a")), trace(2, repeat("a"), repeat("a")))
+    assert not snapshots_match(trace(1, repeat("a")), trace(2, repeat("a"), repeat("b")))

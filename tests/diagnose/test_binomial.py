@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from harness.diagnose.binomial import DOUBT, divergence_rate_lower, runs_for_a_cure
+from harness.diagnose.binomial import CHANCE_LIMIT, divergence_rate_lower, runs_for_fix
 
 
 @pytest.mark.parametrize(("differing", "comparisons"), [(0, 9), (1, 9), (5, 9), (9, 9), (3, 29)])
@@ -17,12 +17,12 @@ def test_the_lower_bound_is_scipys(differing: int, comparisons: int) -> None:
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])
 def test_a_cure_needs_so_many_runs_that_chance_gives_them_once_in_a_hundred(rate: float) -> None:
-    needed = runs_for_a_cure(rate, 1000)
+    needed = runs_for_fix(rate, 1000)
     assert needed is not None
-    assert (1 - rate) ** (needed - 1) <= DOUBT < (1 - rate) ** (needed - 2)
+    assert (1 - rate) ** (needed - 1) <= CHANCE_LIMIT < (1 - rate) ** (needed - 2)
 
 
 def test_a_cure_that_needs_too_many_runs_is_not_tried() -> None:
-    assert runs_for_a_cure(0.05, 30) is None
-    assert runs_for_a_cure(0.0, 30) is None
-    assert runs_for_a_cure(1.0, 30) == 2
+    assert runs_for_fix(0.05, 30) is None
+    assert runs_for_fix(0.0, 30) is None
+    assert runs_for_fix(1.0, 30) == 2

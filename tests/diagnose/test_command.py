@@ -88,14 +88,14 @@ def test_atomics_in_a_backward_are_named_with_their_cure(tmp_path: Path) -> None
     found = diagnosed(
         tmp_path, "scenario=indexing", "determinism=seed", "scenario.steps=10", "diagnose.runs=5"
     )
-    origin = found["sighting"]["origin"]
-    assert origin["nature"] == "operation"
+    origin = found["origin_evidence"]["origin"]
+    assert origin["kind"] == "operation"
     assert origin["operation"]["phase"] == "backward"
     assert "index_put" in origin["operation"]["name"]
     assert "scenarios/indexing.py:" in origin["operation"]["source"]
     assert found["faults"] == ["atomics or reduction order"]
     assert [told for words, told in answers(found).items() if "algorithms=require" in words] == [
-        "cured"
+        "fixed"
     ]
     assert "demand deterministic algorithms" in found["advice"]
 
@@ -111,10 +111,10 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
         tmp_path, "scenario=mlp", "determinism=none", "scenario.steps=5", "diagnose.runs=5"
     )
     assert found["faults"] == ["unseeded randomness"]
-    assert answers(found) == {"determinism.seed=0": "cured"}  # what it adds, and nothing else
+    assert answers(found) == {"determinism.seed=0": "fixed"}  # what it adds, and nothing else
     assert found["step"] == 0
-    assert found["sighting"]["origin"]["operation"]["phase"] == "build"
-    assert found["sighting"]["origin"]["operation"]["name"].startswith("aten.uniform_")
+    assert found["origin_evidence"]["origin"]["operation"]["phase"] == "build"
+    assert found["origin_evidence"]["origin"]["operation"]["name"].startswith("aten.uniform_")
 
 
 def test_a_fault_is_told_by_experiment(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_diagnosis_that_is_ended_is_gone_on_with_by_the_command_it_gives(tmp_p
 def test_a_training_that_cannot_be_logged_is_told_with_what_was_found(tmp_path: Path) -> None:
     found = own(tmp_path, "delicate", "determinism=none", "diagnose.runs=3", "diagnose.window=1")
     assert found["faults"] == ["unseeded randomness"]
-    assert "do not look" in found["sighting"]["failure"]
+    assert "do not look" in found["origin_evidence"]["failure"]
     assert "The origin was not caught" in found["paragraph"]
 
 

@@ -13,8 +13,8 @@ import torch
 from harness.core.record import Repeat
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 from harness.core.verdict import outcome_key
-from harness.worker.torch_backend.replay import replayed
-from harness.worker.torch_backend.trace import traced
+from harness.worker.torch_backend.replay import run_replay
+from harness.worker.torch_backend.trace import trace_training
 from tests.conftest import ROOT, harness, study_of
 
 STEP = 4
@@ -41,8 +41,8 @@ def run(tmp_path: Path, make_cell: Callable[..., Cell]) -> Callable[..., Repeat]
 
     def made(**more: object) -> Repeat:
         if not more:
-            return traced(RunSpec(cell, Kind.trace, 1), torch.device("cpu"), tmp_path)
-        return replayed(RunSpec(cell, Kind.replay, 1, begin=STEP, **more), tmp_path)  # type: ignore[arg-type]
+            return trace_training(RunSpec(cell, Kind.trace, 1), torch.device("cpu"), tmp_path)
+        return run_replay(RunSpec(cell, Kind.replay, 1, begin=STEP, **more), tmp_path)  # type: ignore[arg-type]
 
     return made
 

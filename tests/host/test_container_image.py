@@ -19,7 +19,7 @@ def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_outside_of_the_image_it_says_none(identity: Path) -> None:
     assert container_image.identity() is None
-    assert container_image.in_words() in (
+    assert container_image.describe() in (
         "none",
         "unidentified",
     )  # the latter where tests run in a container
@@ -27,7 +27,7 @@ def test_outside_of_the_image_it_says_none(identity: Path) -> None:
 
 def test_inside_it_names_image_base_and_digest(identity: Path) -> None:
     identity.write_text(json.dumps({"base": "b:1", "base_digest": "sha256:2", "git": "abc"}))
-    assert container_image.in_words() == "sha256:1d, on b:1@sha256:2"
+    assert container_image.describe() == "sha256:1d, on b:1@sha256:2"
 
 
 def test_an_image_built_by_hand_says_what_it_does_not_know(
@@ -35,4 +35,4 @@ def test_an_image_built_by_hand_says_what_it_does_not_know(
 ) -> None:
     monkeypatch.delenv(container_image.IMAGE_ID)
     identity.write_text("{}")
-    assert container_image.in_words() == "an unnamed image, on an unnamed base"
+    assert container_image.describe() == "an unnamed image, on an unnamed base"

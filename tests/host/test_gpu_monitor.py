@@ -7,8 +7,8 @@ import pytest
 
 from harness.core.record import Outcome, RunRecord, Timed
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
-from harness.host.gpu_monitor import HELD_BACK, GpuMonitor, driver_place
-from harness.report.caveats import of_load
+from harness.host.gpu_monitor import THROTTLE_REASONS, GpuMonitor, driver_index
+from harness.report.caveats import load_caveats
 
 
 def test_the_bits_are_the_driver_librarys() -> None:
@@ -19,7 +19,7 @@ def test_the_bits_are_the_driver_librarys() -> None:
         "software thermal slowdown": pynvml.nvmlClocksEventReasonSwThermalSlowdown,
         "hardware thermal slowdown": pynvml.nvmlClocksThrottleReasonHwThermalSlowdown,
         "hardware power brake": pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown,
-    } == HELD_BACK
+    } == THROTTLE_REASONS
 
 
 def test_reasons_seen_at_different_times_add_up() -> None:
@@ -31,8 +31,8 @@ def test_reasons_seen_at_different_times_add_up() -> None:
 
 def test_a_cpu_run_is_neither_contended_nor_throttled() -> None:
     watch = GpuMonitor("cpu")
-    watch.look_around()
-    watch.look_at_clocks()
+    watch.check_processes()
+    watch.check_clocks()
     assert (watch.contended, watch.throttled) == (False, [])
 
 
@@ -43,7 +43,7 @@ def test_the_drivers_place_follows_the_visible_devices(
     visible: str, place: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert driver_place("cuda:1") == place
+    assert driver_index("cuda:1") == place
 
 
 def test_throttled_timing_runs_are_told_with_what_to_do() -> None:
@@ -52,7 +52,7 @@ def test_throttled_timing_runs_are_told_with_what_to_do() -> None:
     )
     timed = Timed(1.0, 10, [0.1] * 10, {}, 0.5, None, {})
     slow = RunRecord("a", spec, Outcome.ok, throttled=["software power cap"], timed=timed)
-    told = list(of_load([slow, RunRecord("b", spec, Outcome.ok, timed=timed)]))
+    told = list(load_caveats([slow, RunRecord("b", spec, Outcome.ok, timed=timed)]))
     assert [caution.what for caution in told] == [
         "During 1 timing runs the GPU held its clocks back: software power cap."
     ]

@@ -60,7 +60,7 @@ def test_a_diagnosis_agrees_with_the_study(
     found = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
     assert found["verdict"] == cell["verdict"]
     if found["verdict"] == "identical":
-        assert (found["step"], found["sighting"], found["faults"]) == (None, None, [])
+        assert (found["step"], found["origin_evidence"], found["faults"]) == (None, None, [])
     else:
-        assert found["sighting"]["origin"] is not None
+        assert found["origin_evidence"]["origin"] is not None
         assert found["faults"], found["trials"]

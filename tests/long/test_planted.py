@@ -100,11 +100,11 @@ def test_a_fault_is_named_with_its_operation_and_kind(case: Case, tmp_path: Path
     if torch.get_num_threads() == 1 and case.kind == RACE:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
     found = diagnosed(case, tmp_path)
-    origin = found["sighting"]["origin"]
+    origin = found["origin_evidence"]["origin"]
     assert origin["operation"]["name"].startswith(OPERATIONS[case.kind]), origin
     assert origin["operation"]["phase"] == case.where, origin
     assert origin["operation"]["step"] == case.step, origin
-    assert origin["nature"] == NATURES.get(case.kind, "operation"), origin
+    assert origin["kind"] == NATURES.get(case.kind, "operation"), origin
     assert found["faults"] == [case.kind], found["trials"]
 
 
@@ -120,7 +120,7 @@ def test_a_training_that_notices_being_watched_is_told(case: Case, tmp_path: Pat
 def test_a_fault_on_another_rank_is_named_with_the_rank(where: str, tmp_path: Path) -> None:
     words = ["scenario=planted_rank", f"scenario.where={where}", *SETTINGS[RACE], "diagnose.runs=6"]
     found = told(tmp_path, *words)
-    origin = found["sighting"]["origin"]
+    origin = found["origin_evidence"]["origin"]
     assert (origin["rank"], origin["operation"]["step"]) == (1, 3), origin
     assert origin["operation"]["name"] == "aten.index_put_.default", origin
     assert origin["operation"]["phase"] == where, origin

@@ -11,7 +11,7 @@ import pytest
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Cell
-from harness.report.caveats import of_cell, of_study
+from harness.report.caveats import cell_caveats, study_caveats
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
@@ -29,11 +29,11 @@ def study(**changes: Any) -> StudyData:
 
 
 def test_a_study_with_nothing_to_warn_of_warns_of_nothing() -> None:
-    assert list(of_study(study())) == []
+    assert list(study_caveats(study())) == []
 
 
 def test_a_study_that_repeats_another_names_it_and_asks_to_read_both() -> None:
-    (caution,) = of_study(study(repeat_of="20260101-000000-mlp-c0de"))
+    (caution,) = study_caveats(study(repeat_of="20260101-000000-mlp-c0de"))
     assert caution.what.startswith("This study repeats 20260101-000000-mlp-c0de")
     assert caution.advice.startswith("Read both")
 
@@ -54,5 +54,5 @@ def test_runs_that_parted_without_whole_distances_are_told_as_not_measured(
         traces=[trace(1, repeat("a")), trace(2, repeat("b"))],
         distances=read_distances(path),
     )
-    (caution,) = of_cell(cell)
+    (caution,) = cell_caveats(cell)
     assert caution.what == "c: runs parted and their distance was not measured."

@@ -12,7 +12,7 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell
 from harness.report.plot_base import Figure
-from harness.report.plots import price_of_distance
+from harness.report.plots import reproducibility
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
@@ -35,7 +35,7 @@ def draw(make_cell: Callable[..., Cell], trace: Make, timing: Make) -> Draw:
         }
         cell = CellData("c", make_cell(), "asked", None, None, traces, timings, [], distances)
         study = StudyData("s", {}, [cell], [], 0)
-        figure = price_of_distance(study, cell_table(study))
+        figure = reproducibility(study, cell_table(study))
         assert figure is not None
         return figure
 

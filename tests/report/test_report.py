@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.analysis.study_data import read
-from harness.core.record import load
+from harness.analysis.study_data import read_study
+from harness.core.record import load_record
 from harness.report.content import MATRIX_COLUMNS
 from tests.conftest import harness
 
@@ -78,7 +78,7 @@ def row(study: Path, scenario: str, setting: str) -> pd.Series:
 
 def test_the_positive_control_varies_under_seed_and_not_under_full(study: Path) -> None:
     assert row(study, "indexing", "full")["verdict"] == "identical"
-    if read(study).manifest["software"]["threads"] == 1:
+    if read_study(study).manifest["software"]["threads"] == 1:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
     seed = row(study, "indexing", "seed")
     assert seed["verdict"].startswith("varies")
@@ -192,6 +192,6 @@ def test_snapshots_are_gone_when_their_cell_ends(study: Path) -> None:
 
 def test_records_hold_the_setting_in_effect(study: Path) -> None:
     for path in (study / "runs").glob("mlp-full*.json"):
-        effective = load(path).effective
+        effective = load_record(path).effective
         assert effective["algorithms"] == "require"
         assert effective["python_hash_seed"] == 42

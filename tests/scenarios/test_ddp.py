@@ -157,7 +157,7 @@ def test_no_rank_outlives_rank_0(ending: str, tmp_path: Path) -> None:
 
 def test_the_setting_reaches_other_ranks_whole() -> None:
     asked = Determinism(seed=3, algorithms=Algorithms.require)
-    in_child = pickle.loads(pickle.dumps(settings.context(asked, CPU).in_child))  # noqa: S301 - ours
+    in_child = pickle.loads(pickle.dumps(settings.build_context(asked, CPU).in_child))  # noqa: S301 - ours
     assert isinstance(in_child, partial)
     assert in_child.func is settings.apply
     assert in_child.args == (asked,)

@@ -17,7 +17,7 @@ from torch import nn
 
 from harness import assert_reproducible, compare_runs
 from harness.core.errors import TrainingFailedError
-from harness.core.function_ref import target_of
+from harness.core.function_ref import reference_to
 from harness.core.verdict import Verdict
 from tests.conftest import ROOT
 
@@ -169,7 +169,7 @@ def test_what_a_fresh_process_cannot_find_is_refused_before_anything_runs() -> N
     ):
         with pytest.raises(TypeError, match=told):
             compare_runs(function, 2)
-    assert target_of(Holder.train).qualname == "Holder.train"
+    assert reference_to(Holder.train).qualname == "Holder.train"
 
 
 def test_arguments_that_make_no_sense_are_refused() -> None:

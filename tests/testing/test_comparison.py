@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from harness.core.verdict import Verdict
-from harness.testing.comparison import Comparison, compared
+from harness.testing.comparison import Comparison, compare
 from harness.testing.difference import Difference
 from harness.worker.torch_backend import values
 
@@ -21,11 +21,13 @@ from harness.worker.torch_backend import values
 def comparison(folder: Path, *results: Any) -> Comparison:
     folders = []
     for number, result in enumerate(results):
-        seen = values.observed(result, "result")
+        seen = values.flatten(result, "result")
         (folder / str(number)).mkdir()
-        values.save(folder / str(number), [leaf for leaf, _ in seen], values.copies(seen))
+        values.save_result(
+            folder / str(number), [leaf for leaf, _ in seen], values.copy_tensors(seen)
+        )
         folders.append(folder / str(number))
-    return compared(folders)
+    return compare(folders)
 
 
 def parted(folder: Path, one: Any, other: Any) -> Difference:
@@ -38,7 +40,7 @@ def test_runs_are_counted_against_the_first(tmp_path: Path) -> None:
     found = comparison(tmp_path, 1.0, 1.0, 2.0, 3.0, 2.0)
     assert (found.runs, found.distinct, found.differing, found.parted) == (5, 3, 3, 3)
     assert found.verdict is Verdict.varies
-    assert found.in_words() == (
+    assert found.describe() == (
         "of 5 runs 3 differ from run 1 (3 different results).\n"
         "result is 1.0 in run 1 and 2.0 in run 3, 4,503,599,627,370,496 ulp apart."
     )
@@ -109,7 +111,7 @@ def test_a_complex_number_is_one_element(tmp_path: Path) -> None:
 def test_each_kind_of_difference_has_its_words(
     tmp_path: Path, one: Any, other: Any, told: str
 ) -> None:
-    assert parted(tmp_path, {"x": one}, {"x": other}).in_words("A", "B") == told
+    assert parted(tmp_path, {"x": one}, {"x": other}).describe("A", "B") == told
 
 
 def test_elements_that_were_not_kept_are_not_counted(tmp_path: Path) -> None:
@@ -152,12 +154,12 @@ def test_models_and_optimizers_are_their_states(tmp_path: Path) -> None:
 )
 def test_what_has_no_defined_bits_is_refused(value: Any, told: str) -> None:
     with pytest.raises((TypeError, ValueError), match=told):
-        values.observed(value, "result")
+        values.flatten(value, "result")
 
 
 def test_arrays_of_any_memory_are_taken() -> None:
     array = np.arange(6, dtype=">f4").reshape(2, 3)[:, ::-1]
     array.setflags(write=False)
-    ((leaf, _),) = values.observed(array, "x")
-    ((same, _),) = values.observed(torch.tensor([[2.0, 1, 0], [5, 4, 3]]), "x")
+    ((leaf, _),) = values.flatten(array, "x")
+    ((same, _),) = values.flatten(torch.tensor([[2.0, 1, 0], [5, 4, 3]]), "x")
     assert leaf == same

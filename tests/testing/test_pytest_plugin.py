@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.testing.fixture import GoldenFixture, Terms
+from harness.testing.fixture import GoldenFixture, GoldenOptions
 from harness.testing.golden import BadGoldenError, Golden
 from tests.conftest import ROOT
 
@@ -208,7 +208,7 @@ def remembered(folder: Path, **changes: Any) -> GoldenFixture:
         "limit_mb": 1.0,
         **changes,
     }
-    return GoldenFixture(Golden(folder / "test_x.py"), Terms(**terms))  # type: ignore[arg-type]
+    return GoldenFixture(Golden(folder / "test_x.py"), GoldenOptions(**terms))  # type: ignore[arg-type]
 
 
 @pytest.fixture

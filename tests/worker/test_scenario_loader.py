@@ -8,12 +8,12 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.core.spec import Scenario
-from harness.worker.scenario_loader import load, options
+from harness.worker.scenario_loader import build_options, load_module
 
 
 def fitted(name: str, **asked: Any) -> Any:
     scenario = Scenario(name, name, asked)
-    return options(load(scenario), scenario)
+    return build_options(load_module(scenario), scenario)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_a_whole_number_is_a_float_too() -> None:
 
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match=r"nowhere\.py"):
-        load(Scenario("x", "x", {}, source="nowhere.py"))
+        load_module(Scenario("x", "x", {}, source="nowhere.py"))

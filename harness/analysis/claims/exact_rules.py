@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from harness.analysis.claims.ruling import (
-    ENOUGH,
+    MIN_RUNS,
     Answer,
     Cells,
     Rows,
     Ruling,
-    distances,
-    find_divergence,
-    id_of,
-    sameness,
-    swapped,
+    describe_distances,
+    describe_divergence,
+    describe_sameness,
+    negate,
     verdict_of,
 )
 from harness.analysis.study_data import CellData
@@ -26,18 +25,20 @@ def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     cell = cells["it"]
     verdict, runs = verdict_of(cell)
     if verdict.differs:
-        return Ruling(Answer.fails, find_divergence(cell, table), distances(cell, table))
+        return Ruling(
+            Answer.fails, describe_divergence(cell, table), describe_distances(cell, table)
+        )
     if verdict is not Verdict.identical:
         return Ruling(Answer.open, f"{cell.id}: {verdict}")
-    if runs < ENOUGH:
-        return Ruling(Answer.open, f"sameness wants {ENOUGH} runs, and {cell.id} had {runs}")
-    return Ruling(Answer.holds, sameness(cell, table))
+    if runs < MIN_RUNS:
+        return Ruling(Answer.open, f"sameness wants {MIN_RUNS} runs, and {cell.id} had {runs}")
+    return Ruling(Answer.holds, describe_sameness(cell, table))
 
 
 def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     """Where the claim names a component, only a parting that begins there decides for it."""
-    found = swapped(identical(claim, cells, table))
-    at = table[id_of(cells["it"])]["first_component"]
+    found = negate(identical(claim, cells, table))
+    at = table[cells["it"].measured_id]["first_component"]
     if found.answer is Answer.holds and claim.component not in ("", at):
         why = f"{cells['it'].id} parts at {at} already, before {claim.component}"
         return Ruling(Answer.open, why, found.measured)
@@ -46,7 +47,7 @@ def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     verdict, _ = verdict_of(cells["it"])
-    operation = next((run.operation for run in cells["it"].every if run.operation), None)
+    operation = next((run.operation for run in cells["it"].all_runs if run.operation), None)
     if verdict is Verdict.refused:
         return Ruling(Answer.holds, f"{operation} was refused")
     if verdict in (Verdict.failed, Verdict.not_tested):
@@ -84,21 +85,21 @@ def equal(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     found = unequal(claim, cells, table)
     runs = {cells[role].id: verdict_of(cells[role])[1] for role in ("one", "other")}
     for id_, number in runs.items():
-        if number < ENOUGH and found.answer is not Answer.open:
-            return Ruling(Answer.open, f"sameness wants {ENOUGH} runs, and {id_} had {number}")
-    return swapped(found)
+        if number < MIN_RUNS and found.answer is not Answer.open:
+            return Ruling(Answer.open, f"sameness wants {MIN_RUNS} runs, and {id_} had {number}")
+    return negate(found)
 
 
 def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     """Every training of every run must tell what the claim says."""
     told, measured = True, []
     for fact in claim.facts:
-        values = values_of(fact, cells[fact.cell])
+        values = _values_of(fact, cells[fact.cell])
         if not values:
             verdict, _ = verdict_of(cells[fact.cell])
             return Ruling(Answer.open, f"{cells[fact.cell].id} ({verdict}) tells no {fact.path}")
-        told = told and all(satisfies(fact, value) for value in values)
-        shown = dict.fromkeys(in_words(value) for value in values)
+        told = told and all(_satisfies(fact, value) for value in values)
+        shown = dict.fromkeys(_format_fact(value) for value in values)
         few = list(shown)[:3] + ["…"] * (len(shown) > 3)
         measured.append(
             f"{fact.path} = {' or '.join(few)} ({cells[fact.cell].cell.scenario.label})"
@@ -108,23 +109,23 @@ def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     )
 
 
-def values_of(fact: Fact, cell: CellData) -> list[Any]:
+def _values_of(fact: Fact, cell: CellData) -> list[Any]:
     """What every training of the cell, traced or timed, tells under the fact's path."""
     told = [repeat.facts for _, repeat in cell.trainings()]
     told += [run.timed.facts for run in cell.timings if run.timed]
-    return [value for one in told for value in reached(one, fact.path.split("."))]
+    return [value for one in told for value in _find_values(one, fact.path.split("."))]
 
 
-def reached(tree: Any, path: list[str]) -> list[Any]:
+def _find_values(tree: Any, path: list[str]) -> list[Any]:
     if not path:
         return [tree]
     step, rest = path[0], path[1:]
     if step == "[]":
-        return [value for one in tree for value in reached(one, rest)]
-    return reached(tree[step], rest) if isinstance(tree, dict) and step in tree else []
+        return [value for one in tree for value in _find_values(one, rest)]
+    return _find_values(tree[step], rest) if isinstance(tree, dict) and step in tree else []
 
 
-def satisfies(fact: Fact, value: Any) -> bool:
+def _satisfies(fact: Fact, value: Any) -> bool:
     if fact.above is not None:
         return bool(value > fact.above)
     if fact.at_most is not None:
@@ -132,5 +133,5 @@ def satisfies(fact: Fact, value: Any) -> bool:
     return bool(value == fact.equals)
 
 
-def in_words(value: Any) -> str:
+def _format_fact(value: Any) -> str:
     return f"{value:.17g}" if isinstance(value, float) else str(value)

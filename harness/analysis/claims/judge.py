@@ -25,7 +25,7 @@ def claims_table(study: StudyData, cells: pd.DataFrame) -> pd.DataFrame:
     }
     for document in study.manifest.get("claims", ()):
         claim = Claim.from_json(document)
-        ruling = judged(claim, study, table)
+        ruling = _judge_claim(claim, study, table)
         rows.append(
             {
                 "claim": claim.name,
@@ -41,10 +41,10 @@ def claims_table(study: StudyData, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judged(claim: Claim, study: StudyData, table: Rows) -> Ruling:
+def _judge_claim(claim: Claim, study: StudyData, table: Rows) -> Ruling:
     if claim.rule == "no_experiment":
         return Ruling(Answer.open, claim.why)
-    if not claim.is_for(study.manifest["device"]):
+    if not claim.applies_to(study.manifest["device"]):
         return Ruling(
             Answer.open,
             f"it speaks of {claim.needs.upper()} devices, and this study "
@@ -57,10 +57,10 @@ def judged(claim: Claim, study: StudyData, table: Rows) -> Ruling:
     cells = {role: known[id_] for role, id_ in claim.cells.items() if id_ in known}
     if cells.keys() != claim.cells.keys():
         return Ruling(Answer.open, "its cells were not part of this study")
-    return code_of(claim.rule)(claim, cells, table)
+    return rule_function(claim.rule)(claim, cells, table)
 
 
-def code_of(rule: str) -> Callable[[Claim, Cells, Rows], Ruling]:
+def rule_function(rule: str) -> Callable[[Claim, Cells, Rows], Ruling]:
     """A rule's function has the rule's name."""
     for module in (exact_rules, statistical_rules):
         if rule in RULES and hasattr(module, rule):

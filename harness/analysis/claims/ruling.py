@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis.study_data import CellData
 from harness.core.verdict import Verdict, judge, outcome_key
 
-ENOUGH = 10  # runs, for sameness; a fresh one may still differ with a chance of 28 %
+MIN_RUNS = 10  # runs, for sameness; a fresh one may still differ with a chance of 28 %
 
 
 Cells = dict[str, CellData]
@@ -32,7 +32,7 @@ class Ruling:
     measured: str = ""
 
 
-def swapped(ruling: Ruling) -> Ruling:
+def negate(ruling: Ruling) -> Ruling:
     """The ruling on the opposite claim."""
     other = {Answer.holds: Answer.fails, Answer.fails: Answer.holds, Answer.open: Answer.open}
     return replace(ruling, answer=other[ruling.answer])
@@ -43,21 +43,17 @@ def verdict_of(cell: CellData) -> tuple[Verdict, int]:
     return judgement.verdict, judgement.completed
 
 
-def id_of(cell: CellData) -> str:
-    return cell.same_as or cell.id
-
-
-def sameness(cell: CellData, table: Rows) -> str:
-    row = table[id_of(cell)]
+def describe_sameness(cell: CellData, table: Rows) -> str:
+    row = table[cell.measured_id]
     return (
         f"{cell.id}: one digest in {row['trace_runs']} runs (a fresh run differs with a chance "
         f"of at most {100 * row['divergence_rate_upper']:.2g} %)"
     )
 
 
-def find_divergence(cell: CellData, table: Rows) -> str:
+def describe_divergence(cell: CellData, table: Rows) -> str:
     """How many trainings agree, and where the others part: one in many is another fault."""
-    row = table[id_of(cell)]
+    row = table[cell.measured_id]
     if not row["first_component"]:  # traced trainings agree, and a timed one ended otherwise
         return f"{cell.id} {row['verdict']}: {row['note']}"
     keys = Counter(outcome_key(training) for _, training in cell.trainings())
@@ -69,6 +65,6 @@ def find_divergence(cell: CellData, table: Rows) -> str:
     )
 
 
-def distances(cell: CellData, table: Rows) -> str:
-    row = table[id_of(cell)]
+def describe_distances(cell: CellData, table: Rows) -> str:
+    row = table[cell.measured_id]
     return f"loss spread {100 * row['loss_spread']:.3g} %, weights {row['weight_rel_l2']:.2g}"

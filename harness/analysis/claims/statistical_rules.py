@@ -7,16 +7,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from harness.analysis.claims.ruling import (
-    ENOUGH,
-    Answer,
-    Cells,
-    Rows,
-    Ruling,
-    id_of,
-    swapped,
-    verdict_of,
-)
+from harness.analysis.claims.ruling import MIN_RUNS, Answer, Cells, Rows, Ruling, negate, verdict_of
 from harness.analysis.cost import EQUAL_WITHIN, by_block, paired_ratio
 from harness.core.claims import Claim
 
@@ -28,7 +19,7 @@ def spread_at_most(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     verdict, _ = verdict_of(cell)
     if not verdict.differs:
         return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
-    spread = float(table[id_of(cell)]["loss_spread"])
+    spread = float(table[cell.measured_id]["loss_spread"])
     if math.isnan(spread):
         return Ruling(Answer.open, f"{cell.id} has no spread of losses")
     answer = Answer.holds if spread <= claim.limit else Answer.fails
@@ -36,7 +27,7 @@ def spread_at_most(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def spread_above(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    return swapped(spread_at_most(claim, cells, table))
+    return negate(spread_at_most(claim, cells, table))
 
 
 def grows(claim: Claim, cells: Cells, table: Rows) -> Ruling:
@@ -66,9 +57,9 @@ def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     larger.
     """
     runs = {role: verdict_of(cells[role])[1] for role in ("one", "other")}
-    sds = {role: float(table[id_of(cells[role])]["accuracy_sd"]) for role in runs}
-    if any(map(math.isnan, sds.values())) or min(runs.values()) < ENOUGH:
-        return Ruling(Answer.open, f"a spread of accuracy wants {ENOUGH} runs of each")
+    sds = {role: float(table[cells[role].measured_id]["accuracy_sd"]) for role in runs}
+    if any(map(math.isnan, sds.values())) or min(runs.values()) < MIN_RUNS:
+        return Ruling(Answer.open, f"a spread of accuracy wants {MIN_RUNS} runs of each")
     measured = f"{100 * sds['one']:.3g} % against {100 * sds['other']:.3g} %"
     freedom = runs["one"] - 1, runs["other"] - 1
     least, most = stats.f.ppf([0.025, 0.975], *freedom)
@@ -83,7 +74,7 @@ def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 def not_dearer(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     """Decided where the whole interval of the cost lies on one side of the limit."""
     assert claim.limit is not None
-    row = table[id_of(cells["it"])]
+    row = table[cells["it"].measured_id]
     ratio, low, high = (float(row[name]) for name in ("cost_ratio", "cost_low", "cost_high"))
     if math.isnan(ratio):
         return Ruling(Answer.open, f"{cells['it'].id} has no cost of its own here")
@@ -103,8 +94,10 @@ def wider_relatively(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     runs = [one.repeats[0] for one in cells["it"].completed]
     accuracies = [one.accuracy for one in runs if one.accuracy]
     losses = [float(one.losses[-1]) for one in runs]
-    if len(accuracies) < max(len(runs), ENOUGH) or not all(loss > 0 for loss in losses):
-        return Ruling(Answer.open, f"it wants {ENOUGH} runs, each with an accuracy and a loss > 0")
+    if len(accuracies) < max(len(runs), MIN_RUNS) or not all(loss > 0 for loss in losses):
+        return Ruling(
+            Answer.open, f"it wants {MIN_RUNS} runs, each with an accuracy and a loss > 0"
+        )
     accuracy, loss = np.log(accuracies), np.log(losses)
     spreads = accuracy.std(ddof=1), loss.std(ddof=1)
     measured = f"{100 * spreads[0]:.3g} % of accuracy against {100 * spreads[1]:.3g} % of loss"
@@ -126,9 +119,9 @@ def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     for role in ("one", "other"):
         known = [one.repeats[0].accuracy for one in cells[role].completed]
         accuracy[role] = [value for value in known if value is not None]
-        if len(accuracy[role]) < ENOUGH:
-            return Ruling(Answer.open, f"a mean of accuracy wants {ENOUGH} runs of each")
-    scatter = max(float(table[id_of(cells[role])]["accuracy_sd"]) for role in accuracy)
+        if len(accuracy[role]) < MIN_RUNS:
+            return Ruling(Answer.open, f"a mean of accuracy wants {MIN_RUNS} runs of each")
+    scatter = max(float(table[cells[role].measured_id]["accuracy_sd"]) for role in accuracy)
     moved = abs(float(np.mean(accuracy["one"]) - np.mean(accuracy["other"])))
     measured = f"{100 * moved:.3g} % against a scatter of {100 * scatter:.3g} %"
     if scatter == 0:

@@ -12,18 +12,27 @@ import numpy as np
 import tensorflow as tf
 
 from harness.core.errors import UsageError
-from harness.core.record import Components, Repeat, Timed, number
+from harness.core.record import Components, Repeat, Timed, json_number
 from harness.core.spec import RunSpec, Scenario
-from harness.host.system_load import resident_mb
+from harness.host.system_load import peak_resident_mb
 from harness.keras_scenario import Context, Evaluation, Training
 from harness.worker import scenario_loader
 from harness.worker.backend import TimedRun
 from harness.worker.keras_backend import components, settings
-from harness.worker.keras_backend.settings import effective, threads
+from harness.worker.keras_backend.settings import effective_settings, threads
 from harness.worker.snapshot_policy import is_due
-from harness.worker.timing import Clock, elapsed, read
+from harness.worker.timing import Clock, elapsed, time_steps
 
-__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
+__all__ = [
+    "REFUSALS",
+    "effective_settings",
+    "run_operations",
+    "run_replay",
+    "run_timing",
+    "run_trace",
+    "threads",
+    "warm_up",
+]
 
 # TensorFlow has no one sentence for an operation without a deterministic version; these are its
 # kernels' and its Python side's.
@@ -35,14 +44,14 @@ REFUSALS = (
 )
 
 
-def warm(asked: Scenario) -> None:
+def warm_up(asked: Scenario) -> None:
     """Importing this file was all of Keras: it and TensorFlow load nothing later that is slow."""
-    scenario_loader.load(asked)
+    scenario_loader.load_module(asked)
 
 
-def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     """One training from a full reset: everything built anew, the setting applied again."""
-    training = begun(spec)
+    training = _build_training(spec)
     initial = components.digest([*components.params(training), *components.buffers(training)])
     steps: list[Components] = []
     losses: list[float | str] = []
@@ -51,36 +60,36 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
     loss = None
     for batch in training.batches():
         loss = training.step(batch)
-        steps.append(components.of_step(training, rng_before, batch, loss))
-        losses.append(scalar(loss))
+        steps.append(components.step_digests(training, rng_before, batch, loss))
+        losses.append(_mean_loss(loss))
         if is_due(len(steps)):
-            kept[str(len(steps))] = components.keep(training, snapshots)
+            kept[str(len(steps))] = components.save_snapshot(training, snapshots)
         rng_before = components.rng(training)
     if not steps:
         raise ValueError("the training made no step: give it more steps, epochs or data")
     if not is_due(len(steps)):
-        kept[str(len(steps))] = components.keep(training, snapshots)
+        kept[str(len(steps))] = components.save_snapshot(training, snapshots)
     evaluation = training.evaluate()
     return Repeat(
         initial=initial,
         steps=steps,
         losses=losses,
-        final=components.final(training, loss, evaluation),
-        predictions=predictions(evaluation),
+        final=components.final_digests(training, loss, evaluation),
+        predictions=_to_json_predictions(evaluation),
         accuracy=evaluation.accuracy,
         facts=training.facts(),
         snapshots=kept,
     )
 
 
-def timed(spec: RunSpec) -> TimedRun:
+def run_timing(spec: RunSpec) -> TimedRun:
     """Nothing is digested before the clock has stopped."""
     began = time.perf_counter()
-    training = begun(spec)
+    training = _build_training(spec)
     setup_s = time.perf_counter() - began
     synchronise = tf.test.experimental.sync_devices  # returns at once where nothing is under way
-    reading = read(training, spec.warmup, Clock(time.perf_counter, elapsed, synchronise))
-    peak = peak_mb(spec.cell.device)
+    reading = time_steps(training, spec.warmup, Clock(time.perf_counter, elapsed, synchronise))
+    peak = _peak_mb(spec.cell.device)
     evaluation = training.evaluate()
     return TimedRun(
         setup_s=setup_s,
@@ -89,47 +98,47 @@ def timed(spec: RunSpec) -> TimedRun:
             counted_s=reading.counted_s,
             counted_steps=reading.counted_steps,
             step_s=reading.step_s,
-            final=components.final(training, reading.loss, evaluation),
-            loss=scalar(reading.loss),
+            final=components.final_digests(training, reading.loss, evaluation),
+            loss=_mean_loss(reading.loss),
             accuracy=evaluation.accuracy,
             facts=training.facts(),
         ),
     )
 
 
-def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
+def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
     raise UsageError("the operations of TensorFlow are not logged: diagnose knows torch's only")
 
 
-def replayed(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
     raise UsageError("trainings of TensorFlow are not replayed: replay knows torch's only")
 
 
-def begun(spec: RunSpec) -> Training:
+def _build_training(spec: RunSpec) -> Training:
     """A training from a full reset: Keras counts its layers' names anew, as in a fresh process."""
     keras.utils.clear_session()
     cell = spec.cell
     settings.apply(spec.determinism, cell.device)
-    training: Training = scenario_loader.build(cell.scenario, Context(cell.device))
+    training: Training = scenario_loader.build_scenario(cell.scenario, Context(cell.device))
     return training
 
 
-def peak_mb(device: str) -> float:
+def _peak_mb(device: str) -> float:
     """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
     if device.startswith("cuda"):
         used: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]  # the one it sees
         return used / 2**20
-    return resident_mb()
+    return peak_resident_mb()
 
 
-def scalar(loss: Any) -> float | str:
+def _mean_loss(loss: Any) -> float | str:
     """The step's loss as one number; several losses (two models) give their mean."""
-    return number(float(components.array_of(loss).astype(np.float64).mean()))
+    return json_number(float(components.to_array(loss).astype(np.float64).mean()))
 
 
-def predictions(evaluation: Evaluation) -> list[float | int | str]:
+def _to_json_predictions(evaluation: Evaluation) -> list[float | int | str]:
     values = evaluation.predictions
     if np.issubdtype(values.dtype, np.floating):
-        return [number(value) for value in values.astype(np.float64).tolist()]
+        return [json_number(value) for value in values.astype(np.float64).tolist()]
     found: list[float | int | str] = values.tolist()
     return found

@@ -22,9 +22,9 @@ from tensorflow.python.ops import stateful_random_ops
 
 from harness.core.record import Components
 from harness.keras_scenario import Evaluation, Training
-from harness.worker.hashing import digest_of, part_of_array
+from harness.worker.hashing import array_part, hash_parts
 from harness.worker.pytree import leaves
-from harness.worker.snapshot_policy import keep_once
+from harness.worker.snapshot_policy import save_once
 
 Array = npt.NDArray[Any]
 Named = Iterable[tuple[str, Array]]
@@ -32,10 +32,10 @@ SEED_STATE = "seed_generator_state"  # how Keras names the variable of each laye
 
 
 def digest(named: Named, plain: Mapping[str, Any] | None = None) -> str:
-    return digest_of((part_of_array(name, array) for name, array in named), plain)
+    return hash_parts((array_part(name, array) for name, array in named), plain)
 
 
-def array_of(value: Any) -> Array:
+def to_array(value: Any) -> Array:
     """Of a tensor or variable; a gradient that is sparse (of an embedding) is made dense."""
     return np.asarray(tf.convert_to_tensor(value))
 
@@ -47,12 +47,12 @@ def rng(training: Training) -> str:
     arrays = [("python", np.array(internal, np.int64)), ("numpy", np.asarray(keys, np.int64))]
     operations = getattr(context.context(), "_rng", None)  # seeds of operations without their own
     if stateful_random_ops.global_generator is not None:
-        arrays.append(("tensorflow", array_of(stateful_random_ops.global_generator.state)))
+        arrays.append(("tensorflow", to_array(stateful_random_ops.global_generator.state)))
     if generator := global_state.get_global_attribute(GLOBAL_SEED_GENERATOR):
-        arrays.append(("keras", array_of(generator.state)))
+        arrays.append(("keras", to_array(generator.state)))
     for name, model in training.models.items():
         arrays += [
-            (f"{name}.{variable.path}", array_of(variable))
+            (f"{name}.{variable.path}", to_array(variable))
             for variable in model.non_trainable_variables
             if variable.path.endswith(SEED_STATE)
         ]
@@ -64,22 +64,22 @@ def rng(training: Training) -> str:
     return digest(arrays, plain)
 
 
-def of_step(training: Training, rng_before: str, batch: Any, loss: Any) -> Components:
+def step_digests(training: Training, rng_before: str, batch: Any, loss: Any) -> Components:
     return Components(
         rng=rng_before,
-        batch=digest(arrays_in(batch)),
+        batch=digest(_batch_arrays(batch)),
         buffers=digest(buffers(training)),
-        loss=digest([("loss", array_of(loss))]),
+        loss=digest([("loss", to_array(loss))]),
         grads=digest(grads(training)),
         params=digest(params(training)),
         optimizer=optimizer(training),
     )
 
 
-def final(training: Training, loss: Any, evaluation: Evaluation) -> dict[str, str]:
+def final_digests(training: Training, loss: Any, evaluation: Evaluation) -> dict[str, str]:
     """Outcome digests at the end: the same words from a trace run and from a timing run."""
     return {
-        "loss": digest([("loss", array_of(loss))]),
+        "loss": digest([("loss", to_array(loss))]),
         "grads": digest(grads(training)),
         "params": digest(params(training)),
         "buffers": digest(buffers(training)),
@@ -91,7 +91,7 @@ def final(training: Training, loss: Any, evaluation: Evaluation) -> dict[str, st
 def params(training: Training) -> Iterator[tuple[str, Array]]:
     for name, model in training.models.items():
         for variable in model.trainable_variables:
-            yield f"{name}.{variable.path}", array_of(variable)
+            yield f"{name}.{variable.path}", to_array(variable)
 
 
 def grads(training: Training) -> Iterator[tuple[str, Array]]:
@@ -100,14 +100,14 @@ def grads(training: Training) -> Iterator[tuple[str, Array]]:
         found = training.gradients.get(name, ())
         for variable, gradient in zip(model.trainable_variables, found, strict=bool(found)):
             if gradient is not None:
-                yield f"{name}.{variable.path}", array_of(gradient)
+                yield f"{name}.{variable.path}", to_array(gradient)
 
 
 def buffers(training: Training) -> Iterator[tuple[str, Array]]:
     """Batch norm's statistics and other weights that are not trained; no generators."""
     for name, model in training.models.items():
         for variable in model.non_trainable_weights:
-            yield f"{name}.{variable.path}", array_of(variable)
+            yield f"{name}.{variable.path}", to_array(variable)
 
 
 def optimizer(training: Training) -> str:
@@ -115,26 +115,26 @@ def optimizer(training: Training) -> str:
     arrays: list[tuple[str, Array]] = []
     plain: dict[str, str] = {}
     for name, one in training.optimizers.items():
-        arrays += [(f"{name}.{variable.path}", array_of(variable)) for variable in one.variables]
+        arrays += [(f"{name}.{variable.path}", to_array(variable)) for variable in one.variables]
         plain |= {path: repr(value) for path, value in leaves(one.get_config(), name)}
     return digest(arrays, plain)
 
 
-def arrays_in(batch: Any) -> Iterator[tuple[str, Array]]:
+def _batch_arrays(batch: Any) -> Iterator[tuple[str, Array]]:
     for path, value in leaves(batch, "batch"):
         if isinstance(value, np.ndarray | int | float | tf.Tensor):
             yield path, np.asarray(value)
 
 
-def keep(training: Training, folder: Path) -> str:
+def save_snapshot(training: Training, folder: Path) -> str:
     """A snapshot of the parameters, under their digest, which is returned."""
 
     def save(path: Path) -> None:
-        save_file({name: stored(array) for name, array in params(training)}, path)
+        save_file({name: _to_storable(array) for name, array in params(training)}, path)
 
-    return keep_once(folder, digest(params(training)), save)
+    return save_once(folder, digest(params(training)), save)
 
 
-def stored(array: Array) -> Array:
+def _to_storable(array: Array) -> Array:
     """In a type that plain NumPy has: every bfloat16 or float8 is a float32 too."""
     return array.astype(np.float32) if array.dtype.kind == "V" else np.ascontiguousarray(array)

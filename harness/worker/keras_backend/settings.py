@@ -24,7 +24,7 @@ def apply(asked: Determinism, device: str) -> None:
     Op determinism cannot be switched off again, nor threads be changed after the first operation:
     a process has one cell, so neither is ever needed.
     """
-    place(device)
+    _select_device(device)
     if asked.threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(asked.threads)
         tf.config.threading.set_inter_op_parallelism_threads(asked.threads)
@@ -35,7 +35,7 @@ def apply(asked: Determinism, device: str) -> None:
 
 
 @cache
-def place(device: str) -> None:
+def _select_device(device: str) -> None:
     """Shows TensorFlow the one device that is asked for; it takes a GPU where it sees one."""
     kind, _, index = device.partition(":")
     gpus = tf.config.list_physical_devices("GPU")
@@ -45,7 +45,7 @@ def place(device: str) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def effective() -> dict[str, Any]:
+def effective_settings() -> dict[str, Any]:
     """The values in effect, under the names of Determinism's fields."""
     hash_seed = os.environ.get("PYTHONHASHSEED")
     algorithms = Algorithms.require if is_op_determinism_enabled() else Algorithms.allow

@@ -14,28 +14,37 @@ from harness.core.errors import UsageError
 from harness.core.record import Components, Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
-from harness.worker.script_backend.files import digest_of_file
+from harness.worker.script_backend.files import digest_file
 from harness.worker.script_backend.hook_recorder import HookRecorder
 from harness.worker.script_backend.hooks import TrainingHooks
-from harness.worker.script_backend.program import name_of, run
-from harness.worker.script_backend.sandbox import private
-from harness.worker.script_backend.torchrun import group
+from harness.worker.script_backend.program import program_name, run_program
+from harness.worker.script_backend.sandbox import create_sandbox
+from harness.worker.script_backend.torchrun import start_group
 from harness.worker.torch_backend import components, settings, snapshot
 from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
 from harness.worker.torch_backend.digest import digest
-from harness.worker.torch_backend.settings import effective
-from harness.worker.torch_backend.timer import clock_of
-from harness.worker.torch_backend.trace import scalar
-from harness.worker.torch_backend.warmup import warm_torch
+from harness.worker.torch_backend.settings import effective_settings
+from harness.worker.torch_backend.timer import make_clock
+from harness.worker.torch_backend.trace import mean_loss
+from harness.worker.torch_backend.warmup import warm_up_torch
 
-__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
+__all__ = [
+    "REFUSALS",
+    "effective_settings",
+    "run_operations",
+    "run_replay",
+    "run_timing",
+    "run_trace",
+    "threads",
+    "warm_up",
+]
 
 
-def warm(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported beforehand
-    warm_torch()
+def warm_up(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported beforehand
+    warm_up_torch()
 
 
-def traced(spec: RunSpec, snapshots: Path) -> Repeat:
+def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     settings.apply(spec.determinism)
     seen = TrainingHooks()
     initial: list[str] = []
@@ -49,23 +58,23 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
             initial.append(digest(components.params(seen)))
 
     def after_step() -> None:
-        loss = last_loss(seen)
-        steps.append(components.of_step(seen, rng_before.pop(), list(seen.inputs), loss))
-        losses.extend(map(scalar, seen.last_losses))
+        loss = _last_loss(seen)
+        steps.append(components.step_digests(seen, rng_before.pop(), list(seen.inputs), loss))
+        losses.extend(map(mean_loss, seen.last_losses))
         if snapshot.is_due(len(steps)):
-            kept[str(len(steps))] = snapshot.keep(seen, snapshots)
+            kept[str(len(steps))] = snapshot.save_snapshot(seen, snapshots)
         rng_before.append(components.rng())
 
-    with private(spec.cell.scenario, digest_of_file) as place:
-        with group(spec, place), seen.looking(before_step, after_step):
-            run(spec.cell.scenario, place)
-        check_has_steps(seen, spec)
-        kept.setdefault(str(len(steps)), snapshot.keep(seen, snapshots))
+    with create_sandbox(spec.cell.scenario, digest_file) as place:
+        with start_group(spec, place), seen.install(before_step, after_step):
+            run_program(spec.cell.scenario, place)
+        _check_has_steps(seen, spec)
+        kept.setdefault(str(len(steps)), snapshot.save_snapshot(seen, snapshots))
     return Repeat(
         initial=initial[0],
         steps=steps,
         losses=losses if len(losses) == len(steps) else [],
-        final=final(seen),
+        final=_final_digests(seen),
         predictions=[],
         accuracy=None,
         facts={"optimizer steps": len(steps), "models": ", ".join(seen.models), **place.facts()},
@@ -73,19 +82,19 @@ def traced(spec: RunSpec, snapshots: Path) -> Repeat:
     )
 
 
-def timed(spec: RunSpec) -> TimedRun:
+def run_timing(spec: RunSpec) -> TimedRun:
     """Reads the clock once per optimizer step; the first step holds the building, and is set-up."""
-    clock = clock_of(torch.device(spec.cell.device))
+    clock = make_clock(torch.device(spec.cell.device))
     settings.apply(spec.determinism)
     seen = TrainingHooks()
     marks = []
-    with private(spec.cell.scenario, digest_of_file) as place, group(spec, place):
+    with create_sandbox(spec.cell.scenario, digest_file) as place, start_group(spec, place):
         began = time.perf_counter()
-        with seen.looking(after_step=lambda: marks.append(clock.mark())):
-            run(spec.cell.scenario, place)
+        with seen.install(after_step=lambda: marks.append(clock.mark())):
+            run_program(spec.cell.scenario, place)
         clock.synchronise()
         took_s = time.perf_counter() - began
-    check_has_steps(seen, spec)
+    _check_has_steps(seen, spec)
     first = max(1, spec.warmup)
     counted = len(marks) - first
     if counted < 1:
@@ -103,7 +112,7 @@ def timed(spec: RunSpec) -> TimedRun:
             counted_s=counted_s,
             counted_steps=counted,
             step_s=step_s,
-            final=final(seen),
+            final=_final_digests(seen),
             loss=None,
             accuracy=None,
             facts={"optimizer steps": len(marks), **place.facts()},
@@ -111,59 +120,59 @@ def timed(spec: RunSpec) -> TimedRun:
     )
 
 
-class WindowIsOver(BaseException):
+class _WindowEnd(BaseException):
     """Ends a script after its window; no ``except Exception`` of its own keeps it going."""
 
 
-def go_on() -> None:
+def _go_on() -> None:
     pass
 
 
-def stop() -> None:
-    raise WindowIsOver
+def _stop() -> None:
+    raise _WindowEnd
 
 
-def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     """From the script's start: only itself knows what else it keeps."""
     assert spec.window is not None
-    logged = HookRecorder(spec.window, spec.keep, at_end=go_on if spec.to_end else stop)
+    logged = HookRecorder(spec.window, spec.keep, at_end=_go_on if spec.to_end else _stop)
     settings.apply(spec.determinism)
     try:
         with (
-            private(spec.cell.scenario, digest_of_file) as place,
-            group(spec, place, folder),
-            logged.looking(),
+            create_sandbox(spec.cell.scenario, digest_file) as place,
+            start_group(spec, place, folder),
+            logged.install(),
         ):
-            run(spec.cell.scenario, place)
-    except WindowIsOver:
+            run_program(spec.cell.scenario, place)
+    except _WindowEnd:
         pass
     logged.check()
     op_log.write(op_log.log_path(folder, spec.run_id, repeat), logged.log(spec.run_id))
-    if logged.watch.kept:
-        save_file(logged.watch.kept, op_log.kept_path(folder, spec.run_id, repeat))
-    return final(logged.seen) if spec.to_end else {}
+    if logged.recorder.kept:
+        save_file(logged.recorder.kept, op_log.tensors_path(folder, spec.run_id, repeat))
+    return _final_digests(logged.hooks) if spec.to_end else {}
 
 
-def replayed(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
     raise UsageError(
-        f"{name_of(spec.cell.scenario)} keeps its state to itself: replay knows scenarios only"
+        f"{program_name(spec.cell.scenario)} keeps its state to itself: replay knows scenarios only"
     )
 
 
-def check_has_steps(seen: TrainingHooks, spec: RunSpec) -> None:
+def _check_has_steps(seen: TrainingHooks, spec: RunSpec) -> None:
     if not seen.steps:
         raise UsageError(
-            f"{name_of(spec.cell.scenario)} came to its end without a step of "
+            f"{program_name(spec.cell.scenario)} came to its end without a step of "
             "any torch optimizer: there is no training to compare"
         )
 
 
-def last_loss(seen: TrainingHooks) -> torch.Tensor:
+def _last_loss(seen: TrainingHooks) -> torch.Tensor:
     """NaN where the step has shown none."""
     return next(iter(seen.last_losses), torch.tensor(float("nan")))
 
 
-def final(seen: TrainingHooks) -> dict[str, str]:
+def _final_digests(seen: TrainingHooks) -> dict[str, str]:
     """Outcome digests at the script's end, the same from a trace run and from a timing run."""
     return {
         "grads": digest(components.grads(seen)),

@@ -19,19 +19,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.worker.hashing import Part, digest_of
+from harness.worker.hashing import Part, hash_parts
 from harness.worker.pytree import leaves
 from harness.worker.torch_backend.digest import digest
 
 CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".bin"})
 
 
-def digest_of_file(path: Path, folder: Path) -> str:
+def digest_file(path: Path, folder: Path) -> str:
     """``folder`` is the one that the script ran in."""
-    held = held_by(path)
+    held = _load_contents(path)
     if held is None:
         content = memoryview(path.read_bytes().replace(bytes(folder), b"."))
-        return digest_of([Part("file", "torch.uint8", (len(content),), content)])
+        return hash_parts([Part("file", "torch.uint8", (len(content),), content)])
     found = [(name.replace(str(folder), "."), one) for name, one in leaves(held, "")]
     tensors = [(name, one) for name, one in found if isinstance(one, Tensor)]
     plain = {
@@ -42,7 +42,7 @@ def digest_of_file(path: Path, folder: Path) -> str:
     return digest(tensors, plain)
 
 
-def held_by(path: Path) -> Any:
+def _load_contents(path: Path) -> Any:
     """What is stored in a checkpoint or in arrays; None where only its bytes can be compared."""
     try:
         if not CHECKPOINTS.isdisjoint(path.suffixes):  # timm's are .pth.tar
@@ -50,7 +50,7 @@ def held_by(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return dict(sorted(load_file(path).items()))
         if path.suffix in (".npy", ".npz"):
-            return arrays(np.load(path, allow_pickle=False))
+            return _load_arrays(np.load(path, allow_pickle=False))
     except (
         OSError,
         ValueError,
@@ -64,7 +64,7 @@ def held_by(path: Path) -> Any:
     return None
 
 
-def arrays(loaded: Any) -> dict[str, Any]:
+def _load_arrays(loaded: Any) -> dict[str, Any]:
     named: Iterator[tuple[str, Any]]
     named = iter(loaded.items()) if hasattr(loaded, "items") else iter([("", loaded)])
     return {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from harness.core.op_log import Log
+from harness.core.op_log import OpLog
 from harness.worker.script_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.op_recorder import OpRecorder
-from harness.worker.torch_backend.op_window import past_the_end, whole_state
+from harness.worker.torch_backend.op_window import state_digest, window_error
 
 
 class HookRecorder:
@@ -22,37 +22,40 @@ class HookRecorder:
     ) -> None:
         """``at_end`` is called when the window's last step is done."""
         self.window, self.at_end = window, at_end
-        self.watch, self.seen = OpRecorder(keep), TrainingHooks()
+        self.recorder, self.hooks = OpRecorder(keep), TrainingHooks()
         self.begins = {"0": ""} if window[0] <= 1 else {}
-        self.watch.step, self.watch.phase = 0, "build"
-        self.watch.is_on = window[0] <= 1
+        self.recorder.step, self.recorder.phase = 0, "build"
+        self.recorder.is_on = window[0] <= 1
 
     @contextmanager
-    def looking(self) -> Iterator[None]:
-        with self.seen.looking(after_step=self.after_step, at_forward=self.at_forward), self.watch:
+    def install(self) -> Iterator[None]:
+        with (
+            self.hooks.install(after_step=self.after_step, at_forward=self.at_forward),
+            self.recorder,
+        ):
             yield
 
     def at_forward(self) -> None:
-        self.watch.know(self.seen)
-        if self.seen.steps == 0:
-            self.watch.step = 1
-        self.watch.phase = "forward"
+        self.recorder.name_modules(self.hooks)
+        if self.hooks.steps == 0:
+            self.recorder.step = 1
+        self.recorder.phase = "forward"
 
     def after_step(self) -> None:
         first, last = self.window
-        done = self.seen.steps
+        done = self.hooks.steps
         if done == first - 1:
-            self.begins[str(first)] = whole_state(self.seen)
-            self.watch.is_on = True
-        self.watch.step, self.watch.phase = done + 1, "data"
-        if done >= last and self.watch.is_on:
-            self.watch.is_on = False
+            self.begins[str(first)] = state_digest(self.hooks)
+            self.recorder.is_on = True
+        self.recorder.step, self.recorder.phase = done + 1, "data"
+        if done >= last and self.recorder.is_on:
+            self.recorder.is_on = False
             self.at_end()
 
     def check(self) -> None:
         """Raises UsageError where the training has ended before the window began."""
-        if self.seen.steps < max(1, self.window[0]):
-            raise past_the_end(self.window, self.seen.steps)
+        if self.hooks.steps < max(1, self.window[0]):
+            raise window_error(self.window, self.hooks.steps)
 
-    def log(self, run_id: str) -> Log:
-        return Log(run_id, self.begins, self.watch.operations)
+    def log(self, run_id: str) -> OpLog:
+        return OpLog(run_id, self.begins, self.recorder.operations)

@@ -35,7 +35,7 @@ class TrainingHooks:
         self.wrappers: list[Optimizer] = []  # optimizers that only hand on to those
         self.inputs: list[Any] = []  # of those models since the last step
         self.losses: list[Tensor] = []  # at which backwards began since the last step
-        self.told: list[Tensor] = []  # by the script itself, in that time
+        self.reported: list[Tensor] = []  # by the script itself, in that time
         self.steps = 0
         self.depth = 0  # of forwards inside each other
         self.is_used = False  # what was shown has led to a step
@@ -43,7 +43,7 @@ class TrainingHooks:
         self.inside: list[Optimizer] = []  # that have stepped inside of it
 
     @contextmanager
-    def looking(
+    def install(
         self,
         before_step: Callable[[], None] = lambda: None,
         after_step: Callable[[], None] = lambda: None,
@@ -53,36 +53,36 @@ class TrainingHooks:
         self.before_step, self.after_step, self.at_forward = before_step, after_step, at_forward
         with ExitStack() as hooks:
             for handle in (
-                nn.modules.module.register_module_forward_pre_hook(self.enter),
+                nn.modules.module.register_module_forward_pre_hook(self.enter_module),
                 nn.modules.module.register_module_forward_hook(
-                    self.leave, with_kwargs=True, always_call=True
+                    self.leave_module, with_kwargs=True, always_call=True
                 ),
                 register_optimizer_step_pre_hook(self.begin_step),
-                register_optimizer_step_post_hook(self.end_step),
+                register_optimizer_step_post_hook(self._end_step),
             ):
                 hooks.callback(handle.remove)
-            hooks.enter_context(self.backwards_seen())
-            listeners.append(self.be_told)
-            hooks.callback(listeners.remove, self.be_told)
+            hooks.enter_context(self._patch_backward())
+            listeners.append(self._receive_loss)
+            hooks.callback(listeners.remove, self._receive_loss)
             yield
 
-    def be_told(self, loss: Any) -> None:
-        self.begin_anew()
-        self.told.append(torch.as_tensor(loss).detach().clone())
+    def _receive_loss(self, loss: Any) -> None:
+        self._discard_used()
+        self.reported.append(torch.as_tensor(loss).detach().clone())
 
     @property
     def last_losses(self) -> list[Tensor]:
         """The last loss since the last step, or none: the script's own word comes first."""
-        return (self.told or self.losses)[-1:]
+        return (self.reported or self.losses)[-1:]
 
     @contextmanager
-    def backwards_seen(self) -> Iterator[None]:
+    def _patch_backward(self) -> Iterator[None]:
         """``Tensor.backward`` goes through this function too, and torch has no hook for it."""
         plain = torch.autograd.backward
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-            self.begin_anew()
+            self._discard_used()
             self.losses += [one.detach() for one in roots]
             plain(tensors, *args, **kwargs)
 
@@ -92,28 +92,28 @@ class TrainingHooks:
         finally:
             torch.autograd.backward = plain
 
-    def begin_anew(self) -> None:
+    def _discard_used(self) -> None:
         """Forgets what has led to a step, when something new is shown."""
         if not self.is_used:
             return
         self.is_used = False
         self.inputs.clear()
         self.losses.clear()
-        self.told.clear()
+        self.reported.clear()
 
-    def enter(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
+    def enter_module(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
         self.depth += 1
-        if self.depth > 1 or not has_tensors(module):
+        if self.depth > 1 or not _has_tensors(module):
             return
-        self.begin_anew()
+        self._discard_used()
         if not any(module is one for one in self.models.values()):
-            self.models[free_name(type(module).__name__, self.models)] = module
-            self.give_loose_to(module)
+            self.models[_free_name(type(module).__name__, self.models)] = module
+            self._claim_loose_parameters(module)
         self.at_forward()
 
-    def leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG002
+    def leave_module(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG002
         self.depth -= 1
-        if self.depth == 0 and has_tensors(module):
+        if self.depth == 0 and _has_tensors(module):
             self.inputs.append((args, kwargs))
 
     def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
@@ -121,29 +121,29 @@ class TrainingHooks:
         another, or a class that goes on in its parent's step.
         """
         if not any(optimizer is one for one in [*self.optimizers.values(), *self.wrappers]):
-            name = free_name(type(optimizer).__name__, self.optimizers)
+            name = _free_name(type(optimizer).__name__, self.optimizers)
             self.optimizers[name] = optimizer
-            self.take_loose(name, optimizer)
+            self._add_loose_parameters(name, optimizer)
         caller = sys._getframe(1)  # torch's, which calls the hooks and the step
-        if not is_under_way(self.step, caller):
+        if not _is_active(self.step, caller):
             self.step = caller
             self.inside.clear()
             self.before_step()
 
-    def end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+    def _end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         """What a fused optimizer skips in its kernel, as a scaler bids it, is a step too: asking
         would mean waiting for the device.
         """
         if self.step is not sys._getframe(1):
             self.inside.append(optimizer)
             return
-        self.set_aside(optimizer)
+        self._drop_wrapper(optimizer)
         self.step = None
         self.steps += 1
         self.after_step()
         self.is_used = True
 
-    def set_aside(self, optimizer: Optimizer) -> None:
+    def _drop_wrapper(self, optimizer: Optimizer) -> None:
         """One that wraps another and has no state of its own need not tell any: ZeRO's cannot, but
         at a checkpoint.
         """
@@ -153,10 +153,10 @@ class TrainingHooks:
                 del self.optimizers[name]
                 self.wrappers.append(optimizer)
 
-    def take_loose(self, name: str, optimizer: Optimizer) -> None:
+    def _add_loose_parameters(self, name: str, optimizer: Optimizer) -> None:
         """Parameters of no model that was called are looked at as a model of their own."""
         known = {id(one) for model in self.models.values() for one in model.parameters()}
-        loose = Loose()
+        loose = _LooseParameters()
         for group, options in enumerate(optimizer.param_groups):
             for place, one in enumerate(options["params"]):
                 if id(one) not in known:
@@ -164,18 +164,18 @@ class TrainingHooks:
         if loose.tensors:
             self.models[f"{name} parameters"] = loose
 
-    def give_loose_to(self, module: nn.Module) -> None:
+    def _claim_loose_parameters(self, module: nn.Module) -> None:
         """A step with a closure comes before the first forward, which shows whose they are."""
         known = {id(one) for one in module.parameters()}
         for name, loose in list(self.models.items()):
-            if not isinstance(loose, Loose):
+            if not isinstance(loose, _LooseParameters):
                 continue
             loose.tensors = {key: one for key, one in loose.tensors.items() if id(one) not in known}
             if not loose.tensors:
                 del self.models[name]
 
 
-class Loose(nn.Module):
+class _LooseParameters(nn.Module):
     """Tensors that are optimized without a module."""
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class Loose(nn.Module):
         yield from self.tensors.items()
 
 
-def is_under_way(call: FrameType | None, frame: FrameType | None) -> bool:
+def _is_active(call: FrameType | None, frame: FrameType | None) -> bool:
     """Whether ``call`` is among the callers of ``frame``; one that an exception ended is not."""
     while call is not None and frame is not None:
         if frame is call:
@@ -195,13 +195,13 @@ def is_under_way(call: FrameType | None, frame: FrameType | None) -> bool:
     return False
 
 
-def has_tensors(module: nn.Module) -> bool:
+def _has_tensors(module: nn.Module) -> bool:
     """A loss function or an activation has neither parameters nor buffers."""
     some = next(module.parameters(), None), next(module.buffers(), None)
     return any(one is not None for one in some)
 
 
-def free_name(name: str, taken: dict[str, Any]) -> str:
+def _free_name(name: str, taken: dict[str, Any]) -> str:
     if name not in taken:
         return name
     return next(f"{name} {n}" for n in count(2) if f"{name} {n}" not in taken)

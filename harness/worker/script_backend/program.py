@@ -16,7 +16,7 @@ from harness.core.spec import Scenario
 from harness.worker.script_backend.sandbox import Sandbox
 
 
-def source(scenario: Scenario) -> Path:
+def program_path(scenario: Scenario) -> Path:
     """The file of the script or module. Raises UsageError where there is none, or two are named."""
     path, module = scenario.options["path"], scenario.options["module"]
     if (path is None) == (module is None):
@@ -24,7 +24,7 @@ def source(scenario: Scenario) -> Path:
             "a script is named by scenario.path=train.py or by "
             "scenario.module=package.train, one of them"
         )
-    found = Path(str(path)).expanduser() if path else file_of(str(module))
+    found = Path(str(path)).expanduser() if path else _module_file(str(module))
     if not found.is_file():
         raise UsageError(
             f"scenario.path={path}: no such file here; give the "
@@ -33,7 +33,7 @@ def source(scenario: Scenario) -> Path:
     return found.resolve()
 
 
-def file_of(module: str) -> Path:
+def _module_file(module: str) -> Path:
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = importlib.util.find_spec(module)
@@ -51,62 +51,62 @@ def file_of(module: str) -> Path:
     return Path(found.origin)
 
 
-def name_of(scenario: Scenario) -> str:
+def program_name(scenario: Scenario) -> str:
     return str(scenario.options["path"] or scenario.options["module"])
 
 
-def run(scenario: Scenario, place: Sandbox) -> None:
+def run_program(scenario: Scenario, place: Sandbox) -> None:
     """To its end. A ``sys.exit`` with anything but 0 or None becomes a RuntimeError."""
     module = scenario.options["module"]
     arguments = [str(one) for one in scenario.options["args"]]
-    path = place.of(resolved(scenario, place))
+    path = place.path_in_copy(_original_path(scenario, place))
     process = os.getpid()
     try:
-        with as_main(path, place.folder if module else path.parent, arguments):
+        with _as_main(path, place.folder if module else path.parent, arguments):
             if module:
                 runpy.run_module(str(module), run_name="__main__", alter_sys=True)
             else:
                 runpy.run_path(str(path), run_name="__main__")
     except SystemExit as end:
         if end.code not in (None, 0):
-            raise RuntimeError(f"{name_of(scenario)} ended by sys.exit({end.code!r})") from end
+            raise RuntimeError(f"{program_name(scenario)} ended by sys.exit({end.code!r})") from end
     finally:
         if os.getpid() != process:  # a child that the script forked and let run on to its end
             os._exit(0)
 
 
-def resolved(scenario: Scenario, place: Sandbox) -> Path:
+def _original_path(scenario: Scenario, place: Sandbox) -> Path:
     """The original's path; the copy is the working directory by now."""
     path = scenario.options["path"]
     return (place.original / Path(str(path)).expanduser()).resolve() if path else place.folder
 
 
 @contextmanager
-def as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
+def _as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
     before = sys.argv, sys.path[:]
     sys.argv, sys.path = [str(path), *arguments], [str(first), *sys.path]
     try:
-        with own_harness(first):
+        with _hide_harness(first):
             yield
     finally:
         sys.argv, sys.path = before
 
 
 @contextmanager
-def own_harness(folder: Path) -> Iterator[None]:
+def _hide_harness(folder: Path) -> Iterator[None]:
     """A package of the project's own that is named ``harness`` stands in for ours meanwhile."""
     if not (folder / "harness").is_dir() and not (folder / "harness.py").is_file():
         yield
         return
-    ours = take_out("harness")
+    ours = _unload("harness")
     try:
         yield
     finally:
-        take_out("harness")
+        _unload("harness")
         sys.modules.update(ours)
 
 
-def take_out(package: str) -> dict[str, ModuleType]:
+def _unload(package: str) -> dict[str, ModuleType]:
     """Removes a package from the loaded modules and returns what was removed."""
     names = [name for name in sys.modules if name.partition(".")[0] == package]
     return {name: sys.modules.pop(name) for name in names}

@@ -12,7 +12,7 @@ from harness.core import op_log
 from harness.core.spec import Kind, RunSpec
 from harness.worker.pipe import die_with_parent
 from harness.worker.script_backend.hook_recorder import HookRecorder
-from harness.worker.script_backend.program import run
+from harness.worker.script_backend.program import run_program
 from harness.worker.script_backend.sandbox import Sandbox
 from harness.worker.torch_backend import settings
 
@@ -24,13 +24,13 @@ def main() -> None:
     place = Sandbox(Path(asked["original"]), Path(asked["copy"]))
     settings.apply(spec.determinism)
     is_logged = spec.kind is Kind.operations
-    with logged(spec, asked["folder"]) if is_logged else nullcontext():
-        run(spec.cell.scenario, place)
+    with _record_log(spec, asked["folder"]) if is_logged else nullcontext():
+        run_program(spec.cell.scenario, place)
     sys.stdout.flush()
     os._exit(0)  # unloading torch would keep rank 0 waiting
 
 
-def logged(spec: RunSpec, folder: str) -> AbstractContextManager[None]:
+def _record_log(spec: RunSpec, folder: str) -> AbstractContextManager[None]:
     assert spec.window is not None
 
     def write() -> None:
@@ -38,7 +38,7 @@ def logged(spec: RunSpec, folder: str) -> AbstractContextManager[None]:
         op_log.write(path, found.log(spec.run_id))
 
     found = HookRecorder(spec.window, at_end=write)
-    return found.looking()
+    return found.install()
 
 
 if __name__ == "__main__":

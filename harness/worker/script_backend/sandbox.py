@@ -22,7 +22,7 @@ from harness.core.protocol import COPY_PREFIX
 from harness.core.redact import portable_path
 from harness.core.spec import Scenario
 
-LEFT_OUT = frozenset(
+EXCLUDED = frozenset(
     {
         ".git",
         ".hg",
@@ -52,7 +52,7 @@ class Sandbox:
     files: dict[str, str] = field(default_factory=dict)  # that the script wrote, with digests
     touched: list[str] = field(default_factory=list)  # that changed outside of the copy
 
-    def of(self, path: Path) -> Path:
+    def path_in_copy(self, path: Path) -> Path:
         """Where a path of the original is in the copy; elsewhere it stays what it is."""
         inside = path.is_relative_to(self.original)
         copy = self.folder / path.relative_to(self.original) if inside else path
@@ -64,39 +64,39 @@ class Sandbox:
 
 
 @contextmanager
-def private(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
+def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
     """The working directory is the copy while this lasts; afterwards its findings are filled in.
 
     ``digest_of`` is called with each file that was written and the copy that it lies in.
     """
-    original, data = Path.cwd(), linked(scenario)
-    remove_orphans()
-    outside = stamps(original, data)
+    original, data = Path.cwd(), _data_paths(scenario)
+    _remove_orphans()
+    outside = _scan(original, data)
     with tempfile.TemporaryDirectory(prefix=f"{COPY_PREFIX}{os.getpid()}-") as name:
         place = Sandbox(original, Path(name).resolve())
-        copy(original, place.folder, data)
-        before = stamps(place.folder, [])
+        _copy(original, place.folder, data)
+        before = _scan(place.folder, [])
         os.chdir(place.folder)
         try:
             yield place
         finally:
             os.chdir(original)
-            after = stamps(original, data)
-            place.touched += [portable_path(path) for path in changed(outside, after)]
-        for path in changed(before, stamps(place.folder, [])):
+            after = _scan(original, data)
+            place.touched += [portable_path(path) for path in _changed_paths(outside, after)]
+        for path in _changed_paths(before, _scan(place.folder, [])):
             if path.is_file():
                 place.files[str(path.relative_to(place.folder))] = digest_of(path, place.folder)
 
 
-def check(scenario: Scenario) -> None:
+def check_size(scenario: Scenario) -> None:
     """Raises UsageError where the copy would be larger than allowed, or data are not there."""
-    here, data = Path.cwd(), linked(scenario)
+    here, data = Path.cwd(), _data_paths(scenario)
     for path in data:
         if not path.exists():
             raise UsageError(f"scenario.data: there is no {portable_path(path)} here")
     limit = float(scenario.options["copy_limit_mb"])
     sizes = Counter[str]()
-    for path in files_in(here, data):
+    for path in _iter_files(here, data):
         sizes[path.relative_to(here).parts[0]] += path.lstat().st_size
     if sizes.total() <= limit * MB:
         return
@@ -108,11 +108,11 @@ def check(scenario: Scenario) -> None:
     )
 
 
-def linked(scenario: Scenario) -> list[Path]:
+def _data_paths(scenario: Scenario) -> list[Path]:
     return [Path(str(one)).expanduser().resolve() for one in scenario.options["data"]]
 
 
-def files_in(folder: Path, data: list[Path]) -> Iterator[Path]:
+def _iter_files(folder: Path, data: list[Path]) -> Iterator[Path]:
     """Files and links of what is copied."""
     for here, folders, names in os.walk(folder):
         base = Path(here)
@@ -120,7 +120,7 @@ def files_in(folder: Path, data: list[Path]) -> Iterator[Path]:
         folders[:] = sorted(
             one
             for one in folders
-            if one not in links and is_copied(base / one) and base / one not in data
+            if one not in links and _is_copied(base / one) and base / one not in data
         )
         for name in sorted([*names, *links]):
             path = base / name
@@ -129,16 +129,16 @@ def files_in(folder: Path, data: list[Path]) -> Iterator[Path]:
                 yield path
 
 
-def is_copied(folder: Path) -> bool:
+def _is_copied(folder: Path) -> bool:
     """Not caches, virtual environments, studies, and the copies of other runs."""
-    if folder.name in LEFT_OUT or folder.name.startswith((".env", COPY_PREFIX)):
+    if folder.name in EXCLUDED or folder.name.startswith((".env", COPY_PREFIX)):
         return False
     is_study = (folder / "manifest.json").exists() and (folder / "runs").is_dir()
     return not is_study and not (folder / "pyvenv.cfg").exists()
 
 
-def copy(original: Path, folder: Path, data: list[Path]) -> None:
-    for path in files_in(original, data):
+def _copy(original: Path, folder: Path, data: list[Path]) -> None:
+    for path in _iter_files(original, data):
         to = folder / path.relative_to(original)
         to.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
@@ -154,9 +154,12 @@ def copy(original: Path, folder: Path, data: list[Path]) -> None:
             to.symlink_to(path)
 
 
-def stamps(folder: Path, data: list[Path]) -> Stamps:
+def _scan(folder: Path, data: list[Path]) -> Stamps:
     found: Stamps = {}
-    for path in [*files_in(folder, data), *(one for root in data for one in all_in(root))]:
+    for path in [
+        *_iter_files(folder, data),
+        *(one for root in data for one in _iter_data_files(root)),
+    ]:
         try:
             now = path.lstat()
         except FileNotFoundError:  # another process's, gone meanwhile
@@ -165,27 +168,27 @@ def stamps(folder: Path, data: list[Path]) -> Stamps:
     return found
 
 
-def all_in(root: Path) -> Iterator[Path]:
+def _iter_data_files(root: Path) -> Iterator[Path]:
     if root.is_file():
         yield root
     else:
         yield from (path for path in sorted(root.rglob("*")) if path.is_file())
 
 
-def changed(before: Stamps, after: Stamps) -> list[Path]:
+def _changed_paths(before: Stamps, after: Stamps) -> list[Path]:
     """New, gone, or of another size or time."""
     return sorted(one for one in before.keys() | after.keys() if before.get(one) != after.get(one))
 
 
-def remove_orphans() -> None:
+def _remove_orphans() -> None:
     """Copies of runs that were killed: the process that their name holds is no more."""
     for folder in Path(tempfile.gettempdir()).glob(f"{COPY_PREFIX}*"):
         pid = folder.name.removeprefix(COPY_PREFIX).partition("-")[0]
-        if pid.isdigit() and not is_alive(int(pid)):
+        if pid.isdigit() and not _is_alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def is_alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -26,7 +26,7 @@ EXIT_LIMIT_S = 10.0  # for a rank when rank 0 has come to its end
 
 
 @contextmanager
-def group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> Iterator[None]:
+def start_group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> Iterator[None]:
     """The other ranks run while this lasts; ``folder`` is for the logs of their operations.
 
     A rank that fails ends the run: rank 0 would wait for it.
@@ -36,13 +36,13 @@ def group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> Iterator
         yield
         return
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    variables = [of_rank(rank, size, store.port) for rank in range(size)]
-    others = [started(spec, place, folder, one) for one in variables[1:]]
+    variables = [_rank_variables(rank, size, store.port) for rank in range(size)]
+    others = [_start_rank(spec, place, folder, one) for one in variables[1:]]
     before = os.environ.copy()
     os.environ.update(variables[0])
     is_over = threading.Event()
     for process in others:
-        threading.Thread(target=end_with, args=(process, is_over), daemon=True).start()
+        threading.Thread(target=_watch_rank, args=(process, is_over), daemon=True).start()
     try:
         yield
     finally:
@@ -50,10 +50,10 @@ def group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> Iterator
         os.environ.clear()
         os.environ.update(before)
         for process in others:
-            end(process)
+            _stop_rank(process)
 
 
-def of_rank(rank: int, size: int, port: int) -> dict[str, str]:
+def _rank_variables(rank: int, size: int, port: int) -> dict[str, str]:
     """What torchrun puts into a process's environment (its documentation names them)."""
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     return {
@@ -77,7 +77,7 @@ def of_rank(rank: int, size: int, port: int) -> dict[str, str]:
     }
 
 
-def started(
+def _start_rank(
     spec: RunSpec, place: Sandbox, folder: Path | None, variables: dict[str, str]
 ) -> subprocess.Popen[str]:
     process = subprocess.Popen(
@@ -98,7 +98,7 @@ def started(
     return process
 
 
-def end_with(process: subprocess.Popen[str], is_over: threading.Event) -> None:
+def _watch_rank(process: subprocess.Popen[str], is_over: threading.Event) -> None:
     """In a thread: the run has failed when this rank has, before its end."""
     status = process.wait()
     if status == 0 or is_over.is_set():
@@ -109,7 +109,7 @@ def end_with(process: subprocess.Popen[str], is_over: threading.Event) -> None:
     os._exit(1)
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def _stop_rank(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(EXIT_LIMIT_S)
     except subprocess.TimeoutExpired:

@@ -13,18 +13,27 @@ from safetensors.torch import save_file
 from harness.core import op_log
 from harness.core.record import Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
-from harness.host.system_load import resident_mb
+from harness.host.system_load import peak_resident_mb
 from harness.worker import scenario_loader
 from harness.worker.backend import TimedRun
 from harness.worker.torch_backend import components, op_window, trace
 from harness.worker.torch_backend.ranks import apply_and_log
-from harness.worker.torch_backend.replay import replayed
-from harness.worker.torch_backend.settings import effective
-from harness.worker.torch_backend.timer import timed as clocked
-from harness.worker.torch_backend.training import prepared
-from harness.worker.torch_backend.warmup import warm_torch
+from harness.worker.torch_backend.replay import run_replay
+from harness.worker.torch_backend.settings import effective_settings
+from harness.worker.torch_backend.timer import time_training
+from harness.worker.torch_backend.training import build_training
+from harness.worker.torch_backend.warmup import warm_up_torch
 
-__all__ = ["REFUSALS", "effective", "replayed", "threads", "timed", "traced", "warm", "watched"]
+__all__ = [
+    "REFUSALS",
+    "effective_settings",
+    "run_operations",
+    "run_replay",
+    "run_timing",
+    "run_trace",
+    "threads",
+    "warm_up",
+]
 
 REFUSALS = (
     re.compile(r"(\S+) does not have a deterministic implementation"),
@@ -32,21 +41,21 @@ REFUSALS = (
 )
 
 
-def warm(asked: Scenario) -> None:
-    warm_torch()
-    scenario_loader.load(asked)
+def warm_up(asked: Scenario) -> None:
+    warm_up_torch()
+    scenario_loader.load_module(asked)
 
 
-def traced(spec: RunSpec, snapshots: Path) -> Repeat:
-    return trace.traced(spec, torch.device(spec.cell.device), snapshots)
+def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
+    return trace.trace_training(spec, torch.device(spec.cell.device), snapshots)
 
 
-def timed(spec: RunSpec) -> TimedRun:
+def run_timing(spec: RunSpec) -> TimedRun:
     device = torch.device(spec.cell.device)
     began = time.perf_counter()
-    training = prepared(spec, device)
+    training = build_training(spec, device)
     setup_s = time.perf_counter() - began
-    reading = clocked(training, spec.warmup, device)
+    reading = time_training(training, spec.warmup, device)
     peak = peak_mb(device)
     evaluation = training.evaluate()
     return TimedRun(
@@ -56,19 +65,19 @@ def timed(spec: RunSpec) -> TimedRun:
             counted_s=reading.counted_s,
             counted_steps=reading.counted_steps,
             step_s=reading.step_s,
-            final=components.final(training, reading.loss, evaluation),
-            loss=trace.scalar(reading.loss),
+            final=components.final_digests(training, reading.loss, evaluation),
+            loss=trace.mean_loss(reading.loss),
             accuracy=evaluation.accuracy,
             facts=training.facts(),
         ),
     )
 
 
-def watched(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
-    found = op_window.watched(spec, folder, partial(apply_and_log, spec, folder, repeat))
+def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+    found = op_window.log_window(spec, folder, partial(apply_and_log, spec, folder, repeat))
     op_log.write(op_log.log_path(folder, spec.run_id, repeat), found.log)
     if found.kept:
-        save_file(found.kept, op_log.kept_path(folder, spec.run_id, repeat))
+        save_file(found.kept, op_log.tensors_path(folder, spec.run_id, repeat))
     return found.final
 
 
@@ -76,7 +85,7 @@ def peak_mb(device: torch.device) -> float:
     """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resident_mb()
+    return peak_resident_mb()
 
 
 def threads() -> int:

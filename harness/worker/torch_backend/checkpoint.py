@@ -28,20 +28,20 @@ PLAIN = int | float | str | None
 Generators = dict[str, bytes]  # the state of each, by name
 
 
-class Recorder:
+class GeneratorHistory:
     """Where the generators stood before each batch was fetched."""
 
     def __init__(self) -> None:
-        self.history: list[Generators] = []  # by step; only those that had moved
+        self.changes: list[Generators] = []  # by step; only those that had moved
         self.last: Generators = {}
 
-    def note(self) -> None:
-        now = generators()
-        self.history.append({k: one for k, one in now.items() if one != self.last.get(k)})
+    def record(self) -> None:
+        now = _generator_states()
+        self.changes.append({k: one for k, one in now.items() if one != self.last.get(k)})
         self.last = now
 
 
-def generators() -> Generators:
+def _generator_states() -> Generators:
     found = {
         "python": pickle.dumps(random.getstate()),
         "numpy": pickle.dumps(np.random.get_state()),
@@ -53,7 +53,7 @@ def generators() -> Generators:
     return found
 
 
-def put_back(states: Generators) -> None:
+def _set_generator_states(states: Generators) -> None:
     for name, state in states.items():
         if name == "python":
             random.setstate(pickle.loads(state))  # noqa: S301 - of our own file
@@ -67,17 +67,19 @@ def put_back(states: Generators) -> None:
                 torch.cuda.set_rng_state(tensor, name)
 
 
-def save(path: Path, training: Training, recorder: Recorder, digest: str) -> None:
+def save_checkpoint(
+    path: Path, training: Training, recorder: GeneratorHistory, digest: str
+) -> None:
     """Stores the state under which the next batch is fetched; ``digest`` is that state's."""
-    recorder.note()
+    recorder.record()
     document = {
-        "history": recorder.history,
+        "history": recorder.changes,
         "parameters": dict(params(training)),
         "grads": {name: one.grad for name, one in params(training)},
         "buffers": dict(buffers(training)),
-        "optimizer": states_of(training.optimizers),
-        "attributes": states_of(attributes(training)),
-        "counters": plain_attributes(training),
+        "optimizer": _state_dicts(training.optimizers),
+        "attributes": _state_dicts(_stateful_attributes(training)),
+        "counters": _plain_attributes(training),
         "digest": digest,
     }
     temporary = path.with_suffix(".tmp")
@@ -86,7 +88,7 @@ def save(path: Path, training: Training, recorder: Recorder, digest: str) -> Non
     temporary.replace(path)
 
 
-def parts_of(path: Path) -> list[str]:
+def checkpoint_parts(path: Path) -> list[str]:
     """What of a saved state can be left out: the training needs it, or does not."""
     document: dict[str, Any] = torch.load(path, weights_only=False)
     kinds = ("parameters", "buffers", "optimizer", "counters")
@@ -99,7 +101,7 @@ def parts_of(path: Path) -> list[str]:
     ]
 
 
-def restore(
+def restore_checkpoint(
     path: Path, training: Training, batches: Iterator[Any], parts: Collection[str] | None = None
 ) -> str:
     """Takes a fresh training and its batches to where they were saved; gives the digest stored.
@@ -113,44 +115,44 @@ def restore(
         return parts is None or part in parts
 
     if is_taken("position"):
-        fetch_again(training, batches, document["history"][:-1])
+        _refetch_batches(training, batches, document["history"][:-1])
     with torch.no_grad():
         for name, parameter in params(training) if is_taken("parameters") else ():
             parameter.copy_(document["parameters"][name])
             parameter.grad = document["grads"][name]
     for name, model in training.models.items() if is_taken("buffers") else ():
-        put_buffers(name, model, document["buffers"])
+        _restore_buffers(name, model, document["buffers"])
     for name, optimizer in training.optimizers.items() if is_taken("optimizer") else ():
         optimizer.load_state_dict(document["optimizer"][name])
-    for name, one in attributes(training).items():
+    for name, one in _stateful_attributes(training).items():
         if is_taken(name):
             one.load_state_dict(document["attributes"][name])
     if is_taken("counters"):
         vars(training).update(document["counters"])
     latest = {name: one for states in document["history"] for name, one in states.items()}
-    put_back(
+    _set_generator_states(
         {name: one for name, one in latest.items() if is_taken(f"{name.partition(':')[0]}_rng")}
     )
     return str(document["digest"])
 
 
-def fetch_again(training: Training, batches: Iterator[Any], history: list[Generators]) -> None:
+def _refetch_batches(training: Training, batches: Iterator[Any], history: list[Generators]) -> None:
     """The batches that were fetched before, and nothing else: what that changes is put back."""
-    before = generators()
-    held = {**training.optimizers, **attributes(training)}
-    states, counters = states_of(held), plain_attributes(training)
+    before = _generator_states()
+    held = {**training.optimizers, **_stateful_attributes(training)}
+    states, counters = _state_dicts(held), _plain_attributes(training)
     with warnings.catch_warnings():  # of schedulers that are stepped before their optimizers
         warnings.simplefilter("ignore")
         for one in history:
-            put_back(one)
+            _set_generator_states(one)
             next(batches, None)
     for name, one in held.items():
         one.load_state_dict(states[name])
     vars(training).update(counters)
-    put_back(before)
+    _set_generator_states(before)
 
 
-def put_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
+def _restore_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
     """In place where the shape is still the same, as others may hold the tensor too."""
     for path, module in model.named_modules():
         for key, buffer in module.named_buffers(recurse=False):
@@ -161,7 +163,7 @@ def put_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
                 setattr(module, key, value)
 
 
-def attributes(training: Training) -> dict[str, Any]:
+def _stateful_attributes(training: Training) -> dict[str, Any]:
     """Whatever can be stored that is neither model nor optimizer: schedulers, scalers."""
     return {
         name: value
@@ -172,11 +174,11 @@ def attributes(training: Training) -> dict[str, Any]:
     }
 
 
-def states_of(held: Mapping[str, Any]) -> dict[str, Any]:
+def _state_dicts(held: Mapping[str, Any]) -> dict[str, Any]:
     return {name: deepcopy(one.state_dict()) for name, one in held.items()}
 
 
-def plain_attributes(training: Training) -> dict[str, Any]:
+def _plain_attributes(training: Training) -> dict[str, Any]:
     """Numbers, texts, and what holds nothing else."""
     return {
         name: value

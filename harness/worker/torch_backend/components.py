@@ -17,7 +17,7 @@ from harness.worker.pytree import leaves
 from harness.worker.torch_backend.digest import Named, digest
 
 
-class HasState(Protocol):
+class TrainingState(Protocol):
     """What of a training is digested: a scenario's, or what a script has shown of its own."""
 
     @property
@@ -42,10 +42,10 @@ def rng() -> str:
     return digest(tensors, plain)
 
 
-def of_step(training: HasState, rng_before: str, batch: Any, loss: Tensor) -> Components:
+def step_digests(training: TrainingState, rng_before: str, batch: Any, loss: Tensor) -> Components:
     return Components(
         rng=rng_before,
-        batch=digest(tensors_in(batch)),
+        batch=digest(_batch_tensors(batch)),
         buffers=digest(buffers(training)),
         loss=digest([("loss", loss)]),
         grads=digest(grads(training)),
@@ -54,7 +54,7 @@ def of_step(training: HasState, rng_before: str, batch: Any, loss: Tensor) -> Co
     )
 
 
-def final(training: HasState, loss: Tensor, evaluation: Evaluation) -> dict[str, str]:
+def final_digests(training: TrainingState, loss: Tensor, evaluation: Evaluation) -> dict[str, str]:
     """Outcome digests at the end: the same words from a trace run and from a timing run."""
     return {
         "loss": digest([("loss", loss)]),
@@ -66,26 +66,26 @@ def final(training: HasState, loss: Tensor, evaluation: Evaluation) -> dict[str,
     }
 
 
-def params(training: HasState) -> Named:
+def params(training: TrainingState) -> Named:
     for name, model in training.models.items():
         for key, parameter in model.named_parameters():
             yield f"{name}.{key}", parameter
 
 
-def grads(training: HasState) -> Named:
+def grads(training: TrainingState) -> Named:
     """Gradients that exist; a missing one is another digest than a zero one."""
     for name, parameter in params(training):
         if parameter.grad is not None:
             yield name, parameter.grad
 
 
-def buffers(training: HasState) -> Named:
+def buffers(training: TrainingState) -> Named:
     for name, model in training.models.items():
         for key, buffer in model.named_buffers():
             yield f"{name}.{key}", buffer
 
 
-def optimizer(training: HasState) -> str:
+def optimizer(training: TrainingState) -> str:
     """Tensors by parameter index, and every plain value: learning rate, betas, step counts."""
     tensors: list[tuple[str, Tensor]] = []
     plain: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def optimizer(training: HasState) -> str:
     return digest(tensors, plain)
 
 
-def tensors_in(batch: Any) -> Named:
+def _batch_tensors(batch: Any) -> Named:
     for path, value in leaves(batch, "batch"):
         if isinstance(value, Tensor):
             yield path, value

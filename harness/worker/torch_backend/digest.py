@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.worker.hashing import CHUNK, Part, digest_of
+from harness.worker.hashing import CHUNK, Part, hash_parts
 
 __all__ = ["CHUNK", "Named", "digest"]
 
@@ -20,16 +20,16 @@ def digest(named: Named, plain: Mapping[str, Any] | None = None) -> str:
 
     Raises TypeError, naming the tensor, where a layout has no defined bytes.
     """
-    return digest_of(parts_in(named), plain)
+    return hash_parts(_to_parts(named), plain)
 
 
-def parts_in(named: Named) -> Iterator[Part]:
+def _to_parts(named: Named) -> Iterator[Part]:
     for name, tensor in named:
-        for part_name, part in parts_of(name, tensor):
-            yield Part(part_name, str(part.dtype), tuple(part.shape), raw(part))
+        for part_name, part in dense_parts(name, tensor):
+            yield Part(part_name, str(part.dtype), tuple(part.shape), _raw_bytes(part))
 
 
-def parts_of(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
+def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
     """A dense tensor is one part; a sparse one is its indices and values, as they are stored."""
     if tensor.layout == torch.strided and not tensor.is_quantized:
         return [(name, tensor)]
@@ -49,7 +49,7 @@ def parts_of(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
     )
 
 
-def raw(tensor: Tensor) -> memoryview:
+def _raw_bytes(tensor: Tensor) -> memoryview:
     """The tensor's elements as contiguous bytes in host memory, without a copy where possible."""
     plain = tensor.detach()
     if tensor.is_complex() or tensor.is_neg():

@@ -8,17 +8,17 @@ import torch
 
 from harness.host.machine import cpu_name
 from harness.worker.torch_backend.probe import versions
-from harness.worker.torch_backend.values import Observed
+from harness.worker.torch_backend.values import TensorLeaves
 
 
-def surroundings(seen: Observed) -> dict[str, Any]:
+def describe_environment(seen: TensorLeaves) -> dict[str, Any]:
     tensors = [tensor for _, tensor in seen if tensor is not None]
     return {
         **versions(),
-        "device": ", ".join(sorted({device_name(one.device) for one in tensors})),
+        "device": ", ".join(sorted({_device_name(one.device) for one in tensors})),
         "cpu": cpu_name(),
     }
 
 
-def device_name(device: torch.device) -> str:
+def _device_name(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -10,12 +10,17 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::_empty", "aten::resize_")  # as it is found
+UNINITIALIZED = (
+    "aten::empty",
+    "aten::new_empty",
+    "aten::_empty",
+    "aten::resize_",
+)  # as it is found
 PATTERN = 123456.789
 VALUES = {"zeros": 0.0, "nan": float("nan"), "pattern": PATTERN}
 
 
-class Filled(TorchDispatchMode):
+class _FillMode(TorchDispatchMode):
     """What gives memory as it is found gives it full of one value instead."""
 
     def __init__(self, value: float) -> None:
@@ -26,12 +31,12 @@ class Filled(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func.name().startswith(UNWRITTEN) and isinstance(output, Tensor):
-            fill(output, self.value)
+        if func.name().startswith(UNINITIALIZED) and isinstance(output, Tensor):
+            _fill(output, self.value)
         return output
 
 
-def fill(tensor: Tensor, value: float) -> None:
+def _fill(tensor: Tensor, value: float) -> None:
     """Integers, which have no NaN, take their largest number for it."""
     if tensor.layout != torch.strided or tensor.is_meta:
         return
@@ -44,14 +49,14 @@ def fill(tensor: Tensor, value: float) -> None:
         tensor.fill_(top if math.isnan(value) else min(top, int(value)))
 
 
-entered: list[Filled] = []
+active_modes: list[_FillMode] = []
 
 
-def fill_fresh(kind: str | None) -> None:
+def fill_new_memory(kind: str | None) -> None:
     """From now on, in this process; None ends it."""
-    while entered:
-        entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    while active_modes:
+        active_modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
     if kind is not None:
-        mode = Filled(VALUES[kind])
+        mode = _FillMode(VALUES[kind])
         mode.__enter__()  # type: ignore[no-untyped-call]
-        entered.append(mode)
+        active_modes.append(mode)

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.worker.scenario_check import problems, sources
+from harness.worker.scenario_check import find_problems, hash_sources
 
 
 def main() -> None:
     asked = json.load(sys.stdin)
-    answer = {**software(), "cuda": cuda(), "problems": problems(asked["scenarios"])}
-    answer["sources"] = sources(asked["scenarios"]) if not answer["problems"] else {}
+    answer = {**_software(), "cuda": _cuda(), "problems": find_problems(asked["scenarios"])}
+    answer["sources"] = hash_sources(asked["scenarios"]) if not answer["problems"] else {}
     json.dump(answer, sys.stdout)
 
 
-def software() -> dict[str, Any]:
+def _software() -> dict[str, Any]:
     has_cudnn = torch.cuda.is_available()
     return {**versions(), "cudnn": torch.backends.cudnn.version() if has_cudnn else None}
 
@@ -43,7 +43,7 @@ def versions() -> dict[str, Any]:
     }
 
 
-def cuda() -> list[dict[str, Any]]:
+def _cuda() -> list[dict[str, Any]]:
     if not torch.cuda.is_available():
         return []
     devices = []

@@ -12,7 +12,7 @@ from harness.core.spec import RunSpec
 from harness.worker.script_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend import settings
 
-FOR_GOOD = ExitStack()  # of hooks that stay until the process ends
+PROCESS_HOOKS = ExitStack()  # of hooks that stay until the process ends
 
 
 def apply_and_log(spec: RunSpec, folder: Path, repeat: int) -> None:
@@ -29,4 +29,4 @@ def apply_and_log(spec: RunSpec, folder: Path, repeat: int) -> None:
 
     assert spec.window is not None
     logged = HookRecorder(spec.window, at_end=write)
-    FOR_GOOD.enter_context(logged.looking())
+    PROCESS_HOOKS.enter_context(logged.install())

@@ -13,7 +13,7 @@ import torch
 
 from harness.core.spec import Algorithms, Determinism
 from harness.scenario import Context
-from harness.worker.torch_backend.memory_fill import fill_fresh
+from harness.worker.torch_backend.memory_fill import fill_new_memory
 
 memory: Any = torch.utils.deterministic  # a module with properties, which no stub knows
 
@@ -26,8 +26,8 @@ def apply(asked: Determinism) -> None:
     """
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    apply_cudnn(asked)
-    if asked.algorithms is not algorithms_in_effect():  # the call alone imports torch's compiler
+    _apply_cudnn(asked)
+    if asked.algorithms is not _effective_algorithms():  # the call alone imports torch's compiler
         torch.use_deterministic_algorithms(
             asked.algorithms is not Algorithms.allow, warn_only=asked.algorithms is Algorithms.warn
         )
@@ -38,14 +38,14 @@ def apply(asked: Determinism) -> None:
         torch.backends.cudnn.allow_tf32 = asked.tf32
     if asked.matmul_precision is not None:
         torch.set_float32_matmul_precision(asked.matmul_precision)
-    fill_fresh(asked.fresh_memory)
+    fill_new_memory(asked.fresh_memory)
     if asked.seed is not None:  # last, so that nothing above can draw
         random.seed(asked.seed)
         np.random.seed(asked.seed)
         torch.manual_seed(asked.seed)  # every device's generator too
 
 
-def apply_cudnn(asked: Determinism) -> None:
+def _apply_cudnn(asked: Determinism) -> None:
     flags = torch.backends.cudnn
     for name in ("enabled", "deterministic", "benchmark"):
         value = getattr(asked.cudnn, name)
@@ -53,7 +53,7 @@ def apply_cudnn(asked: Determinism) -> None:
             setattr(flags, name, value)
 
 
-def effective() -> dict[str, Any]:
+def effective_settings() -> dict[str, Any]:
     """The values in effect, under the names of Determinism's fields, nested ones with a dot."""
     flags = torch.backends.cudnn
     hash_seed = os.environ.get("PYTHONHASHSEED")
@@ -64,7 +64,7 @@ def effective() -> dict[str, Any]:
         "cudnn.enabled": flags.enabled,
         "cudnn.deterministic": flags.deterministic,
         "cudnn.benchmark": flags.benchmark,
-        "algorithms": str(algorithms_in_effect()),
+        "algorithms": str(_effective_algorithms()),
         "fill_uninitialized_memory": memory.fill_uninitialized_memory,
         "threads": torch.get_num_threads(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
@@ -73,14 +73,14 @@ def effective() -> dict[str, Any]:
     }
 
 
-def algorithms_in_effect() -> Algorithms:
+def _effective_algorithms() -> Algorithms:
     if not torch.are_deterministic_algorithms_enabled():
         return Algorithms.allow
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     return Algorithms.warn if warns else Algorithms.require
 
 
-def context(
+def build_context(
     asked: Determinism, device: torch.device, in_child: Callable[[], None] | None = None
 ) -> Context:
     """What a scenario needs to know of the setting: the device, and how to seed its helpers.
@@ -94,12 +94,12 @@ def context(
     return Context(
         device=device,
         loader_generator=seeded_generator,
-        worker_init=seed_loader_worker if asked.loader.worker_init else None,
+        worker_init=_seed_loader_worker if asked.loader.worker_init else None,
         in_child=in_child or partial(apply, asked),
     )
 
 
-def seed_loader_worker(worker: int) -> None:  # noqa: ARG001 - the signature is the DataLoader's
+def _seed_loader_worker(worker: int) -> None:  # noqa: ARG001 - the signature is the DataLoader's
     """From PyTorch's notes on reproducibility: the worker's torch seed, handed on to the others."""
     seed = torch.initial_seed() % 2**32
     np.random.seed(seed)

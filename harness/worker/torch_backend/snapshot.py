@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harness.worker.snapshot_policy import is_due, keep_once
-from harness.worker.torch_backend.components import HasState, params
+from harness.worker.snapshot_policy import is_due, save_once
+from harness.worker.torch_backend.components import TrainingState, params
 from harness.worker.torch_backend.digest import digest
 
-__all__ = ["is_due", "keep"]
+__all__ = ["is_due", "save_snapshot"]
 
 
-def stored(tensor: Tensor) -> Tensor:
+def to_storable(tensor: Tensor) -> Tensor:
     """A copy of its own (safetensors refuses tied ones), in a type that NumPy has: every bfloat16
     or float8 is a float32 too. Distances in ulp are then counted in float32's.
     """
@@ -25,10 +25,10 @@ def stored(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", dtype, copy=True).contiguous()
 
 
-def keep(training: HasState, folder: Path) -> str:
+def save_snapshot(training: TrainingState, folder: Path) -> str:
     """Stores the parameters under their digest, which is returned; equal ones are stored once."""
 
     def save(path: Path) -> None:
-        save_file({key: stored(value) for key, value in params(training)}, path)
+        save_file({key: to_storable(value) for key, value in params(training)}, path)
 
-    return keep_once(folder, digest(params(training)), save)
+    return save_once(folder, digest(params(training)), save)

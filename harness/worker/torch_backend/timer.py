@@ -8,16 +8,16 @@ from dataclasses import replace
 import torch
 
 from harness.scenario import Training
-from harness.worker.timing import Clock, Reading, elapsed, read
+from harness.worker.timing import Clock, StepTimes, elapsed, time_steps
 
 
-def timed(training: Training, warmup: int, device: torch.device) -> Reading:
+def time_training(training: Training, warmup: int, device: torch.device) -> StepTimes:
     """Trains under the clock; the loss is the last step's, without its graph."""
-    reading = read(training, warmup, clock_of(device))
+    reading = time_steps(training, warmup, make_clock(device))
     return replace(reading, loss=reading.loss.detach())
 
 
-def clock_of(device: torch.device) -> Clock:
+def make_clock(device: torch.device) -> Clock:
     """Single steps are marked by the wall clock on a CPU and by events, read after the loop, on
     CUDA.
     """

@@ -10,67 +10,67 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.core.record import Components, Repeat, number
+from harness.core.record import Components, Repeat, json_number
 from harness.core.spec import RunSpec
 from harness.scenario import Evaluation, Training
 from harness.worker.torch_backend import components, snapshot
 from harness.worker.torch_backend.digest import digest
-from harness.worker.torch_backend.training import prepared
+from harness.worker.torch_backend.training import build_training
 
 
-def traced(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
+def trace_training(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
     """One training from a full reset: everything built anew, the setting applied again."""
-    reset(device)
-    training = prepared(spec, device)
+    release_memory(device)
+    training = build_training(spec, device)
     initial = digest([*components.params(training), *components.buffers(training)])
     steps: list[Components] = []
     losses: list[Tensor] = []
     kept: dict[str, str] = {}
-    for step, loss in steps_of(training, training.batches()):
+    for step, loss in digest_steps(training, training.batches()):
         steps.append(step)
         losses.append(loss)
         if snapshot.is_due(len(steps)):
-            kept[str(len(steps))] = snapshot.keep(training, snapshots)
+            kept[str(len(steps))] = snapshot.save_snapshot(training, snapshots)
     if not steps:
         raise ValueError("the training made no step: give it more steps, epochs or data")
     if not snapshot.is_due(len(steps)):
-        kept[str(len(steps))] = snapshot.keep(training, snapshots)
+        kept[str(len(steps))] = snapshot.save_snapshot(training, snapshots)
     evaluation = training.evaluate()
     return Repeat(
         initial=initial,
         steps=steps,
-        losses=[scalar(loss) for loss in losses],
-        final=components.final(training, losses[-1], evaluation),
-        predictions=predictions(evaluation),
+        losses=[mean_loss(loss) for loss in losses],
+        final=components.final_digests(training, losses[-1], evaluation),
+        predictions=_to_json_predictions(evaluation),
         accuracy=evaluation.accuracy,
         facts=training.facts(),
         snapshots=kept,
     )
 
 
-def steps_of(training: Training, batches: Iterator[Any]) -> Iterator[tuple[Components, Tensor]]:
+def digest_steps(training: Training, batches: Iterator[Any]) -> Iterator[tuple[Components, Tensor]]:
     """The digests of each step, when it is done, with its loss."""
     rng_before = components.rng()
     for batch in batches:
         loss = training.step(batch).detach()  # its graph would keep the step's memory
-        yield components.of_step(training, rng_before, batch, loss), loss
+        yield components.step_digests(training, rng_before, batch, loss), loss
         rng_before = components.rng()
 
 
-def reset(device: torch.device) -> None:
+def release_memory(device: torch.device) -> None:
     """Frees the last repeat's training; generators are the setting's to touch, or not."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
-def scalar(loss: Tensor) -> float | str:
+def mean_loss(loss: Tensor) -> float | str:
     """The step's loss as one number; several losses (two models) give their mean."""
-    return number(loss.double().mean().item())
+    return json_number(loss.double().mean().item())
 
 
-def predictions(evaluation: Evaluation) -> list[float | int | str]:
+def _to_json_predictions(evaluation: Evaluation) -> list[float | int | str]:
     values = evaluation.predictions.cpu()
     if values.is_floating_point():
-        return [number(value) for value in values.double().tolist()]
+        return [json_number(value) for value in values.double().tolist()]
     return values.tolist()

@@ -10,5 +10,5 @@ from __future__ import annotations
 import torch
 
 
-def warm_torch() -> None:
+def warm_up_torch() -> None:
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # no step: that may ask a device

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.analysis.cell_table import cell_table
-from harness.analysis.claims.judge import claims_table, code_of
+from harness.analysis.claims.judge import claims_table, rule_function
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.study_data import CellData, StudyData
-from harness.config.collect import claims_in
+from harness.config.collect import load_claims
 from harness.core.claims import RULES, Claim
 from harness.core.errors import UsageError
 from harness.core.paths import CONF
@@ -324,17 +324,22 @@ def test_a_claim_that_names_what_does_not_exist_is_refused(
 
 def test_every_rule_has_its_code() -> None:
     for rule in RULES.keys() - {"no_experiment"}:
-        assert code_of(rule).__doc__ or rule in ("identical", "varies", "refused", "spread_above")
+        assert rule_function(rule).__doc__ or rule in (
+            "identical",
+            "varies",
+            "refused",
+            "spread_above",
+        )
 
 
 def test_shipped_claims_are_whole_and_no_name_is_given_twice() -> None:
     names = [path.stem for path in (CONF / "claims").glob("*.yaml")]
-    claims = [claim.name for claim in claims_in(names)]
+    claims = [claim.name for claim in load_claims(names)]
     assert len(claims) == len(set(claims)) > 47
 
 
 def test_a_claim_about_each_of_several_things_is_one_claim_of_each() -> None:
-    told = {claim.name: claim for claim in claims_in(["pytorch_note"])}
+    told = {claim.name: claim for claim in load_claims(["pytorch_note"])}
     assert "scenario.op=bincount" in told["atomics-forward-bincount"].cells["it"]
     assert told["atomics-backward-ctc_loss"].says.startswith("ctc_loss is")
     assert not any("each" in name for name in told)

@@ -173,7 +173,7 @@ def test_the_manifest_names_keras_and_tensorflow(study: Path) -> None:
 PROGRAM = """
 import json, sys
 import keras, numpy as np, tensorflow as tf
-from harness.worker.keras_backend import runs, state
+from harness.worker.keras_backend import backend, components
 from harness.scenarios import keras_cnn
 from harness.keras_scenario import Context
 
@@ -185,9 +185,9 @@ def built(variant, seed=None, **options):
     return keras_cnn.build(keras_cnn.Options(**{**small, **options}), Context("cpu"))
 
 def digests(training):
-    before = state.rng(training)
+    before = components.rng(training)
     batch = next(training.batches())
-    return vars(state.of_step(training, before, batch, training.step(batch)))
+    return vars(components.step_digests(training, before, batch, training.step(batch)))
 
 told = {"equal": digests(built("question", 1)) == digests(built("question", 1))}
 one, other = digests(built("question", 1)), digests(built("question", 2))
@@ -201,24 +201,25 @@ variable.assign(value)
 nudged = digests(training)
 told["nudged"] = [name for name in one if one[name] != nudged[name]]
 
-start = lambda training: state.digest(state.params(training))
+start = lambda training: components.digest(components.params(training))
 told["starts"] = {str(seeds): start(built("article", layer_seeds=seeds))
                   == start(built("article", layer_seeds=seeds)) for seeds in (True, False)}
 
 training = built("question", 3)
 for batch in training.batches():
-    rng = state.rng(training)
+    rng = components.rng(training)
     training.step(batch)
-told["step_moves_dropout"] = state.rng(training) != rng
-names = [dict(part(training)) for part in (state.params, state.grads, state.buffers)]
+told["step_moves_dropout"] = components.rng(training) != rng
+names = [dict(part(training)) for part in (components.params, components.grads, components.buffers)]
 told["names"] = [sorted(one) for one in names]
-before = [state.rng(training), *map(state.digest, (one.items() for one in names))]
+before = [components.rng(training), *map(components.digest, (one.items() for one in names))]
 training.evaluate(), training.facts()
-parts = (state.params, state.grads, state.buffers)
-told["after"] = before == [state.rng(training), *(state.digest(one(training)) for one in parts)]
-rate = state.optimizer(training)
+parts = (components.params, components.grads, components.buffers)
+after = [components.digest(part(training)) for part in parts]
+told["after"] = before == [components.rng(training), *after]
+rate = components.optimizer(training)
 training.optimizer.learning_rate = 0.5
-told["rate_counts"] = state.optimizer(training) != rate
+told["rate_counts"] = components.optimizer(training) != rate
 
 training = built("article", 4, size=16, filters=5, steps=150, batch_size=32)
 for batch in training.batches():
@@ -232,7 +233,7 @@ sentences = [
     "Deterministic GPU implementation of SoftmaxCrossEntropyWithLogits not available.",
     "Timestamp cannot be called when determinism is enabled",
 ]
-told["refused"] = [next(found[1] for pattern in runs.REFUSALS if (found := pattern.search(one)))
+told["refused"] = [next(found[1] for pattern in backend.REFUSALS if (found := pattern.search(one)))
                    for one in sentences]
 told["torch"] = "torch" in sys.modules
 print(json.dumps(told))

@@ -269,10 +269,10 @@ def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
     done = harness("diagnose", *words("race", "determinism=seed", "diagnose.runs=5"), cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
-    origin = found["sighting"]["origin"]
+    origin = found["origin_evidence"]["origin"]
     assert origin["operation"]["source"] == "train.py:37"
     assert origin["operation"]["name"].startswith("aten.index_put")
-    assert found["sighting"]["extent"]["max_ulp"] > 0
+    assert found["origin_evidence"]["difference"]["max_ulp"] > 0
     assert found["faults"] == ["atomics or reduction order"]
 
 

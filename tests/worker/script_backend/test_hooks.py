@@ -62,7 +62,7 @@ def test_a_step_is_counted_once_whoever_wraps_it(made: Callable[[nn.Module], Opt
     sgd(nn.Linear(1, 1))  # torch hooks into a class when the first of it is made
     net = nn.Linear(3, 1)
     optimizer, seen, found = made(net), TrainingHooks(), []
-    with seen.looking(after_step=lambda: found.append(net.weight.detach().clone())):
+    with seen.install(after_step=lambda: found.append(net.weight.detach().clone())):
         for _ in range(3):
             net(torch.ones(2, 3)).sum().backward()
             optimizer.step()
@@ -77,7 +77,7 @@ def test_a_step_that_fails_is_none_and_hides_none_after_it() -> None:
     def closure() -> Tensor:
         raise MemoryError
 
-    with seen.looking():
+    with seen.install():
         with pytest.raises(MemoryError):
             optimizer.step(closure)  # type: ignore[arg-type]
         net(torch.ones(2, 3)).sum().backward()
@@ -92,7 +92,7 @@ def test_the_steps_of_several_optimizers_after_one_backward_have_its_loss_and_in
     def note() -> None:
         found.append(([float(one) for one in seen.last_losses], len(seen.inputs)))
 
-    with seen.looking(after_step=note):
+    with seen.install(after_step=note):
         for step in range(2):
             nets[1](nets[0](torch.ones(2, 3))).mul(0).add(step).mean().backward()
             for one in optimizers:
@@ -104,7 +104,7 @@ def test_inputs_by_name_are_inputs() -> None:
     net, seen, found = nn.Linear(3, 1), TrainingHooks(), []
     x = torch.ones(2, 3)
     optimizer = sgd(net)
-    with seen.looking(after_step=lambda: found.extend(seen.inputs)):
+    with seen.install(after_step=lambda: found.extend(seen.inputs)):
         net(input=x).sum().backward()
         optimizer.step()
     assert found[0][1]["input"] is x
@@ -119,7 +119,7 @@ def test_a_closure_shows_the_model_only_within_the_step_and_it_is_held_once() ->
         loss.backward()
         return loss
 
-    with seen.looking(before_step=lambda: before.extend(seen.models)):
+    with seen.install(before_step=lambda: before.extend(seen.models)):
         optimizer.step(closure)  # type: ignore[arg-type]
     assert before == ["SGD parameters"]
     assert list(seen.models) == ["Linear"]
@@ -129,7 +129,7 @@ def test_a_closure_shows_the_model_only_within_the_step_and_it_is_held_once() ->
 def test_a_scaler_that_skips_a_step_makes_none() -> None:
     net, seen = nn.Linear(3, 1), TrainingHooks()
     optimizer, scaler = sgd(net), torch.amp.GradScaler("cpu")
-    with seen.looking():
+    with seen.install():
         for scale in (1.0, float("inf"), 1.0):
             optimizer.zero_grad()
             scaler.scale(net(torch.ones(2, 3)).sum() * scale).backward()
@@ -142,7 +142,7 @@ def test_of_a_wrapper_without_state_what_it_wraps_is_held_and_the_parameters_onc
     nets, seen = [nn.Linear(3, 1), nn.Linear(3, 1)], TrainingHooks()
     wrapped, halving = sgd(nets[0]), Halving(nets[1].parameters(), 0.1)
     optimizers = [Around(wrapped), halving]
-    with seen.looking():
+    with seen.install():
         for _ in range(2):
             sum(net(torch.ones(2, 3)).sum() for net in nets).backward()
             for one in optimizers:

@@ -12,7 +12,7 @@ import torch
 from harness.core.errors import UsageError
 from harness.core.spec import Cell, Determinism, Kind, Loader, RunSpec, Scenario
 from harness.diagnose.origin import first_difference
-from harness.worker.torch_backend.op_window import WindowLog, watched
+from harness.worker.torch_backend.op_window import WindowLog, log_window
 
 TRAININGS = {
     "mlp": {"data": "digits", "batch_size": 8},
@@ -30,7 +30,7 @@ def logged(make_cell: Callable[..., Cell]) -> Callable[..., WindowLog]:
         scenario = Scenario(name, name, dict(TRAININGS[name]))
         asked = Determinism(seed=42, loader=Loader(generator=True, worker_init=True))
         cell = dataclasses.replace(make_cell("full"), scenario=scenario, determinism=asked)
-        return watched(RunSpec(cell, Kind.operations, 1, window=window, to_end=True), states)
+        return log_window(RunSpec(cell, Kind.operations, 1, window=window, to_end=True), states)
 
     return run
 

@@ -24,7 +24,7 @@ def of_step(training: Training) -> dict[str, str]:
     torch.manual_seed(2)
     batch = next(training.batches())
     before = components.rng()
-    return vars(components.of_step(training, before, batch, training.step(batch)))
+    return vars(components.step_digests(training, before, batch, training.step(batch)))
 
 
 def test_equal_steps_have_equal_digests_in_every_component() -> None:
@@ -54,7 +54,7 @@ def test_watching_draws_nothing() -> None:
     of_step(training)
     before = components.rng()
     batch = torch.zeros(1)
-    components.of_step(training, before, batch, batch)
+    components.step_digests(training, before, batch, batch)
     assert components.rng() == before
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.worker.hashing import digest_of, part_of_array
+from harness.worker.hashing import array_part, hash_parts
 from harness.worker.torch_backend.digest import CHUNK, digest
 
 
@@ -173,17 +173,17 @@ ARRAYS = [name for name, (tensor, _) in PINNED.items() if name not in ("bfloat16
 @pytest.mark.parametrize("name", ARRAYS)
 def test_an_array_has_the_digest_of_the_tensor_of_its_bytes(name: str) -> None:
     tensor, pinned = PINNED[name]
-    assert digest_of([part_of_array(name, tensor.numpy())]) == pinned
+    assert hash_parts([array_part(name, tensor.numpy())]) == pinned
 
 
 def test_strides_and_byte_order_of_an_array_do_not_count() -> None:
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
-    wanted = digest_of([part_of_array("w", array)])
-    assert digest_of([part_of_array("w", np.asfortranarray(array))]) == wanted
-    assert digest_of([part_of_array("w", array.astype(">f4"))]) == wanted
+    wanted = hash_parts([array_part("w", array)])
+    assert hash_parts([array_part("w", np.asfortranarray(array))]) == wanted
+    assert hash_parts([array_part("w", array.astype(">f4"))]) == wanted
 
 
 @pytest.mark.parametrize("values", [["a"], [None], np.zeros(1, [("x", "f4")])])
 def test_an_array_of_anything_but_numbers_is_named(values: object) -> None:
     with pytest.raises(TypeError, match="array 'w'"):
-        part_of_array("w", np.asarray(values))
+        array_part("w", np.asarray(values))

@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from harness.core import op_log
-from harness.core.op_log import Log
-from harness.diagnose.origin import Nature, Origin, first_difference
+from harness.core.op_log import OpLog
+from harness.diagnose.origin import Origin, OriginKind, first_difference
 from harness.scenario import Context, Training
 from harness.worker.torch_backend.op_recorder import OpRecorder
 
@@ -74,24 +74,26 @@ def spoil(tensor: Tensor) -> None:
     element.view(kind).bitwise_xor_(1)
 
 
-def log_of(training: str, seed: int = 1, planted: AbstractContextManager[Any] | None = None) -> Log:
+def log_of(
+    training: str, seed: int = 1, planted: AbstractContextManager[Any] | None = None
+) -> OpLog:
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
     watch = OpRecorder()
     built = TRAININGS[training]()
-    watch.know(built)
+    watch.name_modules(built)
     batches = iter(built.batches())
     with planted or nullcontext():
         for number in range(1, STEPS + 1):
-            with watch.of_step(number):
+            with watch.record_step(number):
                 batch = next(batches)
-                watch.step_itself()
+                watch.begin_step()
                 built.step(batch)
-    return Log("run", {"1": "same"}, watch.operations)
+    return OpLog("run", {"1": "same"}, watch.operations)
 
 
-def plantable(log: Log) -> list[int]:
+def plantable(log: OpLog) -> list[int]:
     """A place of each of some operations that give something, drawn from all steps."""
     by_name: dict[str, list[int]] = {}
     for index, one in enumerate(log.operations):
@@ -118,7 +120,7 @@ def test_a_planted_fault_is_found_at_its_operation(training: str) -> None:
             continue
         origin = first_difference(clean, spoiled)
         assert origin is not None, place
-        assert (origin.nature, origin.index) == (Nature.operation, index), (place, origin)
+        assert (origin.kind, origin.index) == (OriginKind.operation, index), (place, origin)
         phases[place.phase] += 1
     assert phases.total() >= 4
     assert len(phases) > 1
@@ -148,10 +150,10 @@ def origin_of(
     for is_second in (False, True):
         torch.manual_seed(1)
         watch = OpRecorder()
-        with planted if planted and is_second else nullcontext(), watch.of_step(1):
-            watch.step_itself()
+        with planted if planted and is_second else nullcontext(), watch.record_step(1):
+            watch.begin_step()
             step(is_second)
-        logs.append(Log("run", {}, watch.operations))
+        logs.append(OpLog("run", {}, watch.operations))
     found = first_difference(*logs)
     assert found is not None
     return found
@@ -159,7 +161,7 @@ def origin_of(
 
 def test_an_operation_on_other_values_from_outside_is_not_called_faulty() -> None:
     found = origin_of(lambda second: torch.ones(3) * (2.0 + second))
-    assert (found.nature, found.operation.name) == (Nature.outside, "aten.mul.Tensor")
+    assert (found.kind, found.operation.name) == (OriginKind.outside, "aten.mul.Tensor")
 
 
 def test_another_generator_state_is_another_input() -> None:
@@ -169,18 +171,18 @@ def test_another_generator_state_is_another_input() -> None:
         torch.rand(3)
 
     found = origin_of(draw)
-    assert (found.nature, found.operation.name) == (Nature.outside, "aten.rand.default")
+    assert (found.kind, found.operation.name) == (OriginKind.outside, "aten.rand.default")
 
 
 def test_another_way_of_the_program_is_named() -> None:
     found = origin_of(lambda second: torch.ones(3).sin() if second else torch.ones(3).cos())
-    assert (found.nature, found.only_in) == (Nature.path, "one")
+    assert (found.kind, found.only_in) == (OriginKind.path, "one")
     assert found.operation.name == "aten.cos.default"
 
 
 def test_a_run_that_does_more_is_named_by_what_it_does_more() -> None:
     found = origin_of(lambda second: torch.ones(3).sin() if second else torch.ones(3))
-    assert (found.nature, found.operation.name) == (Nature.path, "aten.sin.default")
+    assert (found.kind, found.operation.name) == (OriginKind.path, "aten.sin.default")
     assert found.only_in == "the other"
 
 
@@ -192,7 +194,7 @@ def test_what_is_done_more_and_changes_nothing_hides_no_later_origin() -> None:
         return x.cos().exp()
 
     found = origin_of(step, Planted("aten.cos.default", 1))
-    assert (found.nature, found.operation.name) == (Nature.operation, "aten.cos.default")
+    assert (found.kind, found.operation.name) == (OriginKind.operation, "aten.cos.default")
     assert found.unpaired == 1
 
 
@@ -203,7 +205,7 @@ def test_what_is_done_more_and_changes_what_comes_after_is_the_origin() -> None:
         return torch.randn(3)
 
     found = origin_of(step)
-    assert (found.nature, found.operation.name) == (Nature.path, "aten.rand.default")
+    assert (found.kind, found.operation.name) == (OriginKind.path, "aten.rand.default")
 
 
 def test_memory_that_nothing_has_written_to_is_told() -> None:
@@ -213,12 +215,12 @@ def test_memory_that_nothing_has_written_to_is_told() -> None:
         return empty + 1
 
     found = origin_of(read)
-    assert (found.nature, found.operation.name) == (Nature.fresh, "aten.add.Tensor")
+    assert (found.kind, found.operation.name) == (OriginKind.fresh, "aten.add.Tensor")
 
 
 def test_memory_that_is_written_first_is_ordinary() -> None:
     watch = OpRecorder()
-    with watch.of_step(1):
+    with watch.record_step(1):
         empty = torch.empty(4)
         empty.copy_(torch.ones(4))
         torch.add(empty, 1, out=torch.empty(4))
@@ -247,15 +249,15 @@ def test_a_log_comes_back_from_its_file_equal(tmp_path: Path) -> None:
 
 
 def test_results_whose_shape_goes_by_the_data_are_logged() -> None:
-    def logged(x: Tensor) -> Log:
+    def logged(x: Tensor) -> OpLog:
         watch = OpRecorder()
-        with watch.of_step(1):
+        with watch.record_step(1):
             torch.nonzero(x), x[x > 0], torch.unique(x), torch.masked_select(x, x > 1)
-        return Log("run", {"1": "same"}, watch.operations)
+        return OpLog("run", {"1": "same"}, watch.operations)
 
     one, other = (logged(torch.tensor(values)) for values in ([1.0, -2.0, 3.0], [1.0, 2.0, 3.0]))
     assert all(operation.outputs for operation in one.operations if "nonzero" in operation.name)
     assert first_difference(one, one) is None
     origin = first_difference(one, other)
     assert origin is not None
-    assert (origin.nature, origin.index) == (Nature.outside, 0)
+    assert (origin.kind, origin.index) == (OriginKind.outside, 0)

@@ -18,10 +18,10 @@ PROGRAM = """
 import json, random, sys
 import numpy as np, torch
 from harness.core.spec import Determinism
-from harness.worker import setting
-setting.apply(Determinism.from_json(json.loads(sys.argv[1])))
+from harness.worker.torch_backend import settings
+settings.apply(Determinism.from_json(json.loads(sys.argv[1])))
 draws = [random.random(), np.random.rand(), torch.rand(()).item(), hash("word")]
-print(json.dumps({"effective": setting.effective(), "draws": draws}))
+print(json.dumps({"effective": settings.effective_settings(), "draws": draws}))
 """
 
 

@@ -10,14 +10,14 @@ from harness.scenarios import mlp
 from safetensors.numpy import load_file
 
 from harness.scenario import Context
-from harness.worker.torch_backend.snapshot import keep
+from harness.worker.torch_backend.snapshot import save_snapshot
 
 
 def test_tied_and_narrow_parameters_are_kept_exactly(tmp_path: Path) -> None:
     training = mlp.build(mlp.Options(), Context(torch.device("cpu")))
     training.model.to(torch.bfloat16)
     training.models = {"one": training.model, "two": training.model}
-    stored = load_file(tmp_path / f"{keep(training, tmp_path)}.safetensors")
+    stored = load_file(tmp_path / f"{save_snapshot(training, tmp_path)}.safetensors")
     values = np.concatenate([one.ravel() for one in stored.values()])
     wanted = torch.cat([p.detach().float().ravel() for p in training.model.parameters()])
     assert set(values) == set(wanted.tolist())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.core.errors import UsageError
 from harness.scenario import Evaluation, Training
-from harness.worker.torch_backend.timer import timed
+from harness.worker.torch_backend.timer import time_training
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ class Slow(Training):
 
 
 def test_warm_up_steps_are_kept_but_not_counted() -> None:
-    reading = timed(Slow([0.3, 0.01, 0.01, 0.01]), warmup=1, device=CPU)
+    reading = time_training(Slow([0.3, 0.01, 0.01, 0.01]), warmup=1, device=CPU)
     assert reading.counted_steps == 3
     assert len(reading.step_s) == 4
     assert reading.step_s[0] >= 0.3
@@ -43,10 +43,10 @@ def test_warm_up_steps_are_kept_but_not_counted() -> None:
 
 
 def test_without_warm_up_all_steps_count() -> None:
-    assert timed(Slow([0.0] * 5), warmup=0, device=CPU).counted_steps == 5
+    assert time_training(Slow([0.0] * 5), warmup=0, device=CPU).counted_steps == 5
 
 
 @pytest.mark.parametrize("warmup", [2, 3])
 def test_a_warm_up_that_leaves_nothing_is_an_error(warmup: int) -> None:
     with pytest.raises(UsageError, match=r"timing\.warmup"):
-        timed(Slow([0.0, 0.0]), warmup, CPU)
+        time_training(Slow([0.0, 0.0]), warmup, CPU)

@@ -8,7 +8,7 @@ from harness.scenarios import mlp
 
 from harness.core.spec import Noise
 from harness.scenario import Context, Training
-from harness.worker.torch_backend.training import perturb
+from harness.worker.torch_backend.training import perturb_weights
 
 
 def fresh() -> Training:
@@ -22,7 +22,7 @@ def weights(training: Training) -> torch.Tensor:
 
 def perturbed(noise: Noise, number: int) -> torch.Tensor:
     training = fresh()
-    perturb(training, noise, number)
+    perturb_weights(training, noise, number)
     return weights(training)
 
 
@@ -56,5 +56,5 @@ def test_the_first_run_is_left_as_it_is(noise: Noise) -> None:
 def test_the_trainings_own_random_numbers_stay_the_same(noise: Noise) -> None:
     training = fresh()
     before = torch.get_rng_state()
-    perturb(training, noise, 2)
+    perturb_weights(training, noise, 2)
     assert torch.equal(torch.get_rng_state(), before)
