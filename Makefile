@@ -1,78 +1,78 @@
-# `make` alone lists the targets. Everything runs in .venv, which requirements/install.py makes from hash locks.
+# `make` without a target lists the targets. Everything runs in .venv, which requirements/install.py creates from hash locks.
 
 .DEFAULT_GOAL := help
 .PHONY: help bench resume image test test-keras test-programs test-image test-long lint lock report bench-self shell clean setup setup-dev setup-keras setup-programs
 MAKEFLAGS += --no-print-directory
 
-# The Python that makes .venv: the one that made it last, else the first served one that really runs (a shim may not).
-SERVED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# The Python that creates .venv: the one in .venv, else the first supported one that runs (a shim may fail to).
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in .venv/bin/python python3.11 python3.12 python3.13 python3; do \
-	$$python -c '$(SERVED)' >/dev/null 2>&1 && echo $$python && break; done)
+	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
 
-# What starts the container needs no more than some Python 3.8.
+# `python -m container` needs only Python 3.8.
 HOST_PYTHON = $(or $(PYTHON),python3)
-# Read by `python -m container`: where to run, what to build, and where the build finds its parts.
+# Read by `python -m container`: where to run, what to build, and where the build gets its inputs.
 export CONTAINER TARGET BASE_IMAGE PIP_CONF CA_BUNDLE WHEELS_IMAGE BUILD_NETWORK
 
 MATRIX ?= quick
 ARGS ?=
-# The latest study: their names start with the time.
+# The latest study: folder names start with the time, so it sorts last.
 STUDY ?= $(patsubst %/,%,$(lastword $(sort $(filter-out results/published/,$(wildcard results/*/)))))
 UPGRADE ?=
 
 VENV_PYTHON := .venv/bin/python
 
-help: ## List the targets and their variables
+help: ## List the targets and their options
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bench: ## Run a study (MATRIX=quick|smoke|publish, CONTAINER=auto|docker|none, ARGS="device=cpu ...")
 	@$(HOST_PYTHON) -m container bench matrix=$(MATRIX) $(ARGS)
 
-resume: ## Go on with a study (STUDY=results/..., the latest if not given; CONTAINER as it was begun)
-	@test -n "$(STUDY)" || { echo "there is no study in results/ yet: run 'make bench'" >&2; exit 1; }
+resume: ## Resume a study (STUDY=results/..., default: the latest; use the same CONTAINER as before)
+	@test -n "$(STUDY)" || { echo "no study in results/ yet; run 'make bench' first" >&2; exit 1; }
 	@$(HOST_PYTHON) -m container bench resume $(STUDY)
 
-image: ## Build the container's image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler, BASE_IMAGE, PIP_CONF)
+image: ## Build the container image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler, BASE_IMAGE, PIP_CONF)
 	@$(HOST_PYTHON) -m container image
 
 test: setup-dev ## Run the tests (ARGS="-k digest ...")
 	@$(VENV_PYTHON) -m pytest $(ARGS)
 
-test-keras: setup-dev setup-keras ## Run the tests of the Keras scenarios, with Keras installed
+test-keras: setup-dev setup-keras ## Install Keras and test the Keras scenarios
 	@$(VENV_PYTHON) -m pytest -m keras $(ARGS)
 
-test-programs: setup-dev setup-programs ## Run programs in the idiom of Lightning, Accelerate and Transformers, with these installed
+test-programs: setup-dev setup-programs ## Install Lightning, Accelerate and Transformers and test programs that use them
 	@$(VENV_PYTHON) -m pytest -m programs $(ARGS)
 
-test-image: setup-dev ## Build the CPU image on a private Docker engine and run it (Debian, root, Python 3.11)
+test-image: setup-dev ## Build and test the CPU image on a private Docker engine (needs Debian, root, Python 3.11)
 	@tests/container/install_engine.sh
 	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
 
-test-long: setup-dev ## Plant every kind of fault, and diagnose every cell of MATRIX=quick (an hour on two cores)
+test-long: setup-dev ## Inject every kind of fault and diagnose every cell of MATRIX=quick (an hour on two cores)
 	@$(VENV_PYTHON) -m pytest -m long --long $(ARGS)
 
-lint: setup-dev ## Check style and types: ruff, mypy strict, hadolint
+lint: setup-dev ## Check style and types (ruff, mypy --strict, hadolint)
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/hadolint Dockerfile
 
-report: setup ## Make the report of a study again (STUDY=results/..., the latest if not given)
-	@test -n "$(STUDY)" || { echo "there is no study in results/ yet: run 'make bench'" >&2; exit 1; }
+report: setup ## Rebuild the report of a study (STUDY=results/..., default: the latest)
+	@test -n "$(STUDY)" || { echo "no study in results/ yet; run 'make bench' first" >&2; exit 1; }
 	@$(VENV_PYTHON) -m harness report $(STUDY)
 
-bench-self: setup ## Measure the harness itself: its overheads and its digest's speed
+bench-self: setup ## Benchmark the harness itself: its overhead and digest speed
 	@$(VENV_PYTHON) -m benchmarks
 
-shell: setup ## Open a shell inside .venv
+shell: setup ## Open a shell with .venv activated
 	@bash -c 'exec bash --rcfile <(echo "[ -r ~/.bashrc ] && . ~/.bashrc; . .venv/bin/activate") -i'
 
 LOCK = .venv/bin/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet $(UPGRADE)
-# Every requirement of torch that is not a CUDA library is in base.txt or build.txt.
+# Dependencies of torch other than the CUDA libraries; base.txt and build.txt lock them.
 NOT_CUDA := filelock fsspec jinja2 markupsafe mpmath networkx setuptools sympy typing-extensions
 
-lock: setup-dev ## Make the hash locks again from requirements/*.in (UPGRADE=--upgrade for newer versions)
+lock: setup-dev ## Regenerate the hash locks from requirements/*.in (UPGRADE=--upgrade for newer versions)
 	@cd requirements && \
 	lock() { ../$(LOCK) "$$@"; } && \
 	lock build.in -o build.txt && \
@@ -81,9 +81,9 @@ lock: setup-dev ## Make the hash locks again from requirements/*.in (UPGRADE=--u
 	lock keras.in -c base.txt -c build.txt -c dev.txt -o keras.txt && \
 	echo torch | lock programs.in -c base.txt -c build.txt -c dev.txt --excludes /dev/stdin -o programs.txt && \
 	lock torch-cuda.in -c base.txt -c build.txt $(NOT_CUDA:%=--no-emit-package %) -o torch-cuda.txt
-	@echo "torch-cpu.txt is kept by hand: one wheel and its hash, of torch-cuda.in's version"
+	@echo "torch-cpu.txt is maintained by hand: one wheel with its hash, of the version in torch-cuda.in"
 
-clean: ## Remove .venv and all caches, never results
+clean: ## Remove .venv and all caches, but no results
 	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './results/*' -prune -exec rm -rf {} +
 
@@ -93,10 +93,10 @@ setup:
 setup-dev:
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --dev,$(NO_PYTHON))
 
-setup-keras: ## Install the extra `keras` too: Keras and TensorFlow
+setup-keras: ## Also install Keras and TensorFlow (the `keras` extra)
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --keras,$(NO_PYTHON))
 
-setup-programs: ## Install Accelerate, Lightning and Transformers too, which tests/programs/ imports
+setup-programs: ## Also install Accelerate, Lightning and Transformers, for tests/programs/
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --programs,$(NO_PYTHON))
 
-NO_PYTHON = echo "set-up: no Python 3.11, 3.12 or 3.13 was found; name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1
+NO_PYTHON = echo "set-up: no Python 3.11, 3.12 or 3.13 found; choose one with: make PYTHON=/path/to/python3.11 ..." >&2; exit 1

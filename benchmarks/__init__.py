@@ -1,1 +1,1 @@
-"""What the harness itself costs, measured side by side in one run wherever two things compare."""
+"""Benchmarks of the harness itself; ratios come from alternating measurements in one run."""

@@ -1,5 +1,8 @@
-"""python -m benchmarks [digest parent step watch script study container]: all where none is named,
-except the last, which needs root and Debian's Docker engine (tests/container/install_engine.sh)."""
+"""python -m benchmarks [digest parent step watch script study container]
+
+Without arguments, runs all but `container`, which needs root and Debian's Docker engine
+(tests/container/install_engine.sh).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,6 @@ if __name__ == "__main__":
     names = sys.argv[1:] or [name for name in BENCHMARKS if name != "container"]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        sys.exit(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}")
+        sys.exit(f"unknown benchmark {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
     for name in names:
         BENCHMARKS[name]()

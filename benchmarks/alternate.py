@@ -1,4 +1,4 @@
-"""Two things timed in turn, in random order, until the ratio is known narrowly enough."""
+"""Paired timing of two functions in random order, until the ratio is precise enough."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ FEWEST, MOST = 8, 2000
 
 
 def ratio_of(
-    one: Callable[[], object], other: Callable[[], object], half_width: float, limit_s: float
+    first: Callable[[], object], second: Callable[[], object], half_width: float, limit_s: float
 ) -> Ratio:
-    """t(one) / t(other) by pairs, until its 95 % interval is ±half_width or the time is over."""
+    """Return t(first) / t(second), measured in pairs.
+
+    Stops when the 95 % interval is within ±``half_width``, or after ``limit_s`` seconds.
+    """
     random_order = random.Random(0)
-    times: dict[int, float] = {}
-    others: dict[int, float] = {}
+    first_s: dict[int, float] = {}
+    second_s: dict[int, float] = {}
     deadline = time.perf_counter() + limit_s
-    one(), other()  # the first calls pay for what is made once
-    found = None
+    first(), second()  # warm-up: the first calls include one-time costs
+    ratio = None
     for pair in range(MOST):
-        order = [(one, times), (other, others)]
+        order = [(first, first_s), (second, second_s)]
         random_order.shuffle(order)
-        for call, kept in order:
-            kept[pair] = seconds(call)
+        for call, times in order:
+            times[pair] = seconds(call)
         if pair + 1 >= FEWEST:
-            found = paired_ratio(times, others)
-            assert found is not None
-            if found.half_width <= half_width or time.perf_counter() > deadline:
+            ratio = paired_ratio(first_s, second_s)
+            assert ratio is not None
+            if ratio.half_width <= half_width or time.perf_counter() > deadline:
                 break
-    assert found is not None
-    return found
+    assert ratio is not None
+    return ratio
 
 
 def seconds(call: Callable[[], object]) -> float:

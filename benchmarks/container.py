@@ -1,7 +1,7 @@
-"""What the container itself costs: the same files run in it and outside of it, alternating.
+"""Overhead of the container: the same files run inside and outside it, alternating.
 
-The image is unpacked and entered by chroot: Python, torch and the C library are the same bits, and
-only the container's walls (namespaces, seccomp, cgroup, overlay file system) are on one side.
+Outside, the unpacked image runs in a chroot: Python, torch and the C library are identical, and
+only the container's isolation differs (namespaces, seccomp, cgroup, overlay file system).
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ PAIRS = 20
 PROGRAM = """
 import torch
 from harness.worker.torch_backend.timer import time_training
-from harness.scenarios import {scenario} as one
+from harness.scenarios import {scenario} as scenario
 from harness.scenario import Context
 cpu = torch.device("cpu")
-reading = time_training(one.build(one.Options(), Context(cpu)), 5, cpu)
+reading = time_training(scenario.build(scenario.Options(), Context(cpu)), 5, cpu)
 print(reading.counted_s / reading.counted_steps)
 """
 
 
 def run() -> None:
     with private_engine() as environment, tempfile.TemporaryDirectory() as scratch:
-        parts = {name: Path(scratch) / name for name in ("wheels", "conf", "root")}
-        for folder in parts.values():
+        folders = {name: Path(scratch) / name for name in ("wheels", "conf", "root")}
+        for folder in folders.values():
             folder.mkdir()
         make_base(environment)
-        make_wheels(environment, parts["wheels"])
+        make_wheels(environment, folders["wheels"])
         subprocess.run(
             [sys.executable, "-m", "container", "image"],
             cwd=ROOT,
             check=True,
-            env={**environment, **build_settings(parts["conf"])},
+            env={**environment, **build_settings(folders["conf"])},
         )
-        with unpacked(environment, parts["root"]) as outside:
+        with unpacked(environment, folders["root"]) as outside:
             inside = [CLIENT, "run", *FLAGS, "--entrypoint", "python", f"{NAME}:cpu"]
             for scenario in ("mlp", "cnn"):
                 compare(scenario, inside, outside, environment)
@@ -61,7 +61,7 @@ def run() -> None:
 
 @contextmanager
 def unpacked(environment: dict[str, str], root: Path) -> Iterator[list[str]]:
-    """The words that start the image's Python without a container."""
+    """Unpack the image and yield the command that starts its Python without a container."""
     export = 'set -o pipefail; id=$("$1" create "$2"); "$1" export "$id" | tar -C "$3" -x'
     subprocess.run(
         ["bash", "-c", export, "export", CLIENT, f"{NAME}:cpu", str(root)],
@@ -94,23 +94,25 @@ def unpacked(environment: dict[str, str], root: Path) -> Iterator[list[str]]:
 def compare(
     scenario: str, inside: list[str], outside: list[str], environment: dict[str, str]
 ) -> None:
-    """Fresh processes in pairs, in random order: their own step times, and their whole times."""
+    """Print step time and whole process time inside / outside, from pairs in random order."""
     program = PROGRAM.format(scenario=scenario)
     arms = {"inside": [*inside, "-c", program], "outside": [*outside, program]}
     steps: dict[str, dict[int, float]] = {name: {} for name in arms}
     wholes: dict[str, dict[int, float]] = {name: {} for name in arms}
     order = random.Random(0)
-    for pair in range(-1, PAIRS):  # the first pair fills the file cache and is not counted
+    for pair in range(-1, PAIRS):  # the first pair warms the file cache and is not counted
         for name in order.sample(sorted(arms), len(arms)):
             began = time.perf_counter()
             step_s = step_time(arms[name], environment)
             if pair >= 0:
                 wholes[name][pair] = time.perf_counter() - began
                 steps[name][pair] = step_s
-    for what, found in (("step", steps), ("whole process", wholes)):
-        ratio = paired_ratio(found["inside"], found["outside"])
+    for quantity, times in (("step", steps), ("whole process", wholes)):
+        ratio = paired_ratio(times["inside"], times["outside"])
         assert ratio is not None
-        print(f"{what} in the container / outside, {scenario}: {format_ratio(ratio)}", flush=True)
+        print(
+            f"{quantity} in the container / outside, {scenario}: {format_ratio(ratio)}", flush=True
+        )
 
 
 def step_time(words: Sequence[str], environment: dict[str, str]) -> float:

@@ -1,4 +1,4 @@
-"""The parent's own needs: how fast it answers, what it holds and burns while runs are under way."""
+"""The parent process: its start-up time, and its memory and CPU use during runs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ SAMPLE_S = 0.1
 
 
 def run() -> None:
-    answers = [seconds(ask_for_help) for _ in range(10)]
-    print(f"harness --help: {median(answers):.2f} s, median of 10  (under 0.6 s)")
+    start_up_s = [seconds(ask_for_help) for _ in range(10)]
+    print(f"harness --help: {median(start_up_s):.2f} s, median of 10  (under 0.6 s)")
     peak_mb, share = while_running()
     print(
-        f"parent while runs are under way: {peak_mb:.0f} MB, {share:.1%} of one core  "
-        "(under 150 MB, under 2 %)"
+        f"parent during runs: {peak_mb:.0f} MB, {share:.1%} of one core  (under 150 MB, under 2 %)"
     )
 
 
@@ -40,7 +39,7 @@ def ask_for_help() -> None:
 
 
 def while_running() -> tuple[float, float]:
-    """Peak resident memory and share of a core, between the first record and the last."""
+    """Return peak resident memory in MiB and the share of a core, from first to last record."""
     with tempfile.TemporaryDirectory() as scratch:
         records = Path(scratch) / "study" / "runs"
         command = [sys.executable, "-m", "harness", f"study.dir={scratch}/study", *STUDY]
@@ -52,10 +51,10 @@ def while_running() -> tuple[float, float]:
 
 def watched(parent: psutil.Process, records: Path) -> tuple[float, float]:
     while not list(records.glob("*.json")):
-        parent.status()  # raises psutil.NoSuchProcess where the study has ended
+        parent.status()  # raises psutil.NoSuchProcess if the study has ended
         time.sleep(SAMPLE_S)
     began, used, peak = time.perf_counter(), burnt(parent), 0.0
-    planned = 4 * 8  # traced and timed, two cells; the twin's are a margin
+    planned = 4 * 8  # trace and timing runs of two cells; the twin's runs are a margin
     while len(list(records.glob("*.t*.*.json"))) < planned and parent.is_running():
         peak = max(peak, parent.memory_info().rss / 2**20)
         last, at = burnt(parent), time.perf_counter()

@@ -1,7 +1,7 @@
-"""What is put around a script, on and off in turn inside one process, on the resnet scenario.
+"""Overhead of the hooks around a script, alternating with and without in one process, on resnet.
 
-A timing run reads the clock once a step through torch's hooks; a trace run digests each step's
-components there.
+In torch's hooks, a timing run reads the clock once per step, and a trace run digests the step's
+components.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def run() -> None:
 
 
 def hooked(training: Supervised, hook: Callable[[TrainingHooks], Callable[[], None]]) -> None:
-    seen = TrainingHooks()
-    with seen.install(after_step=hook(seen)):
+    hooks = TrainingHooks()
+    with hooks.install(after_step=hook(hooks)):
         plainly(training)
 
 
-def timing(seen: TrainingHooks) -> Callable[[], None]:  # noqa: ARG001 - a timing run looks at nothing
+def timing(hooks: TrainingHooks) -> Callable[[], None]:  # noqa: ARG001 - only reads the clock
     clock, marks = make_clock(CPU), list[float]()
     return lambda: marks.append(clock.mark())
 
 
-def tracing(seen: TrainingHooks) -> Callable[[], None]:
+def tracing(hooks: TrainingHooks) -> Callable[[], None]:
     rng = [components.rng()]
 
     def after_step() -> None:
-        components.step_digests(seen, rng.pop(), list(seen.inputs), seen.last_losses[0])
+        components.step_digests(hooks, rng.pop(), list(hooks.inputs), hooks.last_losses[0])
         rng.append(components.rng())
 
     return after_step

@@ -1,7 +1,7 @@
-"""A timed step against the same loop written bare, alternating inside one process.
+"""A timed step compared with a hand-written training loop, alternating in one process.
 
-Both train the same net on the same data; the bare one has no scenario class, no protocol and no
-clock in it.
+Both train the same net on the same data. The hand-written loop has no scenario class, no protocol
+and no timer.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def bare(
     targets: Tensor,
     size_and_steps: tuple[int, int],
 ) -> None:
-    """The loop that anybody would write."""
+    """A plain PyTorch training loop."""
     batch_size, steps = size_and_steps
     step = 0
     while step < steps:

@@ -1,4 +1,4 @@
-"""A quick study's wall time against the same runs started one after the other as plain scripts."""
+"""Wall time of a quick study compared with the same runs started in sequence as plain scripts."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ save_record(folder / "runs", execute(RunSpec.from_json(json.loads(sys.argv[2])),
 
 
 def run() -> None:
-    """Probe, planning and report count on the study's side; a script is one run, start to exit."""
+    """Compare the study, with its probe, planning and report, with one process per run."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "study"
         study_s = seconds(lambda: harness(folder))
-        document = StudyFolder(folder).manifest
-        runs = plan(request_from_manifest(document), document["device"]).runs
-        apart = Path(scratch) / "plain"
-        (apart / "runs").mkdir(parents=True)
-        plain_s = sum(seconds(partial(script, spec, apart)) for spec in runs)
+        manifest = StudyFolder(folder).manifest
+        runs = plan(request_from_manifest(manifest), manifest["device"]).runs
+        plain_folder = Path(scratch) / "plain"
+        (plain_folder / "runs").mkdir(parents=True)
+        plain_s = sum(seconds(partial(script, spec, plain_folder)) for spec in runs)
     print(
         f"study / plain scripts, {len(runs)} runs of quick: {study_s / plain_s:.2f} "
         f"({study_s:.0f} s against {plain_s:.0f} s)  (at most 0.75)"
@@ -46,7 +46,7 @@ def run() -> None:
 def harness(folder: Path) -> None:
     command = [sys.executable, "-m", "harness", f"study.dir={folder}", *WORDS]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode not in (0, 1):  # 1: a twin's check failed, by chance
+    if done.returncode not in (0, 1):  # 1: a twin check failed by chance
         raise RuntimeError(done.stderr)
 
 

@@ -1,6 +1,6 @@
-"""A traced step against a plain one, alternating inside one process, on the resnet scenario.
+"""A traced step compared with an untraced one, alternating in one process, on resnet.
 
-Two traces: the digests of a step's components, and the log of all its operations.
+Two kinds of trace: digests of a step's components, and a log of all its operations.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def by_components(training: Supervised) -> None:
 
 
 def by_operations(training: Supervised) -> None:
-    watch = OpRecorder()
-    watch.name_modules(training)
+    recorder = OpRecorder()
+    recorder.name_modules(training)
     batches = training.batches()
     for number in range(1, training.steps + 1):
-        with watch.record_step(number):
+        with recorder.record_step(number):
             batch = next(batches)
-            watch.begin_step()
+            recorder.begin_step()
             training.step(batch)

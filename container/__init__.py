@@ -1,5 +1,5 @@
-"""The host's side of the container: builds the image and runs the harness in it.
+"""The host side of the container: builds the image and runs the harness in it.
 
-Standard library only, for any Python 3.8: it runs before there is a .venv, on machines that will
-never need one.
+Needs only Python 3.8 and the standard library, because it runs before .venv exists, and on machines
+that never need one.
 """

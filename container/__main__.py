@@ -1,6 +1,6 @@
-"""python3 -m container image [TARGET] | bench WORDS...: what `make image` and `make bench` call.
+"""python3 -m container image [TARGET] | bench ARGS...: called by `make image` and `make bench`.
 
-CONTAINER=auto|docker|none says where `bench` runs; other variables are in image.Options.
+CONTAINER=auto|docker|none selects where `bench` runs. image.Options lists the other variables.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ def make_image(words: Sequence[str]) -> int:
 
 
 def bench(words: Sequence[str]) -> int:
-    """The harness with these words, in the container where that can be, else natively."""
+    """Run the harness with these arguments, in the container if possible, else natively."""
     place = os.environ.get("CONTAINER") or "auto"
     if place not in PLACES:
         raise ContainerError(f"CONTAINER={place} is not one of {', '.join(PLACES)}")
     if place == "none":
         return natively("CONTAINER=none", words)
     try:
-        found = engine.find()
+        docker = engine.find()
         target = target_here()
         if target.startswith("cuda"):
             gpu.check_driver()
-        image_id = image.build(found, target, image.Options.from_environment())
+        image_id = image.build(docker, target, image.Options.from_environment())
     except NoContainerError as error:
         if place == "docker":
             raise
         return natively(str(error), words)
     print(
-        f"container: running in {image.NAME}:{target}, since a Docker engine answers "
+        f"container: running in {image.NAME}:{target}, because a Docker engine is available "
         "(CONTAINER=none runs natively)",
         flush=True,
     )
-    return run(found, image_id, target.startswith("cuda"), words)
+    return run(docker, image_id, target.startswith("cuda"), words)
 
 
 def target_here() -> str:
@@ -65,10 +65,10 @@ def target_here() -> str:
 
 
 def natively(why: str, words: Sequence[str]) -> int:
-    """Sets .venv up and runs the harness in it."""
+    """Set up .venv and run the harness in it."""
     print(f"container: running natively ({why})", flush=True)
-    set_up = [sys.executable, str(image.ROOT / "requirements" / "install.py")]
-    status = subprocess.run(set_up, check=False).returncode
+    install = [sys.executable, str(image.ROOT / "requirements" / "install.py")]
+    status = subprocess.run(install, check=False).returncode
     if status:
         return status
     python = str(image.ROOT / ".venv" / "bin" / "python")

@@ -1,4 +1,4 @@
-"""Finds a Docker client that can build, and an engine that answers it."""
+"""Finds a Docker client that can build and whose engine responds."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 
 from container.errors import NoContainerError
 
-FIRST_CLIENT_WITHOUT_BUILDKIT = 23  # before, it is inside; since, it is the plugin `buildx`
+FIRST_CLIENT_WITHOUT_BUILDKIT = 23  # older ones have it built in, newer ones need the buildx plugin
 SOCKET_DENIED = "permission denied"
 ANSWER_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker client whose engine answers."""
+    """A Docker client whose engine responds."""
 
     client: str
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs the client with its output kept; BuildKit is on for clients where it is a choice."""
+        """Run the client with BuildKit enabled and capture its output."""
         return subprocess.run(
             [self.client, *words], capture_output=True, text=True, check=False, env=environment()
         )
 
     @property
     def root(self) -> Path:
-        """Where the engine keeps images, if it runs on this machine."""
+        """The folder in which the engine stores images, if it runs on this machine."""
         return Path(self.ask("info", "--format", "{{.DockerRootDir}}").stdout.strip() or "/")
 
 
@@ -38,7 +38,7 @@ def environment() -> dict[str, str]:
 
 
 def find() -> Engine:
-    """Raises NoContainerError, saying why, where no engine can be used from here."""
+    """Raises NoContainerError, with the reason, if no engine is usable."""
     clients = list(clients_on_path())
     if not clients:
         raise NoContainerError("no Docker client was found; install Docker Engine")
@@ -46,7 +46,7 @@ def find() -> Engine:
     if not builders:
         raise NoContainerError(f"{clients[0]} has no buildx; install the docker-buildx-plugin")
     try:
-        asked = subprocess.run(
+        version = subprocess.run(
             [builders[0], "version", "--format", "{{.Server.Version}}"],
             capture_output=True,
             text=True,
@@ -55,19 +55,20 @@ def find() -> Engine:
         )
     except subprocess.TimeoutExpired:
         raise NoContainerError(
-            f"the Docker engine has not answered for {ANSWER_LIMIT_S:.0f} s; restart it"
+            f"the Docker engine did not respond within {ANSWER_LIMIT_S:.0f} s; restart it"
         ) from None
-    if asked.returncode == 0:
+    if version.returncode == 0:
         return Engine(builders[0])
-    if SOCKET_DENIED in asked.stderr.lower():
+    if SOCKET_DENIED in version.stderr.lower():
         raise NoContainerError(
-            "the Docker engine refuses this user; join the group docker, or use rootless Docker"
+            "the Docker engine denies access to this user; "
+            "add the user to the docker group, or use rootless Docker"
         )
-    raise NoContainerError("no Docker engine answers; start it (systemctl start docker)")
+    raise NoContainerError("cannot connect to the Docker engine; start it (systemctl start docker)")
 
 
 def clients_on_path() -> Iterator[str]:
-    """Every `docker` on the PATH: the first may be one that cannot build."""
+    """Yield every `docker` on the PATH, because the first one may lack buildx."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         client = os.path.join(folder or ".", "docker")  # noqa: PTH118 - isfile() never raises
         if os.path.isfile(client) and os.access(client, os.X_OK):  # noqa: PTH113
@@ -75,16 +76,16 @@ def clients_on_path() -> Iterator[str]:
 
 
 def can_build(client: str) -> bool:
-    """Whether this client can build with BuildKit, by itself or by its plugin."""
+    """Whether this client can build with BuildKit, either built in or through the buildx plugin."""
     if answers([client, "buildx", "version"]):
         return True
-    asked = subprocess.run([client, "--version"], capture_output=True, text=True, check=False)
-    major = asked.stdout.partition("version ")[2].partition(".")[0]
+    version = subprocess.run([client, "--version"], capture_output=True, text=True, check=False)
+    major = version.stdout.partition("version ")[2].partition(".")[0]
     return major.isdigit() and int(major) < FIRST_CLIENT_WITHOUT_BUILDKIT
 
 
 def answers(command: list[str]) -> bool:
-    """Whether a command exists here and ends with 0."""
+    """Whether the command exists and exits with status 0."""
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:

@@ -1,11 +1,11 @@
-"""Why the container cannot be used, in one line for a person, with what to do."""
+"""Errors that state in one line why the container cannot be used and what to do about it."""
 
 from __future__ import annotations
 
 
 class ContainerError(Exception):
-    """The container cannot be used here, and running natively would not help either."""
+    """The container cannot be used, and running natively would not help."""
 
 
 class NoContainerError(ContainerError):
-    """The container cannot be had here; `make bench` may run natively instead."""
+    """No container is available; `make bench` can run natively instead."""

@@ -1,4 +1,4 @@
-"""Whether this machine has a GPU for the container, and a driver that is new enough."""
+"""Checks for a GPU and for a driver that is recent enough for the image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 from container.engine import answers
 from container.errors import ContainerError
 
-OLDEST_DRIVER = 580  # of CUDA 13.0, which torch 2.13.0 is built for
+OLDEST_DRIVER = 580  # required by CUDA 13.0, for which torch 2.13.0 is built
 
 
 def is_there() -> bool:
@@ -15,18 +15,17 @@ def is_there() -> bool:
 
 
 def check_driver() -> None:
-    """Raises ContainerError where the driver is too old for the CUDA that torch is built for."""
-    asked = subprocess.run(
+    """Raises ContainerError if the driver is too old for the CUDA version torch is built for."""
+    query = subprocess.run(
         ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
         capture_output=True,
         text=True,
         check=False,
     )
-    version = asked.stdout.strip().split("\n")[0]
+    version = query.stdout.strip().split("\n")[0]
     major = version.partition(".")[0]
     if major.isdigit() and int(major) < OLDEST_DRIVER:
         raise ContainerError(
-            f"the GPU's driver is {version}, and CUDA 13.0 needs {OLDEST_DRIVER} "
-            "or newer; update it, or measure the CPU: "
-            "make bench CONTAINER=none ARGS=device=cpu"
+            f"the GPU driver is {version}, but CUDA 13.0 needs {OLDEST_DRIVER} or newer; "
+            "update it, or run on the CPU: make bench CONTAINER=none ARGS=device=cpu"
         )

@@ -1,4 +1,4 @@
-"""Builds the image, with its identity in it."""
+"""Builds the image and records its base, locks and commit in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "determinism-harness"
 TARGETS = ("cuda", "cpu", "cuda-compiler", "cpu-compiler")
 BASE_ARGUMENTS = {"cuda": "BASE_IMAGE", "cpu": "CPU_BASE_IMAGE"}
-NEEDED_GB = {"cuda": 16, "cpu": 5}  # while it is built; the images are 5.5 and 1.5
+NEEDED_GB = {"cuda": 16, "cpu": 5}  # disk space during the build; the images are 5.5 and 1.5 GB
 
 NO_SPACE = "no space left on device"
 OTHER_HASH = "DO NOT MATCH THE HASHES"
@@ -28,13 +28,13 @@ LINES_SHOWN = 12
 
 @dataclass(frozen=True)
 class Options:
-    """What the environment may say of a build; make hands its variables on."""
+    """Build options from environment variables, which `make` exports."""
 
-    base: str | None = None  # instead of the Dockerfile's pinned default
-    pip_conf: str | None = None  # a pip.conf for the build alone
-    ca_bundle: str | None = None  # PEM certificates for the build alone
-    wheels_image: str | None = None  # an image with wheels in its root folder
-    network: str | None = None  # of the build's own steps: host, none, default
+    base: str | None = None  # BASE_IMAGE: replaces the base pinned in the Dockerfile
+    pip_conf: str | None = None  # PIP_CONF: a pip.conf used only during the build
+    ca_bundle: str | None = None  # CA_BUNDLE: PEM certificates used only during the build
+    wheels_image: str | None = None  # WHEELS_IMAGE: an image with wheels in its root folder
+    network: str | None = None  # BUILD_NETWORK: for the build steps: host, none or default
 
     @classmethod
     def from_environment(cls) -> Options:
@@ -50,9 +50,9 @@ class Options:
 
 
 def build(engine: Engine, target: str, options: Options) -> str:
-    """The image's id, ``sha256:...``.
+    """Build the image and return its ID, ``sha256:...``.
 
-    Raises NoContainerError where the base image cannot be pulled, ContainerError where the build
+    Raises NoContainerError if the base image cannot be pulled, and ContainerError if the build
     fails for another reason.
     """
     if target not in TARGETS:
@@ -78,7 +78,7 @@ def stage_of(target: str) -> str:
 def build_words(
     target: str, base: str, who: dict[str, str], options: Options, id_file: Path
 ) -> list[str]:
-    """The client's words for a build; ``who`` is its identity()."""
+    """Return the Docker client's arguments; ``who`` is the result of ``identity``."""
     labels = {
         "org.opencontainers.image.title": NAME,
         "org.opencontainers.image.revision": who["git"],
@@ -113,9 +113,9 @@ def build_words(
 
 
 def identity(engine: Engine, base: str) -> dict[str, str]:
-    """What the image says of itself: its base, the locks' digest and the checkout's commit.
+    """Return the base, the digest of the locks and the commit, which are recorded in the image.
 
-    ``base_digest`` is the one that the base is pinned by, else the id of the local image.
+    ``base_digest`` is the digest that pins the base, or else the ID of the local image.
     """
     name, _, digest = base.partition("@")
     if not digest:
@@ -132,7 +132,7 @@ def identity(engine: Engine, base: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The checkout's commit, with `+changes` where files differ from it; or `unknown`."""
+    """Return the commit, followed by `+changes` if tracked files differ from it, or `unknown`."""
     if not (ROOT / ".git").exists():
         return "unknown"
     git = ["git", "-C", str(ROOT)]
@@ -152,15 +152,15 @@ def commit() -> str:
 
 
 def default_base(variant: str) -> str:
-    """The pinned base in the Dockerfile: written there once, and read from there."""
+    """Read the pinned base from the Dockerfile, the only place that states it."""
     pattern = rf"^ARG {BASE_ARGUMENTS[variant]}=(\S+)$"
-    found = re.search(pattern, (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert found, "a test keeps this line in the Dockerfile"
-    return found[1]
+    match = re.search(pattern, (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert match, "a test ensures that the Dockerfile has this line"
+    return match[1]
 
 
 def check_disk(engine: Engine, variant: str, target: str) -> None:
-    """Asked only before a first build: later ones need next to nothing."""
+    """Check disk space before the first build only; later builds need almost none."""
     root = engine.root
     if not root.exists() or engine.ask("image", "inspect", f"{NAME}:{target}").returncode == 0:
         return
@@ -168,35 +168,37 @@ def check_disk(engine: Engine, variant: str, target: str) -> None:
 
 
 def refuse_small_disk(free: int, needed_gb: int) -> None:
-    """Raises ContainerError where fewer than the needed gigabytes (1e9 bytes) are free."""
+    """Raises ContainerError if less than ``needed_gb`` gigabytes (1e9 bytes) is free.
+
+    ``free`` is in bytes.
+    """
     if free < needed_gb * 10**9:
         raise ContainerError(
-            f"the Docker engine has {free / 10**9:.1f} GB of disk left, and the build needs "
-            f"about {needed_gb}; try: docker system prune"
+            f"the Docker engine has {free / 10**9:.1f} GB of disk space left, but the build needs "
+            f"about {needed_gb} GB; try: docker system prune"
         )
 
 
 def pull(engine: Engine, base: str) -> None:
-    """Makes sure of the base first, so that a build that fails afterwards failed by itself."""
+    """Pull the base before the build, so that a failed pull is not reported as a failed build."""
     if engine.ask("image", "inspect", base).returncode == 0:
         return
     print(f"container: pulling {base.partition('@')[0]}", flush=True)
     pulled = engine.ask("pull", "--quiet", base)
     if pulled.returncode != 0:
-        said = (pulled.stderr.strip().split("\n") or [""])[-1]
-        if NO_SPACE in said:
-            raise ContainerError(f"the disk is full ({said}); try: docker system prune")
+        reason = (pulled.stderr.strip().split("\n") or [""])[-1]
+        if NO_SPACE in reason:
+            raise ContainerError(f"the disk is full ({reason}); try: docker system prune")
         name = base.partition("@")[0]
         raise NoContainerError(
-            f"the base image {name} cannot be pulled ({said}); "
-            "look at the network, or name one that is here: "
-            "BASE_IMAGE=..."
+            f"the base image {name} cannot be pulled ({reason}); "
+            "check the network, or use a local image: BASE_IMAGE=..."
         )
 
 
 def run_build(engine: Engine, words: list[str]) -> None:
-    """Builds in silence; where that fails, the telling end of what was said is in the error."""
-    print("container: building the image (minutes at first, seconds later)", flush=True)
+    """Build quietly; on failure, raise ContainerError with the last lines of the output."""
+    print("container: building the image (minutes the first time, seconds after that)", flush=True)
     done = subprocess.run(
         [engine.client, *words],
         stdout=subprocess.PIPE,
@@ -211,7 +213,7 @@ def run_build(engine: Engine, words: list[str]) -> None:
     if NO_SPACE in done.stdout:
         raise ContainerError("the disk is full; try: docker system prune")
     if OTHER_HASH in done.stdout:
-        what = "a downloaded package is not the one that was locked, so nothing was installed"
+        problem = "a downloaded package does not match its locked hash, so nothing was installed"
     else:
-        what = "the image could not be built"
-    raise ContainerError(f"{what}:\n" + "\n".join(f"  {line}" for line in lines[-LINES_SHOWN:]))
+        problem = "the image could not be built"
+    raise ContainerError(f"{problem}:\n" + "\n".join(f"  {line}" for line in lines[-LINES_SHOWN:]))

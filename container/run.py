@@ -1,4 +1,4 @@
-"""Runs the harness in the image: nothing to write to but its results, no network, no rights."""
+"""Runs the harness in the image, without network or privileges; only results/ is writable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from container.errors import ContainerError
 from container.image import NAME, ROOT
 
 RESULTS = ROOT / "results"
-USER_IN_IMAGE = 10001  # the Dockerfile's; who runs the harness where root calls
+USER_IN_IMAGE = 10001  # from the Dockerfile; runs the harness when the caller is root
 FLAGS = (
     "--rm",
     "--init",
@@ -22,7 +22,7 @@ FLAGS = (
     "none",
     "--read-only",
     "--tmpfs",
-    "/tmp:rw,exec,nosuid,nodev,size=4g",  # noqa: S108 - exec: kernels compiled there
+    "/tmp:rw,exec,nosuid,nodev,size=4g",  # noqa: S108 - exec: compiled kernels load from there
     "--cap-drop",
     "ALL",
     "--security-opt",
@@ -33,35 +33,34 @@ FLAGS = (
     "4096",
 )
 
-# What the engine says, and what to do.
+# Messages of the engine, and what to do about them.
 REFUSALS = {
-    "could not select device driver": "the engine cannot give a container the GPU: install the "
+    "could not select device driver": "the container cannot access the GPU: install the "
     "NVIDIA Container Toolkit, or run natively: make bench CONTAINER=none",
-    "unresolvable CDI devices": "the engine cannot give a container the GPU: run `nvidia-ctk cdi "
+    "unresolvable CDI devices": "the container cannot access the GPU: run `nvidia-ctk cdi "
     "generate`, or run natively: make bench CONTAINER=none",
-    "unsatisfied condition: cuda": "the GPU's driver is too old for CUDA 13.0: update it to 580 "
+    "unsatisfied condition: cuda": "the GPU driver is too old for CUDA 13.0: update it to 580 "
     "or newer",
     "no space left on device": "the disk is full; try: docker system prune",
 }
 
 
 def check_results() -> None:
-    """Raises ContainerError where the results could not be written by this user."""
+    """Raises ContainerError if this user cannot write to results/."""
     RESULTS.mkdir(exist_ok=True)
     owner = RESULTS.stat().st_uid
     if os.getuid() not in (0, owner):
         raise ContainerError(
-            f"{RESULTS.name}/ belongs to user {owner}, and you are user "
-            f"{os.getuid()}; take it back with "
-            f"`sudo chown -R {os.getuid()} {RESULTS.name}`"
+            f"{RESULTS.name}/ belongs to user {owner}, but you are user {os.getuid()}; "
+            f"run `sudo chown -R {os.getuid()} {RESULTS.name}`"
         )
 
 
 def run(engine: Engine, image_id: str, gpu: bool, words: Sequence[str]) -> int:
-    """The harness's own exit status.
+    """Run the harness and return its exit status.
 
-    Raises ContainerError where a container cannot be started with these rights; that is tried
-    before the harness begins, so that no study is left half-built.
+    Raises ContainerError if a container with these flags cannot start. An empty trial run checks
+    this before the harness starts, so that no incomplete study is left behind.
     """
     check_results()
     flags = [*FLAGS, *flags_here(image_id, gpu)]
@@ -73,7 +72,7 @@ def run(engine: Engine, image_id: str, gpu: bool, words: Sequence[str]) -> int:
 
 
 def flags_here(image_id: str, gpu: bool) -> list[str]:
-    """What differs between machines and callers."""
+    """Return the flags that depend on the machine and the caller."""
     flags = [
         "--volume",
         f"{RESULTS}:/bench/results",
@@ -89,7 +88,7 @@ def flags_here(image_id: str, gpu: bool) -> list[str]:
 
 @contextlib.contextmanager
 def results_given_to_the_image() -> Iterator[None]:
-    """A root caller's results belong to the image's user meanwhile; others run as themselves."""
+    """If the caller is root, let the image's user own results/ during the run."""
     if os.getuid() != 0:
         yield
         return
@@ -102,29 +101,30 @@ def results_given_to_the_image() -> Iterator[None]:
 
 
 def give(user: int, group: int) -> None:
-    """Changes the owner of all results but the published ones, which belong to the checkout."""
+    """Change the owner of all results except published ones, which belong to the checkout."""
     for path in (RESULTS, *RESULTS.rglob("*")):
         if path.relative_to(RESULTS).parts[:1] != ("published",):
             os.chown(path, user, group, follow_symlinks=False)
 
 
 def try_out(engine: Engine, words: Sequence[str]) -> None:
-    tried = engine.ask("run", *words)
-    if tried.returncode == 0:
+    trial = engine.ask("run", *words)
+    if trial.returncode == 0:
         return
     for sign, advice in REFUSALS.items():
-        if sign in tried.stderr:
+        if sign in trial.stderr:
             raise ContainerError(advice)
     raise ContainerError(
-        "no container could be started: " + (tried.stderr.strip().split("\n") or [""])[-1]
+        "the container could not be started: " + (trial.stderr.strip().split("\n") or [""])[-1]
     )
 
 
 def attended(command: list[str]) -> int:
-    """Waits for the container to end by itself: Ctrl-C and SIGTERM are the harness's to answer."""
+    """Wait for the container to exit; the harness inside it handles Ctrl-C and SIGTERM."""
     client = subprocess.Popen(command)
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # the terminal tells it too
+        # The terminal sends SIGINT to the client too.
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: client.terminate()),
     }
     try:

@@ -1,4 +1,4 @@
-"""Measures whether trainings are reproducible, how far runs diverge, and what settings cost."""
+"""Measure whether trainings are reproducible, how far runs diverge, and what settings cost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Comparison", "__version__", "assert_reproducible", "compare_runs", "observe"]
 
-# harness.scenarios is inside this package in an installed wheel, and beside it in a checkout.
+# An installed wheel has harness.scenarios inside this package, a checkout has it next to it.
 if not (Path(__file__).parent / "scenarios").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
 
 def __getattr__(name: str) -> Any:
-    """What is public is imported when it is asked for: every part of the harness imports this."""
+    """Import the public API on first use, since every part of the harness imports this package."""
     if name.startswith("_") or name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute '{name}'")
-    home = "harness.core.observe" if name == "observe" else "harness.testing.api"
-    return getattr(importlib.import_module(home), name)
+    module = "harness.core.observe" if name == "observe" else "harness.testing.api"
+    return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""python -m harness: a verb, or Hydra overrides that make a study."""
+"""`python -m harness`: a command such as `list`, or Hydra overrides that describe a study."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 NOT_INSTALLED = (
-    "this Python lacks the harness's packages: open a shell with `make shell`, "
-    "or start it as .venv/bin/python -m harness (`make bench` sets .venv up)"
+    "this Python does not have the packages that the harness needs: run it in `make shell`, "
+    "or as .venv/bin/python -m harness (`make bench` creates .venv)"
 )
 
 
@@ -20,13 +20,13 @@ def main(words: Sequence[str]) -> int:
     from harness.core.errors import ReportError, UsageError  # noqa: PLC0415
     from harness.core.exit_codes import BAD_REQUEST, INTERRUPTED, RUNS_FAILED  # noqa: PLC0415
 
-    is_verb = bool(words) and words[0].isalpha()  # overrides have a `=`, flags a dash
+    is_command = bool(words) and words[0].isalpha()  # overrides contain a `=`, flags a dash
     try:
-        return cli.run_verb(words) if is_verb else cli.study(words)
+        return cli.run_verb(words) if is_command else cli.study(words)
     except ReportError as error:
         print(f"harness: {error}", file=sys.stderr)
         return RUNS_FAILED
-    except KeyboardInterrupt:  # before the first run or in the report: nothing is under way
+    except KeyboardInterrupt:  # before the first run or during the report: no run is active
         return INTERRUPTED
     except UsageError as error:
         if str(error):
@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def entry() -> int:
-    """The console script `determinism-harness`."""
+    """Entry point of the console script `determinism-harness`."""
     return main(sys.argv[1:])
 
 

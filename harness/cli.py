@@ -1,6 +1,6 @@
-"""The verbs of `python -m harness`: they read studies, or make one for a question of their own.
+"""The commands of `python -m harness`, and the study that plain overrides run.
 
-Each imports what it needs when it is called, so that `--help` and `list` stay fast.
+Each function imports what it needs when it is called, so that `--help` and `list` stay fast.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.study.request import Request
 
 
 def study(words: Sequence[str]) -> int:
-    """What `python -m harness OVERRIDES` does."""
+    """Run the study that the overrides describe: `python -m harness OVERRIDES`."""
     from harness.config.collect import collect  # noqa: PLC0415
     from harness.study.session import bench  # noqa: PLC0415
 
@@ -53,7 +53,7 @@ def list_(words: Sequence[str]) -> int:
     from harness.config.catalog import catalog  # noqa: PLC0415
 
     if words:
-        raise UsageError(f"list takes no further words, got {' '.join(words)}")
+        raise UsageError(f"list takes no arguments, got '{' '.join(words)}'")
     print(catalog())
     return DONE
 
@@ -71,7 +71,7 @@ def replay(words: Sequence[str]) -> int:
 
 
 def audit(words: Sequence[str]) -> int:
-    """A study of every operation alone; its report has one more table."""
+    """Run a study of single operations; its report has an additional table."""
     return study(["matrix=audit", *words])
 
 
@@ -91,26 +91,26 @@ def run_verb(words: Sequence[str]) -> int:
     verb = VERBS.get(words[0])
     if verb is None:
         raise UsageError(
-            f"no verb '{words[0]}': the verbs are {', '.join(VERBS)}; overrides have a `=`, "
-            "as in `python -m harness scenario=cnn determinism=full`"
+            f"unknown command '{words[0]}': the commands are {', '.join(VERBS)}; overrides contain "
+            "a `=`, as in `python -m harness scenario=cnn determinism=full`"
         )
     return verb(words[1:])
 
 
 def with_one_cell(verb: str, words: Sequence[str], answer: Callable[[Request], int]) -> int:
-    """Collects a request without baseline and control, which only a study needs."""
+    """Answer a request for one cell, without the baseline and control that only a study needs."""
     from harness.config.collect import collect  # noqa: PLC0415
 
     request = collect([*words, "study.baseline=null", "study.control=null"])
-    if request is None:  # only help was wanted
+    if request is None:  # Hydra only printed, as for --help
         return DONE
     return answer(dataclasses.replace(request, words=(verb, *request.words[: len(words)])))
 
 
 def study_in(verb: str, words: Sequence[str]) -> StudyFolder:
-    """Raises UsageError where the words do not name one study."""
+    """Return the study that the words name; raises UsageError unless they name exactly one."""
     if len(words) != 1:
         raise UsageError(f"{verb} takes one study: python -m harness {verb} results/<id>")
     folder = StudyFolder(Path(words[0]))
-    _ = folder.manifest  # raises where there is none
+    _ = folder.manifest  # raises if there is none
     return folder

@@ -1,15 +1,16 @@
-"""The protocol of a Keras scenario, beside harness/scenario.py: the same three lines train it.
+"""The scenario protocol for Keras on TensorFlow; see harness/scenario.py for a complete example.
 
-::
+The YAML file of a Keras scenario contains ``framework: keras``, and its Python file imports from
+this module. Every run trains it with the same three lines as a torch scenario::
 
     training = build(options, context)
     for batch in training.batches():
         loss = training.step(batch)
 
-Keras runs on TensorFlow here, and no torch is imported, unless a scenario's own option asks for
-that. Everything random comes from the global generators of Python, NumPy and Keras; whether those
-are seeded is the setting's business. What a scenario sets of Keras as a whole, it sets in
-``build``: every training begins with a cleared session.
+Draw random numbers from the global generators of Python, NumPy and Keras and do not seed them: the
+determinism setting decides whether they are seeded. Set global Keras options in ``build``: every
+training starts with ``keras.utils.clear_session()``. No torch is imported unless the scenario
+imports it.
 """
 
 from __future__ import annotations
@@ -32,40 +33,64 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Context:
-    """What the harness hands to a scenario; TensorFlow sees no other device than this one."""
+    """What ``build`` needs to know about the run.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``. It is the only device visible to TensorFlow.
+    """
 
     device: str
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the trained model says of held-out data."""
+    """Predictions of the trained model on held-out data.
 
-    predictions: Array  # (n,) classes or values
-    accuracy: float | None  # share of right predictions, 0 to 1; None where nothing is right
+    Attributes:
+        predictions: Shape (n,): integer classes or floating-point values.
+        accuracy: Fraction of correct predictions, 0 to 1; None if undefined, as in regression.
+    """
+
+    predictions: Array
+    accuracy: float | None
 
 
 class Training(ABC):
-    """One training, built from nothing; it owns all of its state."""
+    """One training with all of its state. Each call of ``build`` must return a new one.
 
-    models: dict[str, Any]  # keras.Model
-    optimizers: dict[str, Any]  # keras.optimizers.Optimizer
-    gradients: dict[str, Sequence[Any]]  # of the last step, by model, as its trainable variables
+    Attributes:
+        models: Each a ``keras.Model``; their variables are digested.
+        optimizers: Each a ``keras.optimizers.Optimizer``; their variables are digested.
+        gradients: Gradients of the last step by model name, in the order of the model's
+            ``trainable_variables``.
+    """
+
+    models: dict[str, Any]
+    optimizers: dict[str, Any]
+    gradients: dict[str, Sequence[Any]]
 
     @abstractmethod
     def batches(self) -> Iterator[Any]:
-        """Every batch of every epoch."""
+        """Iterate over the batches of all epochs.
+
+        A batch may nest mappings, sequences and dataclasses; its tensors, NumPy arrays and numbers
+        are digested.
+        """
 
     @abstractmethod
     def step(self, batch: Any) -> Any:
-        """One forward, backward and optimizer step; the loss, as a tensor."""
+        """Run one forward, backward and optimizer step, and store its ``gradients``.
+
+        Returns:
+            The loss, or one loss for each model: a floating-point tensor of any shape.
+        """
 
     @abstractmethod
     def evaluate(self) -> Evaluation:
-        """Runs on held-out data, in inference mode, and changes nothing."""
+        """Predict held-out data in inference mode. Must not change any state."""
 
     def facts(self) -> dict[str, Any]:
-        """What is in effect in this process, torch's flags too where it is there."""
+        """Return results for the run record, as JSON values: by default, effective settings."""
         return {
             "op_determinism": is_op_determinism_enabled(),
             "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
@@ -76,7 +101,7 @@ class Training(ABC):
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and targets of equal length, in host memory."""
+    """Inputs of shape (n, ...) and targets of shape (n, ...), in host memory."""
 
     inputs: Array
     targets: Array
@@ -84,7 +109,17 @@ class Examples:
 
 @dataclass
 class Supervised(Training):
-    """The common case: one model, one optimizer, shuffled mini-batches from memory."""
+    """One model and one optimizer, trained on shuffled mini-batches of in-memory data.
+
+    Attributes:
+        model: A ``keras.Model`` that returns (n, classes) scores or (n, 1) values.
+        optimizer: Optimizer of the model's trainable variables.
+        loss: Called with targets and outputs; returns a scalar.
+        train: Training examples.
+        held_out: Examples for `evaluate`.
+        batch_size: Examples per step; an incomplete last batch of an epoch is dropped.
+        steps: Number of steps, over as many epochs as they take.
+    """
 
     model: Any
     optimizer: Any
@@ -104,10 +139,13 @@ class Supervised(Training):
         self.compiled = tf.function(self.eager_step)
 
     def batches(self) -> Iterator[Examples]:
-        """Full batches of random orders, drawn from NumPy's global generator."""
+        """Iterate over full batches in random order, drawn from NumPy's global generator.
+
+        Raises ValueError if ``batch_size`` exceeds the number of training examples.
+        """
         size, count = self.batch_size, len(self.train.inputs)
         if size > count:
-            raise ValueError(f"batch_size={size}: there are only {count} examples")
+            raise ValueError(f"batch_size={size}: must not exceed the number of examples, {count}")
         taken = 0
         while True:
             order = np.random.permutation(count)
@@ -123,6 +161,7 @@ class Supervised(Training):
         return loss
 
     def eager_step(self, inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
+        """Return the loss and the gradients; `step` calls it as a ``tf.function``."""
         with tf.GradientTape() as tape:
             loss = self.loss(targets, self.model(inputs, training=True))
         variables = self.model.trainable_variables
@@ -139,13 +178,14 @@ class Supervised(Training):
 
 
 def sequential(shape: tuple[int, ...], layers: Sequence[Any]) -> Any:
+    """Build a ``keras.Sequential`` for inputs of ``shape``, without the batch dimension."""
     return keras.Sequential([keras.layers.Input(shape), *layers])
 
 
 def set_torch_flags() -> None:
-    """Imports torch beside TensorFlow and sets the two flags that were said to act on Keras too.
+    """Import torch and set the two cuDNN flags that are said to affect Keras too.
 
-    By name, so that a test on imports can show that nothing else here reaches torch.
+    Imports torch by name, so that the test of import rules can show that nothing else here does.
     """
     flags = importlib.import_module("torch").backends.cudnn
     flags.deterministic = True
@@ -153,7 +193,7 @@ def set_torch_flags() -> None:
 
 
 def _torch_flags() -> dict[str, bool] | None:
-    """As they are in effect; None where this process has no torch."""
+    """The effective cuDNN flags of torch, or None if torch is not loaded."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None

@@ -1,8 +1,8 @@
-"""Create or update .venv from the hash locks in this folder, asking nothing.
+"""Create or update .venv from the hash locks in this folder, without prompting.
 
-Each step installs one lock. `.venv/locks.json` keeps the digest of every lock that was installed:
-a call with nothing to do ends at once, and a .venv that is broken, was interrupted or was made from
-other locks is made anew.
+Each step installs one lock. `.venv/locks.json` records the digest of every installed lock, so a
+call with nothing to do returns at once. A .venv that is broken, was interrupted, or was created
+from other locks is recreated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ LOCKS = Path(__file__).resolve().parent
 VENV = LOCKS.parent / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STATE = VENV / "locks.json"
-UNFINISHED = "unfinished"  # names, in STATE, the step under way: still there, it was interrupted
+# Key in STATE for the step being installed. If it is still there, that step was interrupted.
+UNFINISHED = "unfinished"
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 STEPS = {
@@ -37,60 +38,61 @@ STEPS = {
     "keras": "Keras and TensorFlow",
     "programs": "Accelerate, Lightning and Transformers",
 }
-# A lock is complete, so --no-deps. One library is published as source only: it is built here, by
-# the locked build tool (--no-build-isolation --use-pep517).
+# A lock lists every dependency, hence --no-deps. One library is published only as source, so it is
+# built here with the locked build tool (--no-build-isolation --use-pep517).
 PIP_INSTALL = "-m pip install --no-input --disable-pip-version-check --require-hashes --no-deps"
 BUILD_OPTIONS = "--no-build-isolation --use-pep517"
 CPU_WHEEL_IS_FOR = ("cpython-311", "linux-x86_64")
-# The files of torch-cuda.txt for CPython 3.11 on Linux x86-64 sum to 2.73e9 bytes.
+# The files in torch-cuda.txt for CPython 3.11 on Linux x86-64 add up to 2.73e9 bytes.
 CUDA_DOWNLOAD = "about 2.7 GB" if sys.platform == "linux" else "about 0.1 GB"
 
-# What pip says when...
+# Phrases in pip's output
 NO_SUCH_FILE = "No matching distribution found"
 UNREACHABLE = "Retrying (Retry("
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 OTHER_HASH = "DO NOT MATCH THE HASHES"
-BEGAN_TO_INSTALL = "Installing collected packages"  # before it, the venv is as it was
+BEGAN_TO_INSTALL = "Installing collected packages"  # until then, .venv is unchanged
 LINES_SHOWN = 8
 ADVICE = {
-    OTHER_HASH: "a file is not the one that was locked, so it was not installed. See where pip"
-    " downloads from: `pip config list`. If a lock was edited: `git checkout requirements/`.",
-    UNTRUSTED: "pip does not trust the certificate of an index. Name the CA's file: `PIP_CERT=file"
-    " make ...`, or `CA_BUNDLE=file make ...` where the container's image is built.",
-    UNREACHABLE: "pip could not reach an index. Look at the network and at `pip config list`,"
-    " then run the same command again; what was installed is kept.",
+    OTHER_HASH: "a file does not match its locked hash, so it was not installed. Check where pip"
+    " downloads from with `pip config list`. If a lock was edited, restore it with `git checkout"
+    " requirements/`.",
+    UNTRUSTED: "pip does not trust the certificate of an index. Pass the CA file: `PIP_CERT=FILE"
+    " make ...`, or `CA_BUNDLE=FILE make ...` when building the container image.",
+    UNREACHABLE: "pip could not reach an index. Check the network and `pip config list`, then run"
+    " the same command again; packages that are already installed are kept.",
 }
-OTHERWISE = "run the same command again; if it fails again, run `make clean` first."
+DEFAULT_ADVICE = "run the same command again; if it fails again, run `make clean` first."
 
 
 class SetupError(Exception):
-    """What failed and what to do next, for a person to read."""
+    """Says what failed and what to do next."""
 
     def __init__(self, message: str, output: str = "") -> None:
         super().__init__(message)
-        self.output = output  # all that the failed command said
+        self.output = output  # the complete output of the failed command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Create or update .venv from the hash locks.")
-    parser.add_argument("--dev", action="store_true", help="install the development tools too")
-    parser.add_argument("--keras", action="store_true", help="install Keras and TensorFlow too")
+    parser.add_argument("--dev", action="store_true", help="also install the development tools")
+    parser.add_argument("--keras", action="store_true", help="also install Keras and TensorFlow")
     parser.add_argument(
-        "--programs", action="store_true", help="install what tests/programs/ needs"
+        "--programs", action="store_true", help="also install what tests/programs/ needs"
     )
-    parser.add_argument("--torch", choices=("cpu", "cuda"), help="which build; else as fits here")
-    asked = parser.parse_args()
+    parser.add_argument("--torch", choices=("cpu", "cuda"), help="PyTorch build; default: detect")
+    args = parser.parse_args()
     try:
         refuse_other_pythons()
-        with (VENV.parent / ".venv.lock").open("w") as turn:
-            wait_for(turn)
-            optional = {"dev": asked.dev, "keras": asked.keras, "programs": asked.programs}
+        with (VENV.parent / ".venv.lock").open("w") as lock:
+            wait_for(lock)
+            optional = {"dev": args.dev, "keras": args.keras, "programs": args.programs}
             steps = [step for step in STEPS if optional.get(step, True)]
-            bring_up_to_date(steps, asked.torch)
+            bring_up_to_date(steps, args.torch)
     except SetupError as error:
         sys.exit(f"set-up: {error}")
     except KeyboardInterrupt:
-        print("\nset-up: interrupted; run the same command to start again.", file=sys.stderr)
+        print("\nset-up: interrupted; run the same command again.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -98,24 +100,27 @@ def refuse_other_pythons() -> None:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SetupError(
             f"{sys.executable} is Python {platform.python_version()}, but this project needs"
-            " 3.11, 3.12 or 3.13. Name one: `make PYTHON=python3.11 ...`."
+            " 3.11, 3.12 or 3.13. Choose one with `make PYTHON=python3.11 ...`."
         )
 
 
-def wait_for(turn: IO[str]) -> None:
-    """One set-up at a time. pip inherits the lock, so one whose parent was killed is waited for."""
-    os.set_inheritable(turn.fileno(), True)
+def wait_for(lock: IO[str]) -> None:
+    """Allow one set-up at a time.
+
+    pip inherits the lock, so this also waits for a pip whose parent was killed.
+    """
+    os.set_inheritable(lock.fileno(), True)
     try:
-        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("waiting for another set-up of this checkout to end")
-        fcntl.flock(turn, fcntl.LOCK_EX)
+        say("waiting for another set-up of this checkout to finish")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def bring_up_to_date(steps: list[str], torch: str | None) -> None:
-    """Install those of `steps` that .venv lacks; make it anew first where it does not fit."""
+    """Install the steps that .venv lacks; recreate .venv first if it does not match the locks."""
     started_s = time.monotonic()
-    variant, why = (torch, "as asked") if torch else choose_torch()
+    variant, why = (torch, "as requested") if torch else choose_torch()
     wanted = {step: lock_digest(step) for step in STEPS}
     wanted["torch"] = f"{variant} {wanted['torch']}"
     wanted["python"] = f"{sys.implementation.name} {platform.python_version()}"
@@ -142,13 +147,13 @@ def bring_up_to_date(steps: list[str], torch: str | None) -> None:
 
 
 def choose_torch() -> tuple[str, str]:
-    """The build of PyTorch for this machine, "cuda" or "cpu", and why."""
+    """Return the PyTorch build for this machine, "cuda" or "cpu", and the reason."""
     nvidia_smi = shutil.which("nvidia-smi")
     if nvidia_smi and run_silently([nvidia_smi, "-L"]).returncode == 0:
-        return "cuda", "a CUDA device answers"
+        return "cuda", "a CUDA device is available"
     if (sys.implementation.cache_tag, sysconfig.get_platform()) != CPU_WHEEL_IS_FOR:
-        return "cuda", "the locked CPU build is for CPython 3.11 on Linux x86-64 only"
-    return "cpu", "no CUDA device answers"
+        return "cuda", "the locked CPU build supports only CPython 3.11 on Linux x86-64"
+    return "cpu", "no CUDA device is available"
 
 
 def install_torch(variant: str, why: str) -> None:
@@ -158,42 +163,44 @@ def install_torch(variant: str, why: str) -> None:
             options = ["--extra-index-url", index] if index else []
             install("PyTorch, CPU build", "torch-cpu", *options)
         except SetupError as error:
-            unseen = UNREACHABLE in error.output or UNTRUSTED in error.output
-            if NO_SUCH_FILE not in error.output or unseen:
+            index_failed = UNREACHABLE in error.output or UNTRUSTED in error.output
+            if NO_SUCH_FILE not in error.output or index_failed:
                 raise
-            why = "pip finds no CPU build; TORCH_INDEX_URL can name an index that has it"
+            why = "pip finds no CPU build; set TORCH_INDEX_URL to an index that has it"
         else:
             return
-    say(f"the CUDA build of PyTorch is {CUDA_DOWNLOAD} to download, unless pip has it ({why})")
+    say(f"PyTorch, CUDA build: {CUDA_DOWNLOAD} to download unless cached by pip ({why})")
     install("PyTorch, CUDA build", "torch-cuda")
 
 
-def install(what: str, lock: str, *options: str) -> None:
+def install(label: str, lock: str, *options: str) -> None:
     pip_install = [*PIP_INSTALL.split(), *BUILD_OPTIONS.split(), *options]
-    run(what, [str(VENV_PYTHON), *pip_install, "-r", str(LOCKS / f"{lock}.txt")])
+    run(label, [str(VENV_PYTHON), *pip_install, "-r", str(LOCKS / f"{lock}.txt")])
 
 
-def run(what: str, command: list[str]) -> None:
-    """Run one step in silence; where it fails, raise the telling part of its output with advice."""
-    print(f"set-up: {what}", end="", flush=True)
+def run(label: str, command: list[str]) -> None:
+    """Run one step quietly; on failure, raise SetupError with its error lines and advice."""
+    print(f"set-up: {label}", end="", flush=True)
     started_s = time.monotonic()
     done = run_silently(command)
     if done.returncode == 0:
         return print(f", {time.monotonic() - started_s:.0f} s", flush=True)
     print(", not installed", flush=True)
-    advice = next((advice for sign, advice in ADVICE.items() if sign in done.stdout), OTHERWISE)
-    raise SetupError(f"{what}\n{telling_lines(done.stdout)}\nset-up: {advice}", done.stdout)
+    advice = next(
+        (advice for sign, advice in ADVICE.items() if sign in done.stdout), DEFAULT_ADVICE
+    )
+    raise SetupError(f"{label}\n{telling_lines(done.stdout)}\nset-up: {advice}", done.stdout)
 
 
 def run_silently(command: list[str]) -> subprocess.CompletedProcess[str]:
-    # close_fds=False hands the lock on: see wait_for.
+    # close_fds=False passes the lock to the command: see wait_for.
     return subprocess.run(
         command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True, check=False, close_fds=False
     )
 
 
 def telling_lines(output: str) -> str:
-    """The lines from the first error on, or else the last ones."""
+    """Return the lines from the first error on, or else the last lines."""
     lines = output.splitlines()
     errors = [number for number, line in enumerate(lines) if line.startswith("ERROR")]
     first = errors[0] if errors else -LINES_SHOWN
@@ -201,7 +208,7 @@ def telling_lines(output: str) -> str:
 
 
 def lock_digest(step: str) -> str:
-    """Of `<step>.txt`, or of both of PyTorch's, since one stands in where pip lacks the other."""
+    """Hash every lock of a step: PyTorch has two, and either may be installed."""
     contents = b"".join(path.read_bytes() for path in sorted(LOCKS.glob(f"{step}*.txt")))
     return hashlib.sha256(contents).hexdigest()
 

@@ -1,10 +1,11 @@
-"""One operation at a time, forward and backward, under a random upstream gradient.
+"""One operation at a time, forward and backward, with a random upstream gradient.
 
-Where many threads add into one place, atomics add in the order in which threads come, and the last
-bits differ. Which operations do so is a list in PyTorch's notes on ``use_deterministic_algorithms``
-and in others' write-ups; here each entry can be tried alone. A gradient of ones would hide the
-effect, since small whole numbers have exact sums, so each step draws the gradient that it sends
-back. A forward that differs shows in the buffer ``output``, a backward that differs in the grads.
+If many threads add to the same address, atomic additions happen in the order in which the threads
+arrive, and the last bits differ. PyTorch's notes on ``use_deterministic_algorithms`` and other
+publications list the operations that do this; here each of them can be tested alone. A gradient of
+ones would hide the effect, because sums of small integers are exact. Each step therefore draws a
+random upstream gradient. A forward that differs shows in the buffer ``output``, a backward that
+differs in the gradients.
 """
 
 from __future__ import annotations
@@ -76,32 +77,32 @@ Op = Literal[
     "attention_efficient",
     "attention_flash",
 ]
-ROWS = 64  # that very many numbers are added into
-TOLD = 1000  # values of the output that stand in the record as predictions; buffers have all
+ROWS = 64  # destinations of many additions each
+RECORDED_VALUES = 1000  # output values recorded as predictions; the buffer's digest covers all
 
 
 @dataclass(frozen=True)
 class Options:
     op: Op = "index_add"
-    length: int | None = None  # of the first input's first dimension; None: the operation's own
+    length: int | None = None  # of the first input's first dimension; None: see OPERATIONS
     dtype: Literal["float32", "float64", "bfloat16"] = "float32"
     steps: int = 10
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
         if self.length is not None and self.length < 1:
-            raise ValueError(f"length={self.length}: at least 1 is needed")
+            raise ValueError(f"length={self.length}: must be at least 1")
 
 
 class Operation:
-    """What is called, on float inputs of these shapes; indices are drawn anew in each call."""
+    """A function and the shapes of its floating-point inputs; each call draws new indices."""
 
     def __init__(self, call: Callable[..., Tensor], *shapes: tuple[int, ...]) -> None:
         self.call, self.shapes = call, shapes
 
 
 def draw(x: Tensor, below: int, *shape: int) -> Tensor:
-    """Indices on the device of ``x``, by default one for each of its elements."""
+    """Draw indices below ``below`` on the device of ``x``, by default one for each element."""
     return torch.randint(below, shape or x.shape, device=x.device)
 
 
@@ -110,7 +111,7 @@ def bag(mode: str) -> Callable[[Tensor], Tensor]:
 
 
 def ctc(x: Tensor) -> Tensor:
-    """``x`` (time, batch, classes); class 0 is the blank."""
+    """Return the CTC loss of ``x`` (time, batch, classes); class 0 is the blank."""
     time, batch, classes = x.shape
     targets = draw(x, classes - 1, batch, 16) + 1
     lengths = [torch.full((batch,), length, device=x.device) for length in (time, 16)]
@@ -134,7 +135,7 @@ def resized(mode: str) -> Callable[[Tensor], Tensor]:
 
 
 def lstm(x: Tensor, *weights: Tensor) -> Tensor:
-    """What nn.LSTM calls: ``x`` (batch, time, width), one layer, weights and biases as there."""
+    """Call torch.lstm as a one-layer nn.LSTM does, on ``x`` (batch, time, width)."""
     zeros = x.new_zeros(1, len(x), weights[1].shape[1])
     output: Tensor = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, True)[0]
     return output
@@ -142,7 +143,7 @@ def lstm(x: Tensor, *weights: Tensor) -> Tensor:
 
 def attention(backend: Backend) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     def attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        if backend == "flash" and queries.is_cuda:  # which has flash for half precision only
+        if backend == "flash" and queries.is_cuda:  # CUDA has flash for half precision only
             queries, keys, values = queries.bfloat16(), keys.bfloat16(), values.bfloat16()
         return attend(queries, keys, values, backend).float()
 
@@ -154,7 +155,7 @@ TABLE = (256, 16)
 LINE, IMAGE, VOLUME = (8, 8, 512), (8, 8, 32, 32), (2, 4, 16, 16, 16)  # batch, channels, extent
 HEADS = (4, 4, 128, 32)  # batch, heads, tokens, width
 
-# Integers have ties, so that an index has several right answers: hence the rounding.
+# Rounding produces ties, for which median and kthvalue may return any of several indices.
 OPERATIONS: dict[Op, Operation] = {
     "index_add": Operation(lambda x: x.new_zeros(ROWS).index_add(0, draw(x, ROWS), x), NUMBERS),
     "scatter_add": Operation(lambda x: x.new_zeros(ROWS).scatter_add(0, draw(x, ROWS), x), NUMBERS),
@@ -162,7 +163,7 @@ OPERATIONS: dict[Op, Operation] = {
         lambda x: x.new_zeros(ROWS).index_put((draw(x, ROWS),), x, accumulate=True), NUMBERS
     ),
     "put": Operation(lambda x: x.new_zeros(ROWS).put(draw(x, ROWS), x, accumulate=True), NUMBERS),
-    # of these two it is the backward that adds into few places
+    # The backwards of these two add to few addresses.
     "index": Operation(lambda x: x[draw(x, ROWS)], NUMBERS),
     "take": Operation(lambda x: x.take(draw(x, ROWS)), NUMBERS),
     "index_select": Operation(lambda x: x.index_select(0, draw(x, len(x), 64 * len(x))), TABLE),
@@ -186,7 +187,7 @@ OPERATIONS: dict[Op, Operation] = {
     "adaptive_max_pool2d": Operation(lambda x: F.adaptive_max_pool2d(x, 7), IMAGE),
     "fractional_max_pool2d": Operation(lambda x: F.fractional_max_pool2d(x, 3, 25), IMAGE),
     "fractional_max_pool3d": Operation(lambda x: F.fractional_max_pool3d(x, 3, 12), VOLUME),
-    # random places, so that two inputs may meet in one: which of them stays is left open
+    # Two inputs can have the same random destination; which of them remains is not defined.
     "max_unpool2d": Operation(lambda x: F.max_unpool2d(x, draw(x, 64 * 64), [2, 2]), IMAGE),
     "reflection_pad1d": Operation(padded("reflect", 200, 200), LINE),
     "reflection_pad2d": Operation(padded("reflect", 20, 20, 20, 20), IMAGE),
@@ -216,18 +217,18 @@ OPERATIONS: dict[Op, Operation] = {
 
 
 class Applied(nn.Module):
-    """An operation with its inputs as parameters, and its last output as a buffer."""
+    """An operation with its inputs as parameters and its last output as a buffer."""
 
     output: Tensor
 
     def __init__(self, operation: Operation, length: int | None, dtype: torch.dtype) -> None:
         super().__init__()
-        first, *others = operation.shapes
-        shapes = [(length or first[0], *first[1:]), *others]
-        if len(set(operation.shapes)) == 1:  # queries, keys and values grow together
+        first, *rest = operation.shapes
+        shapes = [(length or first[0], *first[1:]), *rest]
+        if len(set(operation.shapes)) == 1:  # queries, keys and values
             shapes = [shapes[0]] * len(shapes)
         self.call = operation.call
-        self.inputs = nn.ParameterList(torch.randn(one, dtype=dtype) for one in shapes)
+        self.inputs = nn.ParameterList(torch.randn(shape, dtype=dtype) for shape in shapes)
         self.register_buffer("output", torch.empty(0))
 
     def forward(self) -> Tensor:
@@ -238,13 +239,13 @@ class Applied(nn.Module):
 
 @dataclass
 class Atomics(Training):
-    """Each step applies the operation, sends a random gradient back, and moves the inputs a bit."""
+    """Each step applies the operation, backpropagates a random gradient and updates the inputs."""
 
     op: Op
     applied: Applied
     optimizer: Optimizer
     steps: int
-    has_gradient: bool = False  # known from the first step on
+    has_gradient: bool = False  # known after the first step
     models: dict[str, nn.Module] = field(init=False)
     optimizers: dict[str, Optimizer] = field(init=False)
 
@@ -253,10 +254,10 @@ class Atomics(Training):
         self.optimizers = {"optimizer": self.optimizer}
 
     def batches(self) -> Iterator[int]:
-        """The step's number: what an operation reads, it draws itself."""
+        """Iterate over step numbers; operations draw their own data."""
         yield from range(self.steps)
 
-    def step(self, batch: int) -> Tensor:  # noqa: ARG002 - the number is only told
+    def step(self, batch: int) -> Tensor:  # noqa: ARG002
         self.optimizer.zero_grad()
         output = self.applied()
         loss: Tensor = (output * torch.randn_like(output, dtype=upstream(output))).sum()
@@ -267,8 +268,8 @@ class Atomics(Training):
         return loss
 
     def evaluate(self) -> Evaluation:
-        """The last output's beginning, for nothing is predicted."""
-        return Evaluation(self.applied.output.flatten()[:TOLD].clone(), None)
+        """Return the first values of the last output in place of predictions."""
+        return Evaluation(self.applied.output.flatten()[:RECORDED_VALUES].clone(), None)
 
     def facts(self) -> dict[str, Any]:
         direction = "forward and backward" if self.has_gradient else "forward"
@@ -276,7 +277,7 @@ class Atomics(Training):
 
 
 def upstream(output: Tensor) -> torch.dtype:
-    """Of the gradient that is sent back: an operation that gives indices is only multiplied."""
+    """Return the upstream gradient's dtype: float32 for operations that return indices."""
     return output.dtype if output.is_floating_point() else torch.float32
 
 

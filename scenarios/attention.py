@@ -1,9 +1,9 @@
-"""A small transformer that reads the digits' rows as eight tokens; which attention kernel it uses.
+"""A small transformer that reads each digit as eight tokens, with a selectable attention kernel.
 
-One call of ``scaled_dot_product_attention`` has several kernels behind it, chosen by device, type
-and shape. ``backend`` holds it to one of them: on CUDA ``efficient`` and ``flash`` add up the
-queries' gradients with atomics unless deterministic algorithms are asked for, ``math`` is plain
-products. Everything random is in the initial weights and the order of the data.
+``scaled_dot_product_attention`` has several kernels and selects one by device, dtype and shape.
+``backend`` restricts it to one of them. On CUDA, ``efficient`` and ``flash`` accumulate the
+gradients of the queries with atomics unless deterministic algorithms are enabled; ``math`` consists
+of plain matrix products. Only the initial weights and the order of the data are random.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ KERNELS: dict[Backend, SDPBackend] = {
     "flash": SDPBackend.FLASH_ATTENTION,
 }
 
-NO_KERNEL = ("No available kernel", "No viable backend")  # torch's words on CUDA and on a CPU
+NO_KERNEL = ("No available kernel", "No viable backend")  # torch's errors on CUDA and on a CPU
 
 
 @dataclass(frozen=True)
 class Options:
-    backend: Backend = "default"  # which leaves the choice to torch
-    amp: bool = False  # autocast to bfloat16, which needs no scaling of gradients
+    backend: Backend = "default"  # torch selects the kernel
+    amp: bool = False  # autocast to bfloat16, which needs no gradient scaling
     width: int = 32
     heads: int = 4
     layers: int = 2
@@ -42,13 +42,13 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.width % self.heads:
-            raise ValueError(f"heads={self.heads}: the width, {self.width}, must divide by it")
+            raise ValueError(f"heads={self.heads}: must be positive and divide width={self.width}")
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, backend: Backend) -> Tensor:
-    """Attention by the kernel asked for; all shapes are (batch, heads, tokens, width).
+    """Apply attention with the requested kernel; all shapes are (batch, heads, tokens, width).
 
-    Raises ValueError where torch has no such kernel for the inputs, rather than taking another.
+    Raises ValueError if torch has no such kernel for the inputs; never falls back to another.
     """
     if backend == "default":
         return F.scaled_dot_product_attention(queries, keys, values)
@@ -56,17 +56,17 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, backend: Backend) -> T
         with sdpa_kernel(KERNELS[backend]):
             return F.scaled_dot_product_attention(queries, keys, values)
     except RuntimeError as error:
-        if not any(words in str(error) for words in NO_KERNEL):
+        if not any(text in str(error) for text in NO_KERNEL):
             raise
         kind, dtype = queries.device.type, str(queries.dtype).removeprefix("torch.")
         raise ValueError(
-            f"backend={backend}: this torch has no such kernel for {dtype} on {kind}; "
-            "math is there everywhere, efficient on CUDA, and flash on CUDA for bfloat16 (amp=true)"
+            f"backend={backend}: this build of torch has no such kernel for {dtype} on {kind}; "
+            "math is available everywhere, efficient on CUDA, flash on CUDA for bfloat16 (amp=true)"
         ) from error
 
 
 class Layer(nn.Module):
-    """Self-attention and a dense net, each normalised before and added to what it read."""
+    """Self-attention and a dense net, each with pre-normalisation and a residual connection."""
 
     def __init__(self, width: int, heads: int, backend: Backend) -> None:
         super().__init__()

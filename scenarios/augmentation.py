@@ -1,8 +1,8 @@
-"""Online augmentation and dropout: two sources of randomness in nearly every training, each alone.
+"""Online augmentation and dropout, two common sources of randomness, each on its own.
 
-Every image is flipped with probability 1/2 and shifted by up to a pixel each time it is used. Both
-that and dropout draw from torch's global generator, without worker processes: whatever varies here
-is cured by its seed alone.
+Every image is flipped with probability 1/2 and shifted by up to one pixel each time it is used.
+Augmentation and dropout draw from torch's global generator, without worker processes, so a seed is
+enough to make them reproducible.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from harness.scenario import Context, Examples, Supervised, digits
 
-SHIFT = 1  # pixels, at most, in each direction
+SHIFT = 1  # maximum in pixels, in each direction
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout}: a share from 0 to below 1 is needed")
+            raise ValueError(f"dropout={self.dropout}: must be at least 0 and less than 1")
 
 
 class Augmented(Supervised):
-    """Each batch is augmented as it is handed out, so that the record sees what was drawn."""
+    """Augments each batch in `batches`, so that the batch digest covers the augmentation."""
 
     def batches(self) -> Iterator[Examples]:
         for batch in super().batches():
@@ -42,15 +42,13 @@ class Augmented(Supervised):
 
 
 def flipped(images: Tensor) -> Tensor:
-    """About half of the images (n, 1, h, w), mirrored left to right."""
+    """Mirror about half of the images (n, 1, h, w) left to right."""
     mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(mirrored, images.flip(-1), images)
 
 
 def shifted(images: Tensor) -> Tensor:
-    """Images (n, 1, h, w), each moved by its own number of rows and columns; what leaves on one
-    side comes in on the other.
-    """
+    """Roll each image (n, 1, h, w) by its own number of rows and columns, with wraparound."""
     count, _, height, width = images.shape
     down, right = torch.randint(-SHIFT, SHIFT + 1, (2, count, 1), device=images.device)
     rows = (torch.arange(height, device=images.device) - down) % height

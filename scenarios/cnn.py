@@ -1,7 +1,7 @@
-"""Convolutional nets: the article's single 3×3 convolution, and the question's deeper net.
+"""Two convolutional nets: the article's single 3×3 convolution and the question's deeper net.
 
-The article found that the first one stops being reproducible as soon as it runs on a GPU; the
-question asked why the second one never was.
+The article found that the first net stops being reproducible on a GPU. The question asked why the
+second net was never reproducible.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RANDOM_IMAGES = 512
 class Options:
     variant: Literal["article", "question"] = "article"
     data: Literal["random", "digits"] = "digits"
-    size: int = 32  # edge of the images; digits are enlarged to it
+    size: int = 32  # image height and width; digits are enlarged
     filters: int = 5
     hidden: int = 512  # units of the question's dense layer
     batch_size: int = 32
@@ -44,7 +44,7 @@ class ArticleNet(nn.Module):
 
 
 def question_net(size: int, filters: int, hidden: int, classes: int = 10) -> nn.Sequential:
-    """Two convolutions with batch norm, dropout, and a dense layer with both again."""
+    """Two convolutions with batch norm and dropout, then a dense layer with both."""
     features = filters * ((size - 4) // 2) ** 2
     return nn.Sequential(
         nn.Conv2d(1, filters, 3),

@@ -1,12 +1,13 @@
-"""One training on several processes: DistributedDataParallel, each process with its own shard.
+"""DistributedDataParallel training on several processes, each with a shard of every batch.
 
-The harness's run is rank 0. ``build`` starts the other ranks, which build the same model, take the
-same steps on their part of every batch, and end by themselves. Gradients are averaged over gloo on
-a CPU and over NCCL on CUDA, one GPU for each rank. Rank 0 draws the order of the data and sends it
-to the others, and DistributedDataParallel sends its initial weights, so that the ranks agree where
-nothing is seeded, too. ``processes: 1`` is the plain training on the same batches.
+The harness's run is rank 0. ``build`` starts the other ranks, which build the same model, train on
+their shards for the same number of steps and exit. Gradients are averaged over gloo on a CPU and
+over NCCL on CUDA, with one GPU per rank. Rank 0 draws the order of the data and broadcasts it, and
+DistributedDataParallel broadcasts rank 0's initial weights, so the ranks agree even if nothing is
+seeded. ``processes: 1`` trains on the same batches without DistributedDataParallel.
 
-The ranks meet through a file and talk over the loopback interface: no port is chosen beforehand.
+The ranks rendezvous through a file and communicate over the loopback interface, so no port has to
+be chosen in advance.
 """
 
 from __future__ import annotations
@@ -43,31 +44,30 @@ from harness.scenario import (
     shuffled,
 )
 
-LIMIT_S = 60.0  # for a rank to start, and for one collective call: a lost rank ends the run by then
-EXIT_LIMIT_S = 5.0  # for a rank whose last step is done
+LIMIT_S = 60.0  # for starting a rank and for one collective; a lost rank ends the run
+EXIT_LIMIT_S = 5.0  # for a rank after its last step
 
 
 @dataclass(frozen=True)
 class Options:
     processes: int = 2  # 1: one process without DistributedDataParallel
     width: int = 64
-    batch_size: int = 64  # over all processes
+    batch_size: int = 64  # total over all processes
     steps: int = 20
     learning_rate: float = 0.2
 
     def __post_init__(self) -> None:
         if self.processes < 1:
-            raise ValueError(f"processes={self.processes}: at least 1 is needed")
+            raise ValueError(f"processes={self.processes}: must be at least 1")
         if self.batch_size % self.processes:
             raise ValueError(
-                f"batch_size={self.batch_size}: it must divide by the number of "
-                f"processes, {self.processes}"
+                f"batch_size={self.batch_size}: must be divisible by processes={self.processes}"
             )
 
 
 @dataclass(frozen=True)
 class Place:
-    """A rank, the device it trains on, and the file where all ranks meet."""
+    """A rank, its device, and the rendezvous file of all ranks."""
 
     rank: int
     processes: int
@@ -92,7 +92,7 @@ class Place:
 
 
 class Sharded(Training):
-    """What every rank does; ``place`` is None for a training on one process."""
+    """The training of any rank; ``place`` is None for a training on one process."""
 
     def __init__(self, options: Options, device: torch.device, place: Place | None) -> None:
         self.options, self.device, self.place = options, device, place
@@ -107,7 +107,7 @@ class Sharded(Training):
         self.train, self.held_out = digits(device)
 
     def batches(self) -> Iterator[Examples]:
-        """This rank's shard of every batch."""
+        """Iterate over this rank's shard of every batch."""
         rank, processes = (self.place.rank, self.place.processes) if self.place else (0, 1)
         taken = 0
         while True:
@@ -118,14 +118,14 @@ class Sharded(Training):
                 yield self.train.at(index.chunk(processes)[rank])
 
     def order(self) -> list[Tensor]:
-        """The batches of an epoch, as rank 0 draws them."""
+        """Return the indices of an epoch's batches, as drawn by rank 0."""
         order = torch.stack(shuffled(len(self.train), self.options.batch_size, self.device))
         if self.place:
             dist.broadcast(order, src=0)
         return list(order)
 
     def step(self, batch: Examples) -> Tensor:
-        """The loss is the whole batch's: the mean over all ranks."""
+        """Return the loss of the whole batch: the mean over all ranks."""
         self.optimizer.zero_grad()
         loss = F.cross_entropy(self.called(batch.inputs), batch.targets)
         loss.backward()
@@ -145,7 +145,7 @@ class Sharded(Training):
 
 
 class Leading(Sharded):
-    """Rank 0, with the processes of the others."""
+    """The training of rank 0, which stops the processes of the other ranks at the end."""
 
     def __init__(self, options: Options, place: Place, others: list[SpawnProcess]) -> None:
         self.others, self.meeting = others, place.meeting
@@ -177,45 +177,47 @@ def build(options: Options, context: Context) -> Sharded:
 
 
 def devices_from(first: torch.device, processes: int) -> list[torch.device]:
-    """A device for each rank: one CPU for all, or as many GPUs, from the given one upwards."""
+    """Return each rank's device: the CPU for all, or consecutive GPUs starting at ``first``.
+
+    Raises ValueError if there are fewer GPUs than ranks.
+    """
     if first.type != "cuda":
         return [first] * processes
-    start, there = first.index or 0, torch.cuda.device_count()
-    if start + processes > there:
+    index, available = first.index or 0, torch.cuda.device_count()
+    if index + processes > available:
         raise ValueError(
-            f"processes={processes}: each needs a GPU of its own from cuda:{start} "
-            f"on, and there are {there}"
+            f"processes={processes}: each process needs its own GPU, starting at cuda:{index}, "
+            f"but this machine has {available}"
         )
-    return [torch.device("cuda", index) for index in range(start, start + processes)]
+    return [torch.device("cuda", index + rank) for rank in range(processes)]
 
 
 def start(
     others: list[SpawnProcess], places: list[Place], options: Options, context: Context
 ) -> None:
-    """Adds the processes of the other ranks, ready to meet.
+    """Start the processes of ``places``, append them to ``others`` and wait until they are ready.
 
-    Raises RuntimeError where one ends, or takes too long, before that. They are spawned, since
-    OpenMP's threads do not survive a fork.
+    The processes are spawned, because OpenMP threads do not survive a fork. Raises RuntimeError if
+    a process exits or exceeds ``LIMIT_S`` before it is ready.
     """
     spawn = multiprocessing.get_context("spawn")
     replies = []
     for place in places:
-        here, there = spawn.Pipe(duplex=False)
-        arguments = (place, options, context.in_child, there)
+        receiver, sender = spawn.Pipe(duplex=False)
+        arguments = (place, options, context.in_child, sender)
         others.append(spawn.Process(target=follow, args=arguments, daemon=True))
         others[-1].start()
-        there.close()
-        replies.append(here)
+        sender.close()
+        replies.append(receiver)
     for place, reply in zip(places, replies, strict=True):
         if not has_word(reply):
             raise RuntimeError(
-                f"rank {place.rank} of {place.processes} did not start; "
-                "its own words are in the log"
+                f"rank {place.rank} of {place.processes} did not start; see its output in the log"
             )
 
 
 def has_word(reply: Connection) -> bool:
-    """Whether a word comes within the limit, rather than nothing or the pipe's end."""
+    """Whether a message arrives within ``LIMIT_S``, before the pipe is closed."""
     try:
         return reply.poll(LIMIT_S) and bool(reply.recv())
     except EOFError:
@@ -223,7 +225,7 @@ def has_word(reply: Connection) -> bool:
 
 
 def dismiss(others: list[SpawnProcess], meeting: Path) -> None:
-    """Leaves the group; a rank that does not end by itself is made to."""
+    """Leave the process group; kill ranks that do not exit within ``EXIT_LIMIT_S``."""
     if dist.is_initialized():
         dist.destroy_process_group()
     for process in others:
@@ -234,7 +236,7 @@ def dismiss(others: list[SpawnProcess], meeting: Path) -> None:
 
 
 def follow(place: Place, options: Options, in_child: Callable[[], None], reply: Connection) -> None:
-    """The whole life of another rank."""
+    """Run a rank other than 0 from start to exit."""
     threading.Thread(target=die_with_parent, args=(place.meeting,), daemon=True).start()
     in_child()
     reply.send("ready")
@@ -247,7 +249,7 @@ def follow(place: Place, options: Options, in_child: Callable[[], None], reply: 
 
 
 def die_with_parent(meeting: Path) -> None:
-    """An orphan ends at once: rank 0 may be killed, or leave without any last words."""
+    """Exit when rank 0 exits: it may be killed or exit without notice."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for([parent.sentinel])

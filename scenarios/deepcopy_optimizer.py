@@ -1,9 +1,9 @@
-"""Two equal models trained side by side on the same batches, and how the second one was made.
+"""Two identical models trained on the same batches; options select how the second was made.
 
-The debugging story deep-copied model, optimizer and scheduler each on its own. A deep copy of an
-optimizer carries copies of the tensors that it optimises, which belong to no model at all: the
-copied model never learns. All that torch says is a warning about the scheduler's order, since the
-copied scheduler drives yet another copy of the optimizer, which never steps.
+The debugging story deep-copied model, optimizer and scheduler separately. The copied optimizer
+holds copies of the parameters that belong to no model, so the copied model never learns. The only
+sign is torch's warning about the order of scheduler and optimizer steps, because the copied
+scheduler drives yet another copy of the optimizer, which never steps.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Options:
         "rebuilt_model_seed_outside",
     ] = "shared_optimizer"
     pair: Literal["original_and_copy", "two_copies"] = "original_and_copy"
-    amp: bool = False  # forward passes in bfloat16 where autocast allows it
+    amp: bool = False  # forward passes under bfloat16 autocast
     width: int = 8
     depth: int = 1
-    size: int = 8  # edge of the images; a batch of one needs 16 to leave batch norm several pixels
-    samples: int = 352  # of an epoch, at whose end the schedulers step
+    size: int = 8  # image height and width; batch norm needs 16 if batch_size=1
+    samples: int = 352  # per epoch; the schedulers step at its end
     batch_size: int = 32
     steps: int = 44
     learning_rate: float = 0.05
@@ -50,7 +50,7 @@ class Options:
 
 @dataclass
 class Learner:
-    """A model with what drives it."""
+    """A model with its optimizer and scheduler."""
 
     model: nn.Module
     optimizer: SGD
@@ -68,7 +68,7 @@ class Learner:
         return cls.around(ResNet(options.width, options.depth).to(context.device), options)
 
     def copied_apart(self) -> Learner:
-        """The story's fault: three deep copies that know nothing of each other."""
+        """The bug of the story: three independent deep copies."""
         return Learner(
             copy.deepcopy(self.model), copy.deepcopy(self.optimizer), copy.deepcopy(self.scheduler)
         )
@@ -92,10 +92,10 @@ def pair_of(options: Options, context: Context) -> tuple[Learner, Learner]:
 
 
 class Pair(Training):
-    """Both learners see every batch; the loss is the two of them, shape (2,).
+    """Trains both learners on every batch; a step returns both losses, shape (2,).
 
-    An ordinary DataLoader shuffles, from torch's global generator: a seed that a constructor sets
-    fixes its orders too.
+    A DataLoader shuffles with torch's global generator, so a seed set in a constructor fixes the
+    order of the data too.
     """
 
     def __init__(self, options: Options, context: Context) -> None:
@@ -116,7 +116,7 @@ class Pair(Training):
     def batches(self) -> Iterator[Examples]:
         if self.options.batch_size > len(self.train):
             raise ValueError(
-                f"batch_size={self.options.batch_size}: there are only {len(self.train)} examples"
+                f"batch_size={self.options.batch_size}: must not exceed samples={len(self.train)}"
             )
         dataset = TensorDataset(self.train.inputs, self.train.targets)
         loader = DataLoader(dataset, self.options.batch_size, shuffle=True, drop_last=True)
@@ -146,23 +146,23 @@ class Pair(Training):
         return torch.stack(losses)
 
     def evaluate(self) -> Evaluation:
-        """The second model's: the one that is in question."""
+        """Evaluate the second model."""
         return classified(
             predict(self.models["second"], self.held_out.inputs), self.held_out.targets
         )
 
     def facts(self) -> dict[str, Any]:
         first, second = (state_of(model) for model in self.models.values())
-        told = {name: self.facts_of(name) for name in self.learners}
+        learners = {name: self.facts_of(name) for name in self.learners}
         return {
             "variant": self.options.variant,
             "pair": self.options.pair,
             "equal_bits": all(torch.equal(first[name], second[name]) for name in first),
             **{
-                f"{measure}_equal": told["first"][measure] == told["second"][measure]
+                f"{measure}_equal": learners["first"][measure] == learners["second"][measure]
                 for measure in ("accuracy", "training_accuracy")
             },
-            **told,
+            **learners,
         }
 
     def facts_of(self, name: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class Pair(Training):
 
 
 def whose(optimizer: SGD, own: nn.Module, other: nn.Module) -> str:
-    """Whose parameters an optimizer holds, by identity: own, other, none, or a mixture."""
+    """Return whose parameters an optimizer holds: "own", "other", "own and other" or "none"."""
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     owners = [
         name

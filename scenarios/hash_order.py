@@ -1,7 +1,7 @@
-"""A vocabulary built from a set of strings: its order is Python's string hash, not any generator.
+"""A vocabulary built from a set of strings, whose order depends on Python's string hash.
 
-Sets of strings iterate in the order of their hashes, which PYTHONHASHSEED randomises per process.
-The embedding of each word is a row by that order, so that equal seeds still give another training.
+Sets of strings iterate in hash order, which PYTHONHASHSEED randomises per process. The order
+determines each word's row in the embedding, so trainings differ despite equal seeds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LENGTH = 8  # words in a text
 
 @dataclass(frozen=True)
 class Options:
-    late_variable: Literal["", "PYTHONHASHSEED", "PYTHONASHSEED"] = ""  # set after the start
+    late_variable: Literal["", "PYTHONHASHSEED", "PYTHONASHSEED"] = ""  # set after Python starts
     texts: int = 256
     width: int = 16
     batch_size: int = 32
@@ -31,7 +31,7 @@ class Options:
 
 
 def build(options: Options, context: Context) -> Supervised:
-    """A bag of embeddings that learns which half of the words a text has more of."""
+    """Build a bag of embeddings that learns which half of the vocabulary dominates a text."""
     if options.late_variable:
         os.environ[options.late_variable] = "0"
     row = {word: number for number, word in enumerate(set(WORDS))}  # the fault

@@ -1,10 +1,10 @@
-"""The positive control: a training that must not be reproducible under seeds alone.
+"""The positive control: a training that must not be reproducible with seeds alone.
 
-A table of few rows is read by very many indices, so that the backward adds many numbers into each
-row. On a CPU, ``table[index]`` in float32 does that by an accumulating ``index_put_`` with atomics
-on two or more threads; on CUDA that operation is sorted and deterministic, so there the table is
-read by ``index_select``, whose backward is ``index_add_`` with atomicAdd. Under deterministic
-algorithms both have another kernel. A harness that finds no difference here finds none anywhere.
+Many indices read a table with few rows, so the backward adds many numbers to each row. On a CPU
+with two or more threads, the backward of float32 ``table[index]`` is an accumulating ``index_put_``
+with atomics. On CUDA that operation sorts and is deterministic; there, the table is read with
+``index_select``, whose backward is ``index_add_`` with atomicAdd. Deterministic algorithms select
+another kernel for both. A harness that finds no difference here cannot find any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.scenario import Context, Evaluation, Examples, Training
 @dataclass(frozen=True)
 class Options:
     rows: int = 64
-    indices: int = 200_000  # read in each step
+    indices: int = 200_000  # read per step
     steps: int = 40
     learning_rate: float = 20.0
 
@@ -38,7 +38,7 @@ class Table(nn.Module):
 
 @dataclass
 class Indexing(Training):
-    """Each row learns a hidden number from noisy readings of it."""
+    """Each row learns a hidden number from noisy samples."""
 
     table: Table
     optimizer: Optimizer

@@ -1,7 +1,7 @@
-"""Keras' convolutional nets: the article's single 3×3 convolution, and the question's deeper net.
+"""The Keras versions of cnn.py: the article's single 3×3 convolution and the question's deeper net.
 
-With ``layer_seeds`` every layer that draws gets a seed of its own, as the question gave them: the
-initializers of the weights, and dropout. See cnn.py for torch's.
+With ``layer_seeds``, every weight initializer and dropout layer gets its own seed, as in the
+question.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ CLASSES = 10
 class Options:
     variant: Literal["article", "question"] = "article"
     layer_seeds: bool = False
-    size: int = 32  # edge of the images, to which the digits are enlarged
+    size: int = 32  # image height and width; digits are enlarged
     filters: int = 5
     hidden: int = 512  # units of the question's dense layer
     batch_size: int = 32
     steps: int = 120
     learning_rate: float = 0.001
-    torch_flags: bool = False  # import torch beside it and set its cuDNN flags
+    torch_flags: bool = False  # import torch too and set its cuDNN flags
 
 
-def build(options: Options, context: Context) -> Supervised:  # noqa: ARG001 - it is placed already
+def build(options: Options, context: Context) -> Supervised:  # noqa: ARG001 - device already set
     if options.torch_flags:
         set_torch_flags()
     seeds: Iterator[int | None] = count(1) if options.layer_seeds else repeat(None)
@@ -62,7 +62,7 @@ def article_net(options: Options, seeds: Iterator[int | None]) -> list[Any]:
 
 
 def question_net(options: Options, seeds: Iterator[int | None]) -> list[Any]:
-    """Two convolutions with batch norm, dropout, and a dense layer with both again."""
+    """Two convolutions with batch norm and dropout, then a dense layer with both."""
     return [
         layers.Conv2D(options.filters, 3, kernel_initializer=glorot(seeds)),
         layers.BatchNormalization(),
@@ -86,7 +86,7 @@ def glorot(seeds: Iterator[int | None]) -> Any:
 
 
 def enlarged(part: Pair, size: int) -> Examples:
-    """Images (n, size, size, 1) in 0..1, each pixel the nearest one of the 8×8 digit."""
+    """Enlarge 8×8 digits to (n, size, size, 1) in [0, 1] by nearest-neighbour interpolation."""
     images, labels = part
     nearest = np.arange(size) * images.shape[1] // size
     larger: Array = images[:, nearest][:, :, nearest, np.newaxis]

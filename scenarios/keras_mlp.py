@@ -1,6 +1,6 @@
 """The article's dense net in Keras: Dense(8), Dense(1), RMSprop, mean squared error.
 
-Its data are 1000 rows of random numbers from NumPy's global generator; see mlp.py for torch's.
+The data are 1000 rows of random numbers from NumPy's global generator; see mlp.py for torch.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Options:
     batch_size: int = 10
     steps: int = 200
     learning_rate: float = 0.01
-    torch_flags: bool = False  # import torch beside it and set its cuDNN flags
+    torch_flags: bool = False  # import torch too and set its cuDNN flags
 
 
-def build(options: Options, context: Context) -> Supervised:  # noqa: ARG001 - it is placed already
+def build(options: Options, context: Context) -> Supervised:  # noqa: ARG001 - device already set
     if options.torch_flags:
         set_torch_flags()
     train, held_out = (random_examples(count, options.inputs) for count in (1000, 200))

@@ -1,12 +1,12 @@
 """A DataLoader with worker processes, shuffling, and augmentation drawn inside the workers.
 
-Each sample carries the numbers that its augmentation drew, so that the record can say in which
-order and with which content samples came, and how many samples drew what another had drawn before:
+Each sample carries the numbers that its augmentation drew. The record can therefore report the
+order and content of the samples, and how many samples repeated the numbers of another:
 
-* ``rng: global`` draws from Python's, NumPy's and torch's global generators, which today's torch
-  seeds apart in each worker;
-* ``rng: owned`` draws from a generator that the dataset owns. Each worker gets a copy of it, so
-  workers repeat each other's numbers, and every epoch repeats the last;
+* ``rng: global`` draws from the global generators of Python, NumPy and torch, which current torch
+  seeds differently in each worker;
+* ``rng: owned`` draws from a generator that the dataset owns. Each worker gets a copy of it, so the
+  workers repeat each other's numbers and every epoch repeats the previous one;
 * ``rng: per_worker`` builds that generator inside each worker, from the worker's own seed.
 """
 
@@ -29,13 +29,13 @@ from torch.utils.data import DataLoader, Dataset
 from harness.scenario import Context, Evaluation, Examples, Training, classified, digits, predict
 
 Draws = tuple[float, float, int]  # flip, noise, shift
-EPOCH_SEED = 123456789  # the guide's own base; an epoch's generator gets this plus the epoch
+EPOCH_SEED = 123456789  # the guide's base seed, to which the epoch is added
 
 
 @dataclass(frozen=True)
 class Options:
     rng: Literal["global", "owned", "per_worker"] = "global"
-    set_epoch: bool = False  # re-seed an own generator with a base plus the epoch, each epoch
+    set_epoch: bool = False  # seed a generator with EPOCH_SEED plus the epoch, each epoch
     workers: int = 2
     samples: int = 256  # per epoch
     epochs: int = 3
@@ -45,7 +45,7 @@ class Options:
 
 
 class Augmented(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
-    """Digits, flipped, noised and shifted; yields (image, label, index, draws)."""
+    """Digits with random flip, noise and shift; items are (image, label, index, draws)."""
 
     def __init__(self, examples: Examples, rng: str) -> None:
         self.examples = examples
@@ -74,15 +74,15 @@ class Augmented(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
 @dataclass
 class EpochJournal:
-    """What one epoch delivered; digested only when facts are asked for, after the training."""
+    """The samples of one epoch; digested by `facts`, after the training."""
 
     indices: list[Tensor] = field(default_factory=list)
     images: list[Tensor] = field(default_factory=list)
     draws: list[Tensor] = field(default_factory=list)
-    seconds: float = 0.0  # of the whole epoch, its training steps included
+    seconds: float = 0.0  # of the whole epoch, including training steps
 
     def note(self, index: Tensor, images: Tensor, draws: Tensor) -> None:
-        """Copies, since each tensor from a worker would hold shared memory and a file open."""
+        """Store copies, because each tensor from a worker keeps shared memory and a file open."""
         self.indices.append(index.clone())
         self.images.append(images.clone())
         self.draws.append(draws.clone())
@@ -104,7 +104,7 @@ def digest_of(tensor: Tensor) -> str:
 
 
 class Loading(Training):
-    """A linear classifier, since the loading is the point."""
+    """Trains a small classifier, because the scenario studies loading."""
 
     def __init__(self, options: Options, context: Context) -> None:
         self.options, self.context = options, context

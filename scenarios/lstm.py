@@ -1,7 +1,7 @@
 """A recurrent classifier that reads the digits row by row, with dropout between its two layers.
 
-On CUDA the whole of it is one call of cuDNN, whose dropout keeps a random state of its own from
-call to call: a second training in the same process may differ where the first ones agree.
+On CUDA the whole network is one cuDNN call. cuDNN keeps the random state of its dropout between
+calls, so a second training in the same process may differ even if the first trainings agree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from harness.scenario import Context, Supervised, digits
 
-PIXELS = 8  # in a row, which is one time step
+PIXELS = 8  # in a row; a row is one time step
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout}: a share from 0 to below 1 is needed")
+            raise ValueError(f"dropout={self.dropout}: must be at least 0 and less than 1")
 
 
 class RowReader(nn.Module):

@@ -1,7 +1,7 @@
-"""Two dense layers under RMSprop: the smallest training that the article tried.
+"""Two dense layers under RMSprop: the smallest training in the article.
 
-With ``data: random`` inputs and targets are drawn from NumPy's global generator, as there, so that
-an unseeded run has other data too; with ``data: digits`` the same net becomes a classifier.
+With ``data: random``, inputs and targets are drawn from NumPy's global generator, as in the
+article, so unseeded runs also differ in their data. With ``data: digits``, the net is a classifier.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def build(options: Options, context: Context) -> Supervised:
 
 
 def dense(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
-    """No activation between the layers, as in the article."""
+    """Build dense layers without activations, as in the article."""
     sizes = [inputs] + [width] * depth + [outputs]
     layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
     return nn.Sequential(nn.Flatten(), *layers)

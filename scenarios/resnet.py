@@ -1,8 +1,8 @@
-"""ResNet-18 with the stem that is usual for small images, SGD with momentum, StepLR.
+"""ResNet-18 with the usual stem for small images, SGD with momentum, and StepLR.
 
-He et al., Deep Residual Learning for Image Recognition, 2015, table 1 and section 4.2: a 3×3 stem
-of stride 1 in place of the 7×7 one, and no max-pool. ``width: 64`` is the real thing (11.2 million
-parameters).
+He et al., Deep Residual Learning for Image Recognition, 2015, table 1 and section 4.2, with a 3×3
+stem of stride 1 instead of the 7×7 one, and no max-pool. ``width: 64`` is the full-size network
+(11.2 million parameters).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.scenario import Context, Supervised, digits
 class Options:
     width: int = 64  # channels of the first stage
     depth: int = 2  # blocks in each of the four stages
-    samples: int = 80  # of an epoch, at whose end StepLR acts
+    samples: int = 80  # per epoch; StepLR steps at its end
     batch_size: int = 16
     steps: int = 10
     learning_rate: float = 0.01

@@ -1,9 +1,9 @@
-"""One training on random splits of the same data: how much of a result is the split?
+"""Trainings on random splits of the same data: how much of a result depends on the split?
 
-``vary: split`` draws the split from the operating system's randomness, whatever the setting seeds;
-``noise=algorithm`` varies the seed and ``noise=implementation`` the machine, so that the three
-stand side by side. With ``folds`` the data are cut into as many parts, a net is trained for each on
-the others, one after the other, and the accuracy is that of all parts together: cross-validation.
+``vary: split`` draws the split from the operating system's randomness, whatever the setting seeds.
+``noise=algorithm`` varies the seed and ``noise=implementation`` the machine, so the three can be
+compared. With ``folds``, the data are divided into that many parts and one net per part is trained
+on the other parts, one after the other. The accuracy is over all parts: cross-validation.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from harness.scenario import (
 class Options:
     vary: Literal["nothing", "split"] = "nothing"
     split_seed: int = 0
-    folds: int = 1  # 1: a single split that holds ``held_out`` examples out
+    folds: int = 1  # 1: a single split with ``held_out`` held-out examples
     held_out: int = 300
     width: int = 32
     batch_size: int = 32
-    steps: int = 120  # of each net
+    steps: int = 120  # for each net
     learning_rate: float = 0.2
 
 
 class Split(Training):
-    """One net for each part that is held out, trained in turn; a batch comes with its net's name.
+    """Trains one net for each held-out part in turn; a batch includes its net's name.
 
-    Tells, beside its training, what the guides say of splitting and of NumPy's generators.
+    `facts` reports on what the guides say about splitting and about NumPy's generators.
     """
 
     def __init__(self, options: Options, context: Context) -> None:
@@ -90,18 +90,18 @@ def all_digits(device: torch.device) -> Examples:
 
 
 def split_of(examples: int, seed: int | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A permutation as scikit-learn's splitters draw it from a fixed random_state, or from none."""
+    """Draw a permutation as scikit-learn's splitters do with ``random_state=seed``."""
     return RandomState(seed).permutation(examples)
 
 
 def parts_of(
     order: np.ndarray[Any, np.dtype[np.int64]], options: Options
 ) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-    """The indices that each net does not see. Raises ValueError where a net would see nothing."""
+    """Return the held-out indices of each net. Raises ValueError if a net would have no data."""
     if not 1 <= options.folds <= len(order) // 2:
-        raise ValueError(f"folds={options.folds}: 1 to {len(order) // 2} are possible")
+        raise ValueError(f"folds={options.folds}: must be from 1 to {len(order) // 2}")
     if not 1 <= options.held_out < len(order):
-        raise ValueError(f"held_out={options.held_out}: 1 to {len(order) - 1} are possible")
+        raise ValueError(f"held_out={options.held_out}: must be from 1 to {len(order) - 1}")
     if options.folds == 1:
         return [order[: options.held_out]]
     return np.array_split(order, options.folds)
@@ -128,7 +128,7 @@ def net_of(
 
 
 def is_global_seeded_by_randomstate() -> bool:
-    """Whether making a RandomState, as the guide's listing does, changes the global generator."""
+    """Whether creating a RandomState, as in the guide's listing, changes the global generator."""
     before = np.random.get_state(legacy=False)
     RandomState(MT19937(SeedSequence(123456789)))
     after = np.random.get_state(legacy=False)

@@ -1,8 +1,8 @@
-"""No training: floating-point sums whose order is the experiment, in the harness's protocol.
+"""Floating-point sums in several orders, run as a scenario although nothing is trained.
 
-Each step sums one vector of normal numbers, forwards and backwards, one after the other as a loop
-would; what it tells are those sums, the same vector's sum under several thread counts, and a
-quotient of two equal expressions multiplied by itself very often.
+Each step sums one vector of normal numbers in a loop, forwards and backwards. The facts report
+these sums, whether the sum of one vector depends on the number of threads, and a quotient of two
+mathematically equal expressions, multiplied by itself many times.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch.optim import Optimizer
 
 from harness.scenario import Context, Evaluation, Training
 
-THREADED = 2**20  # elements; torch sums shorter vectors on one thread
+THREADED = 2**20  # elements; torch sums short vectors on one thread
 
 
 @dataclass(frozen=True)
 class Options:
     numbers: int = 10_000
     steps: int = 4
-    factors: int = 10**8  # how often the quotient is multiplied
+    factors: int = 10**8  # exponent of the quotient
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Summation(Training):
             "forwards": forwards,
             "backwards": backwards,
             "difference": abs(forwards - backwards),
-            "orders_differ": any(one != other for one, other in self.sums),
+            "orders_differ": any(forward != backward for forward, backward in self.sums),
             "threads_differ": sums_by_threads_differ(self.device, torch.float32),
             "threads_differ_float16": sums_by_threads_differ(self.device, torch.float16),
             "amplified": (product := amplified(self.options.factors)),
@@ -63,7 +63,7 @@ class Summation(Training):
 
 
 def one_by_one(numbers: list[float]) -> float:
-    """Left to right in float64: since Python 3.12 the built-in sum() compensates its errors."""
+    """Sum left to right in float64; the built-in sum() compensates errors since Python 3.12."""
     total = 0.0
     for number in numbers:
         total += number
@@ -71,7 +71,7 @@ def one_by_one(numbers: list[float]) -> float:
 
 
 def sums_by_threads_differ(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether one vector has several sums under 1 to 4 threads of the CPU; CUDA asks for none."""
+    """Whether the sum of one vector differs among 1 to 4 CPU threads; CUDA ignores them."""
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(THREADED, generator=generator).to(device, dtype)
     threads = torch.get_num_threads()
@@ -86,14 +86,14 @@ def sums_by_threads_differ(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def amplified(factors: int) -> float:
-    """((2/9)·11 / (2·11/9))^factors by as many float64 multiplications, one after the other.
+    """Return the float64 result of multiplying 1 by (2/9·11) / (2·11/9) ``factors`` times.
 
-    The quotient is 1 − 2⁻⁵². A product 1 − k·2⁻⁵³ times it is 1 − (k + 2)·2⁻⁵³ + k·2⁻¹⁰⁵, and the
-    last term is lost in rounding while k < 2⁵¹. So the result is counted rather than waited for.
+    The quotient is 1 − 2⁻⁵². Multiplying 1 − k·2⁻⁵³ by it gives 1 − (k + 2)·2⁻⁵³ + k·2⁻¹⁰⁵, and
+    rounding drops the last term while k < 2⁵¹. The result is therefore calculated without a loop.
     """
     quotient = (2 / 9 * 11) / (2 * 11 / 9)
     if quotient != 1 - 2**-52 or factors >= 2**50:
-        raise ValueError(f"factors={factors}: fewer than 2^50 are needed, of a quotient 1 - 2^-52")
+        raise ValueError(f"factors={factors}: must be less than 2^50, for a quotient of 1 - 2^-52")
     return 1 - factors * 2**-52
 
 

@@ -1,8 +1,8 @@
-"""A small decoder that upsamples twice: torch's interpolate, or its deterministic replacement.
+"""A small decoder that upsamples twice, with interpolate or its deterministic replacement.
 
-``expand`` repeats each pixel by expand-and-reshape, whose backward is a plain sum in fixed order,
-where interpolate's backward on a GPU adds with atomics. Both must agree bit for bit forward: that
-is checked in every run and kept in the record.
+``impl: expand`` repeats each pixel with expand and reshape. Its backward is a sum in a fixed order,
+whereas the backward of interpolate on a GPU adds with atomics. The forwards of both must agree bit
+for bit; every run checks and records this.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Options:
     def __post_init__(self) -> None:
         if self.impl == "expand" and self.mode != "nearest":
             raise ValueError(
-                f"impl=expand repeats pixels, so mode={self.mode} is not one it has: "
+                f"impl=expand does not support mode={self.mode}: "
                 "use mode=nearest or impl=interpolate"
             )
 
 
 def expand(x: Tensor) -> Tensor:
-    """Nearest-neighbour upsampling by 2: (n, c, h, w) to (n, c, 2h, 2w)."""
+    """Upsample (n, c, h, w) to (n, c, 2h, 2w) by nearest neighbour."""
     n, c, h, w = x.shape
     return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 
@@ -54,7 +54,7 @@ class Upsample(nn.Module):
 
 
 class Reconstruction(Supervised):
-    """Images are their own targets; a prediction is whether a pixel is more than half inked."""
+    """Images are their own targets; the prediction is whether a pixel exceeds 0.5."""
 
     def evaluate(self) -> Evaluation:
         images = self.held_out.inputs[:EVALUATED_IMAGES]

@@ -110,12 +110,15 @@ def timing(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", action="store_true", help="run what needs a Docker engine")
-    parser.addoption("--long", action="store_true", help="run what takes half an hour")
+    parser.addoption("--slow", action="store_true", help="run what starts many processes")
+    parser.addoption("--long", action="store_true", help="run what takes an hour")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--long"):
-        skip = pytest.mark.skip(reason="takes long: run by `make test-long`")
+    for name, target in (("slow", "test-all"), ("long", "test-long")):
+        if config.getoption(f"--{name}"):
+            continue
+        skip = pytest.mark.skip(reason=f"{name}: run by `make {target}`")
         for item in items:
-            if item.get_closest_marker("long"):
+            if item.get_closest_marker(name):
                 item.add_marker(skip)

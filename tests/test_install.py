@@ -136,7 +136,7 @@ def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:
         assert line in listed.stdout
     refused = run(command, "nonsense")
     assert refused.returncode == 2
-    assert "no verb 'nonsense'" in refused.stderr
+    assert "unknown command 'nonsense'" in refused.stderr
 
 
 def test_pytest_finds_the_plugin_by_its_entry_point(run: Run, tmp_path: Path) -> None:

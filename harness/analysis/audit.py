@@ -1,4 +1,4 @@
-"""Operation by operation: what torch documents, what its alert does, and what the bits do."""
+"""Tables of the operation audit: PyTorch's documentation, its alert and the observed bits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ SETTINGS = ("seed", "full", "full_one_thread")
 
 
 def audit_table(study: StudyData) -> pd.DataFrame:
-    """A row for each operation and device of matrix=audit; none for any other study.
+    """Return a row for each operation and device of ``matrix=audit``; empty for other studies.
 
-    ``bits`` and ``bits_full`` are verdicts under seeds alone and under deterministic algorithms;
-    ``threads`` says whether one thread gives the same bits there as all threads.
+    ``bits`` and ``bits_full`` are the verdicts under seeds alone and under deterministic
+    algorithms. ``threads`` says whether, under deterministic algorithms, one thread computes the
+    same bits as all threads.
     """
     if study.manifest["request"]["matrix"] != "audit":
         return pd.DataFrame()
@@ -30,13 +31,16 @@ def audit_table(study: StudyData) -> pd.DataFrame:
         if cell.cell.scenario.name == "atomics" and options.get("length") is None:
             key = (str(options["op"]), cell.cell.device)
             cells.setdefault(key, {})[cell.cell.setting] = cell
-    whole = {key: found for key, found in cells.items() if found.keys() >= set(SETTINGS)}
-    return pd.DataFrame([_audit_row(*key, found) for key, found in whole.items()])
+    complete = {
+        key: by_setting for key, by_setting in cells.items() if by_setting.keys() >= set(SETTINGS)
+    }
+    return pd.DataFrame([_audit_row(*key, by_setting) for key, by_setting in complete.items()])
 
 
 def lengths_table(study: StudyData) -> pd.DataFrame:
-    """Where a number of elements was asked for: a row for each operation, device and dtype, with
-    the verdicts at each number; an empty table where none was.
+    """Return a row for each operation, device and dtype, with a verdict for each input length.
+
+    Only cells that set ``length`` (a number of elements) count; without any, the table is empty.
     """
     rows: dict[tuple[str, str, str], dict[int, str]] = {}
     for cell in study.cells:
@@ -49,9 +53,9 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
         [
             {
                 **dict(zip(("operation", "device", "dtype"), key, strict=True)),
-                **{f"{length:,} elements": found[length] for length in sorted(found)},
+                **{f"{length:,} elements": verdicts[length] for length in sorted(verdicts)},
             }
-            for key, found in rows.items()
+            for key, verdicts in rows.items()
         ]
     )
 
@@ -73,36 +77,40 @@ def _audit_row(operation: str, device: str, cells: dict[str, CellData]) -> dict[
 
 
 def documented_as(kind: str, operation: str) -> str:
+    """Return what PyTorch documents for an operation on a kind of device (``cpu`` or ``cuda``)."""
     table = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))[kind]
     return next((name for name, listed in table.items() if operation in listed), NOT_LISTED)
 
 
 def find_disagreements(documented: str, refused: bool, verdicts: dict[str, Verdict]) -> list[str]:
-    """Of documents, alert and bits; that bits agree in so many runs proves no more than that."""
-    found = []
+    """Return where documentation, alert and bits disagree.
+
+    ``identical`` only means that no difference was seen in the runs of this study.
+    """
+    disagreements = []
     if (documented == "refused") != refused and verdicts["full"] is not Verdict.failed:
-        found.append(
-            "refused, though documented otherwise" if refused else "documented as refused, and runs"
+        disagreements.append(
+            "refused, but documented otherwise" if refused else "documented as refused, but runs"
         )
     if refused and verdicts["seed"] is Verdict.identical:
-        found.append("refused, and no difference was seen")
+        disagreements.append("refused, but no difference was seen")
     if verdicts["full"].differs:
-        found.append("varies under deterministic algorithms")
+        disagreements.append("varies under deterministic algorithms")
     if verdicts["seed"].differs and documented == NOT_LISTED:
-        found.append("varies, and is not listed")
-    return found
+        disagreements.append("varies, but is not listed")
+    return disagreements
 
 
-def _compare_threads(all_of_them: CellData, one: CellData) -> str:
-    """Whether the number of threads changes bits where neither number's runs differ.
+def _compare_threads(all_threads: CellData, one_thread: CellData) -> str:
+    """Whether the number of threads changes the bits, if runs agree under either number.
 
-    Of the operation's own results only: the loss is a sum over all of them, whose bits depend on
-    the number of threads by itself.
+    Compares only the operation's own results. The loss sums them, so its bits depend on the number
+    of threads anyway.
     """
-    ends = []
-    for cell in (all_of_them, one):
+    results = []
+    for cell in (all_threads, one_thread):
         if judge(cell.traces).verdict is not Verdict.identical:
             return "not known"
         final = cell.completed[0].repeats[0].final
-        ends.append([final[name] for name in OWN_RESULTS])
-    return "same bits" if ends[0] == ends[1] else "other bits"
+        results.append([final[name] for name in OWN_RESULTS])
+    return "same bits" if results[0] == results[1] else "other bits"

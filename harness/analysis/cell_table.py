@@ -1,4 +1,4 @@
-"""The cell table: one row a cell, one more for each baseline's twin."""
+"""The cell table: one row for each cell and for each baseline's twin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILED = (Outcome.crashed, Outcome.timeout, Outcome.lost)
 
 
 def cell_table(study: StudyData) -> pd.DataFrame:
-    """The columns of DESIGN's cell table, in its order; units are in the names."""
+    """Return the rows of tables/cells.csv; column names carry their units."""
     rows = []
     for cell in study.cells:
         rows.append(cell_row(study, cell))
@@ -44,7 +44,7 @@ def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
 
 
 def _twin_row(cell: CellData) -> dict[str, Any]:
-    """The A/A copy is only timed, so nothing is tested of it but its cost, which must be 1."""
+    """Return the row of the A/A copy, which is only timed; its expected cost ratio is 1."""
     untraced = dataclasses.replace(cell, traces=[])
     ratio = cost.paired_ratio(cost.by_block(cell.twins), cost.by_block(cell.timings))
     return {
@@ -76,15 +76,15 @@ def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
     differing = sum(
         outcome_key(run.repeats[0]) != outcome_key(runs[0].repeats[0]) for run in runs[1:]
     )
-    parting = judgement.first_divergence
+    divergence = judgement.first_divergence
     return {
         "trace_runs": judgement.completed,
         "repeats": max((len(run.repeats) for run in runs), default=0),
         "distinct": judgement.distinct,
         "verdict": str(judgement.verdict),
         "divergence_rate_upper": divergence_rate_upper(differing, max(0, len(runs) - 1)),
-        "first_step": parting.step if parting else None,
-        "first_component": parting.component if parting else "",
+        "first_step": divergence.step if divergence else None,
+        "first_component": divergence.component if divergence else "",
     }
 
 
@@ -116,7 +116,7 @@ def _outcome_columns(runs: Sequence[RunRecord]) -> dict[str, int]:
 
 
 def cost_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
-    """A cell's cost against its baseline; the baseline itself costs nothing, by definition."""
+    """Return a cell's cost relative to its baseline; None if it is the baseline or has none."""
     if cell.baseline is None or is_baseline(study, cell):
         return None
     baseline = _measured_baseline(study, cell)
@@ -124,7 +124,7 @@ def cost_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
 
 
 def is_baseline(study: StudyData, cell: CellData) -> bool:
-    """Whether a cell is the same experiment as the one that its cost is measured against."""
+    """Whether a cell is its own baseline, or an alias of it."""
     if cell.baseline is None:
         return False
     return (cell.same_as or cell.id) == _measured_baseline(study, cell).id
@@ -138,8 +138,8 @@ def _twin_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
 
 
 def _measured_baseline(study: StudyData, cell: CellData) -> CellData:
-    found = study.by_id(cell.baseline or cell.id)
-    return study.by_id(found.same_as) if found.same_as else found
+    baseline = study.by_id(cell.baseline or cell.id)
+    return study.by_id(baseline.same_as) if baseline.same_as else baseline
 
 
 def _median_step_s(run: RunRecord) -> float:

@@ -1,4 +1,4 @@
-"""Does this study find nothing where nothing is, and something where something is?"""
+"""Controls of a study: A/A twins must cost the same, and the positive control must vary."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from harness.core.verdict import Judgement, Verdict, judge
 class Control(StrEnum):
     passed = "passed"
     failed = "failed"
-    not_decided = "not decided"  # too few runs came to their end
+    not_decided = "not decided"  # too few runs completed
     not_possible = "control not possible here"
     off = "off"
 
 
-# Of several devices' controls, the first of these speaks for the study.
+# With several devices, the first of these that occurs is the study's result.
 WORST_FIRST = (Control.failed, Control.not_decided, Control.not_possible, Control.passed)
-CONTROL_SETTINGS = ("seed", "full")  # it has to vary under the first, and not under the second
+CONTROL_SETTINGS = ("seed", "full")  # must vary under the first and not under the second
 
 
 @dataclass(frozen=True)
 class Twin:
-    """One baseline against its A/A copy."""
+    """A baseline compared with its A/A copy."""
 
     cell: str
     plain: cost.Ratio  # 95 % for this twin alone
@@ -43,7 +43,7 @@ class Twin:
 
 @dataclass(frozen=True)
 class Positive:
-    """The scenario that must vary under seeds alone and must not under full determinism."""
+    """Result for the scenario that must vary under `seed` and must not vary under `full`."""
 
     control: Control
     sentence: str
@@ -66,48 +66,51 @@ def check_controls(study: StudyData) -> Controls:
 
 def _check_twins(study: StudyData) -> list[Twin]:
     measured = [cell for cell in study.cells if cell.twins and cell.same_as is None]
-    found = []
+    twins = []
     for cell in measured:
         times = cost.by_block(cell.twins), cost.by_block(cell.timings)
         plain = cost.paired_ratio(*times)
         together = cost.paired_ratio(*times, cost.simultaneous_level(len(measured)))
         if plain and together:
-            findable = cost.smallest_detectable(plain.log_sd, plain.blocks)
-            found.append(Twin(cell.id, plain, together, cost.check_twin(together), findable))
-    return found
+            detectable = cost.smallest_detectable(plain.log_sd, plain.blocks)
+            twins.append(Twin(cell.id, plain, together, cost.check_twin(together), detectable))
+    return twins
 
 
 def check_positive(study: StudyData) -> Positive:
     threads = study.manifest["software"]["threads"]
-    found = {
+    by_device = {
         device: _check_positive_on(device, cells, threads)
         for device, cells in control_cells(study).items()
     }
-    if not found:
-        return Positive(Control.off, "No positive control was part of this study.")
-    worst = min(found.values(), key=lambda one: WORST_FIRST.index(one.control))
-    if len(found) == 1:
+    if not by_device:
+        return Positive(Control.off, "This study has no positive control.")
+    worst = min(by_device.values(), key=lambda positive: WORST_FIRST.index(positive.control))
+    if len(by_device) == 1:
         return worst
-    parts = [f"{device}: {one.control}. {one.sentence}" for device, one in found.items()]
-    return Positive(worst.control, " ".join(parts))
+    sentences = [
+        f"{device}: {positive.control}. {positive.sentence}"
+        for device, positive in by_device.items()
+    ]
+    return Positive(worst.control, " ".join(sentences))
 
 
 def control_cells(study: StudyData) -> dict[str, dict[str, CellData]]:
-    """The positive control's cells by device and setting, `seed` and `full`, where both are."""
+    """Return the positive control's cells by setting, for each device with `seed` and `full`."""
     name = study.manifest["request"]["study"]["control"]
     by_device: dict[str, dict[str, CellData]] = {}
     for cell in study.cells:
-        asked = cell.cell
-        is_plain = not asked.overrides and asked.noise is Noise.none
-        if asked.scenario.label == name and asked.setting in CONTROL_SETTINGS and is_plain:
-            by_device.setdefault(asked.device, {})[asked.setting] = cell
+        spec = cell.cell
+        is_unmodified = not spec.overrides and spec.noise is Noise.none
+        if spec.scenario.label == name and spec.setting in CONTROL_SETTINGS and is_unmodified:
+            by_device.setdefault(spec.device, {})[spec.setting] = cell
     return {
         device: cells for device, cells in by_device.items() if len(cells) == len(CONTROL_SETTINGS)
     }
 
 
 def _check_positive_on(device: str, cells: dict[str, CellData], threads: int) -> Positive:
-    """One device's control; its timing runs count too, as they do for every verdict."""
+    """Check the control on a device; timing runs count too, as for every verdict."""
     name = cells["seed"].cell.scenario.label
     if device == "cpu" and threads == 1:
         return Positive(Control.not_possible, f"`{name}` cannot vary on one thread.")
@@ -123,7 +126,7 @@ def _check_positive_on(device: str, cells: dict[str, CellData], threads: int) ->
 
 
 def decide(seed: Verdict, full: Verdict) -> Control:
-    """Only evidence decides: a difference that is missing, or one where none may be, fails."""
+    """Fail if `seed` is identical or `full` differs; pass only if runs show the opposite."""
     if seed is Verdict.identical or full.differs:
         return Control.failed
     passed = seed.differs and full is Verdict.identical

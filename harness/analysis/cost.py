@@ -1,9 +1,9 @@
-"""What a setting costs: paired by block, an interval from Student's t, never from pooled steps.
+"""Cost of a setting: ratios paired by block, with a Student's t interval.
 
-With 0.2 to 1 % between processes a pooled t-test over steps calls identical code different in 38 to
-79 % of studies; a bootstrap of nominal 95 % errs in 18 % at 5 blocks. Student's t on the logarithms
-of block ratios errs in about 5 % at every number of blocks: tests/analysis/test_cost.py repeats
-that by simulation.
+Steps are never pooled. If step times differ by 0.2 to 1 % between processes, a pooled t-test over
+steps calls identical code different in 38 to 79 % of studies. A nominal 95 % bootstrap interval
+errs in 18 % of studies with 5 blocks. Student's t on the logarithms of block ratios errs in about
+5 % for any number of blocks; tests/analysis/test_cost.py repeats this by simulation.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from harness.analysis.study_data import is_timed
 from harness.core.record import RunRecord
 
 LEVEL = 0.95
-EQUAL_WITHIN = 0.05  # an interval inside ±5 % says that two costs are as good as equal
-TWIN_WITHIN = 0.10  # a twin's interval inside ±10 % shows a machine quiet enough to tell
-POWER = 0.80  # of the smallest cost that a study could have found (Cohen 1988's convention)
+EQUAL_WITHIN = 0.05  # costs count as equal if the interval lies inside ±5 %
+TWIN_WITHIN = 0.10  # a twin passes if its interval lies inside ±10 %: the machine is quiet enough
+POWER = 0.80  # for the smallest detectable cost (the convention of Cohen 1988)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two times; ``log_sd`` is the standard deviation over blocks of the ratio's logarithm."""
+    """A ratio of two times with its interval; ``log_sd`` is the sd over blocks of ln(ratio)."""
 
     point: float
     low: float
@@ -47,22 +47,22 @@ class Ratio:
 
 
 def step_s(run: RunRecord) -> float:
-    """Seconds per counted step of a timing run, fetching included."""
+    """Return the seconds per counted step of a timing run, including batch fetching."""
     assert run.timed is not None
     return run.timed.counted_s / run.timed.counted_steps
 
 
 def by_block(runs: Sequence[RunRecord]) -> dict[int, float]:
-    """Seconds per step by block, of the runs whose clock counts."""
+    """Return seconds per step by block, without contended and untimed runs."""
     return {run.spec.number: step_s(run) for run in runs if is_timed(run)}
 
 
 def paired_ratio(
     cell: Mapping[int, float], baseline: Mapping[int, float], level: float = LEVEL
 ) -> Ratio | None:
-    """exp of the mean over common blocks of ln(t_cell / t_baseline), with its t interval.
+    """Return exp(mean of ln(t_cell / t_baseline)) over common blocks, with its t interval.
 
-    None below two common blocks, where there is no interval.
+    Returns None with fewer than two common blocks: an interval needs at least two.
     """
     common = sorted(cell.keys() & baseline.keys())
     if len(common) < 2:
@@ -80,7 +80,7 @@ def paired_ratio(
 
 
 def cost_label(ratio: Ratio | None, twin: Ratio | None) -> str:
-    """The label of a cost; a difference counts only where the twin's interval does not hold it."""
+    """Label a cost; a difference counts only if it lies outside the twin's interval."""
     if ratio is None:
         return ""
     beyond_twin = twin is None or not twin.low <= ratio.point <= twin.high
@@ -98,21 +98,21 @@ class TwinCheck(StrEnum):
 
 
 def check_twin(simultaneous: Ratio) -> TwinCheck:
-    """Failed where equal code was found different; passed where a tenth would have shown."""
+    """Fail if identical code was found different; pass if a 10 % difference would have shown."""
     if simultaneous.excludes_one():
         return TwinCheck.failed
     return TwinCheck.passed if simultaneous.within(TWIN_WITHIN) else TwinCheck.inconclusive
 
 
 def simultaneous_level(twins: int) -> float:
-    """Bonferroni: all intervals of k twins hold 1 together with 95 %."""
+    """Return the level of each twin's interval so that all hold at 95 % together (Bonferroni)."""
     return 1 - (1 - LEVEL) / max(1, twins)
 
 
 def smallest_detectable(log_sd: float, blocks: int) -> float:
-    """The relative cost that a study of so many blocks finds with 80 % power at the 5 % level.
+    """Return the relative cost that this many blocks detect with 80 % power at the 5 % level.
 
-    Minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995).
+    It is the minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995).
     """
     freedom = blocks - 1
     reach = stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom)

@@ -1,6 +1,7 @@
-"""How far one run's parameters lie from another's: ``python -m harness.analysis.distances``.
+"""Distances between the parameters of two runs: ``python -m harness.analysis.distances``.
 
-Called between runs, so that a run's snapshots (45 MB each for a ResNet-18) can go before the next.
+The study calls it between runs, so that a run's snapshots (45 MB each for a ResNet-18) can be
+deleted before the next run starts.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 @dataclass(frozen=True)
 class Distance:
-    """Between two sets of parameters w and w1 of equal names and shapes."""
+    """Distance between two sets of parameters w and w1 with equal names and shapes."""
 
     rel_l2: float  # ||w - w1|| / ||w1||, over all parameters together, in float64
-    max_ulp: int  # largest distance in units in the last place; NaNs left out
+    max_ulp: int  # largest distance in units in the last place, ignoring NaNs
     differing: float  # share of elements whose bits differ, 0 to 1
 
 
 def distance(reference: dict[str, Array], other: dict[str, Array]) -> Distance:
-    """Raises ValueError where the two do not hold the same names and shapes."""
+    """Return how far ``other`` is from ``reference``; ValueError if names or shapes differ."""
     if {k: v.shape for k, v in reference.items()} != {k: v.shape for k, v in other.items()}:
-        raise ValueError("the two runs' parameters have other names or shapes")
+        raise ValueError("the two runs' parameters differ in their names or shapes")
     squares = reference_squares = 0.0
     differing = elements = 0
     ulp = 0
@@ -47,20 +48,21 @@ def distance(reference: dict[str, Array], other: dict[str, Array]) -> Distance:
     return Distance(rel_l2, ulp, differing / elements if elements else 0.0)
 
 
-def max_ulp(one: Array, other: Array) -> int:
-    """The largest count of representable numbers between two equal-shaped float arrays.
+def max_ulp(x: Array, y: Array) -> int:
+    """Return the largest elementwise distance in units in the last place, ignoring NaNs.
 
-    Sign and magnitude are mapped onto one line (Dawson, "Comparing Floating Point Numbers", 2012);
-    +0 and -0 are the same place there. Integers are their own places.
+    ``x`` and ``y`` have equal shape and dtype. Floats map to integer positions in numerical order,
+    with +0 and -0 at the same position (Dawson, "Comparing Floating Point Numbers", 2012). For
+    integers, the distance is the difference.
     """
-    both = ~(np.isnan(one) | np.isnan(other))
-    if not both.any():
+    comparable = ~(np.isnan(x) | np.isnan(y))
+    if not comparable.any():
         return 0
-    a, b = _ulp_positions(one[both]), _ulp_positions(other[both])
+    a, b = _ulp_positions(x[comparable]), _ulp_positions(y[comparable])
     larger, smaller = np.maximum(a, b), np.minimum(a, b)
     return (
         int((larger.astype(object) - smaller).max())
-        if one.itemsize == 8
+        if x.itemsize == 8
         else int((larger - smaller).max())
     )
 
@@ -76,27 +78,27 @@ def _ulp_positions(values: Array) -> npt.NDArray[np.int64]:
 
 
 def bit_pattern(values: Array) -> Array:
-    """The same bytes as unsigned integers, so that NaN equals itself and +0 differs from -0."""
+    """Return the bytes as unsigned integers, so that NaN equals itself and +0 differs from -0."""
     kind = UNSIGNED.get(values.itemsize, np.uint8)
     return np.ascontiguousarray(values).view(kind)
 
 
 def _measure_trajectory(snapshots: Path, reference: Repeat, other: Repeat) -> dict[str, Any]:
-    """Distances at each step that both kept, the last step among them."""
-    found = {}
+    """Return the distances at each step where both trainings have a snapshot."""
+    distances = {}
     for step, name in reference.snapshots.items():
         if step in other.snapshots:
             pair = [
                 load_file(snapshots / f"{key}.safetensors") for key in (name, other.snapshots[step])
             ]
-            found[step] = {
+            distances[step] = {
                 key: json_number(value) for key, value in asdict(distance(*pair)).items()
             }
-    return found
+    return distances
 
 
 def main(study: Path, reference_id: str, run_id: str) -> None:
-    """Adds one run's distances, for each of its repeats, to its cell's document."""
+    """Add the distances of each repeat of a run to its cell's distances file."""
     reference, run = (
         load_record(study / "runs" / f"{name}.json") for name in (reference_id, run_id)
     )
@@ -107,7 +109,7 @@ def main(study: Path, reference_id: str, run_id: str) -> None:
     first = reference.repeats[0]
     document[run_id] = {
         "reference": first.final["params"],
-        "repeats": [_measure_trajectory(snapshots, first, one) for one in run.repeats],
+        "repeats": [_measure_trajectory(snapshots, first, repeat) for repeat in run.repeats],
     }
     write_json(path, document)
 

@@ -1,7 +1,7 @@
-"""Where variance comes from: the spread of one training by the source that was let vary.
+"""Sources of variance: the spread of a training when a single source of noise varies.
 
-The variances need not add up: a training that the machine's last bits tear apart is torn apart by
-a seed no less (Zhuang et al., "Randomness in neural network training", MLSys 2022).
+The variances need not add up: a training that diverges when only its last bits differ diverges no
+less when its seed changes (Zhuang et al., "Randomness in neural network training", MLSys 2022).
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ KEYS = ("scenario", "overrides", "device", "noise", "cell", "trace_runs")
 
 
 def noise_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """A row for each cell with a source of noise, of the cell table; none where there is none.
+    """Return the rows of the cell table that have a source of noise.
 
-    The columns of ``MEASURES`` are the cell table's. ``accuracy_sd_low`` and ``_high`` bound the
-    standard deviation with 95 % confidence, from the chi-squared distribution of a variance of
-    normal accuracies.
+    ``accuracy_sd_low`` and ``accuracy_sd_high`` bound the standard deviation with 95 % confidence,
+    using the chi-squared distribution of the variance of normal accuracies.
     """
     rows = cells[~cells["twin"] & (cells["noise"] != "")]
     if rows.empty:
@@ -29,15 +28,15 @@ def noise_table(cells: pd.DataFrame) -> pd.DataFrame:
         sd_interval(float(sd), int(runs))
         for sd, runs in zip(rows["accuracy_sd"], rows["trace_runs"], strict=True)
     ]
-    found = rows[[*KEYS, *MEASURES]].assign(
+    table = rows[[*KEYS, *MEASURES]].assign(
         accuracy_sd_low=[low for low, _ in intervals],
         accuracy_sd_high=[high for _, high in intervals],
     )
-    return found.sort_values(["scenario", "overrides", "device"], kind="stable")
+    return table.sort_values(["scenario", "overrides", "device"], kind="stable")
 
 
 def sd_interval(sd: float, runs: int, level: float = 0.95) -> tuple[float, float]:
-    """Of the standard deviation of ``runs`` normal values; NaN below two runs."""
+    """Return the interval of the sd of ``runs`` normal values; NaN for fewer than two runs."""
     if runs < 2 or math.isnan(sd):
         return math.nan, math.nan
     freedom = runs - 1

@@ -1,6 +1,7 @@
-"""How far two runs' results of one operation differ: python -m harness.analysis.op_difference.
+"""Difference between two results of an operation: ``python -m harness.analysis.op_difference``.
 
-Called by `diagnose`, which has no NumPy, on what both runs kept of the operation.
+`diagnose` calls it as a process because it does not import NumPy; the arguments are the files that
+the two runs saved of the operation.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from safetensors.numpy import load_file
 from harness.analysis.distances import Array, bit_pattern, max_ulp
 
 
-def _measure_difference(one: dict[str, Array], other: dict[str, Array]) -> dict[str, Any]:
-    """Elements whose bits differ, of how many, by how many units in the last place at most.
+def _measure_difference(first: dict[str, Array], second: dict[str, Array]) -> dict[str, Any]:
+    """Count the elements whose bits differ, and measure the largest distance in ulp.
 
-    Tensors of other shapes differ in all of their elements, and have no distance.
+    If names or shapes differ, all elements count as differing and ``max_ulp`` is None.
     """
     elements = differing = ulp = 0
-    same_shapes = {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
-    for name, a in one.items():
+    same_shapes = {k: v.shape for k, v in first.items()} == {k: v.shape for k, v in second.items()}
+    for name, a in first.items():
         elements += a.size
         if same_shapes:
-            differing += int(np.count_nonzero(bit_pattern(a) != bit_pattern(other[name])))
-            ulp = max(ulp, max_ulp(a, other[name]))
+            differing += int(np.count_nonzero(bit_pattern(a) != bit_pattern(second[name])))
+            ulp = max(ulp, max_ulp(a, second[name]))
     if not same_shapes:
         return {"differing": elements, "elements": elements, "max_ulp": None}
     return {"differing": differing, "elements": elements, "max_ulp": ulp}

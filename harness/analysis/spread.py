@@ -1,4 +1,4 @@
-"""How far apart the trainings of one cell end: loss, accuracy, predictions, weights."""
+"""Spread of the final loss, accuracy, predictions and weights of a cell's trainings."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ BOUND_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Spread:
-    """Over the trainings that `compared` gives; NaN where unknown."""
+    """Spread over the trainings that `_compared_trainings` returns; NaN if unknown."""
 
     loss_spread: float  # (max - min) / |mean| of the last loss
     loss_sd_rel: float  # standard deviation / |mean|
     accuracy_sd: float
-    churn: float  # mean over pairs of the share of predictions that differ
-    weight_rel_l2: float  # largest ||w - w1|| / ||w1||, of final parameters against the first's
+    churn: float  # share of predictions that differ, averaged over pairs of trainings
+    weight_rel_l2: float  # largest ||w - w1|| / ||w1|| of final parameters; w1: first run
     weight_max_ulp: float
     weight_differing: float  # largest share of elements whose bits differ
 
 
 def measure_spread(cell: CellData) -> Spread:
     trainings = _compared_trainings(cell)
-    losses = np.array([float(one.losses[-1]) for one in trainings if one.losses])
-    accuracies = np.array([one.accuracy for one in trainings if one.accuracy is not None])
+    losses = np.array([float(repeat.losses[-1]) for repeat in trainings if repeat.losses])
+    accuracies = np.array([r.accuracy for r in trainings if r.accuracy is not None])
     predictions = [
-        np.asarray(one.predictions, dtype=object) for one in trainings if one.predictions
+        np.asarray(repeat.predictions, dtype=object) for repeat in trainings if repeat.predictions
     ]
     weights = _final_distances(cell)
     return Spread(
@@ -50,9 +50,9 @@ def measure_spread(cell: CellData) -> Spread:
 
 
 def _compared_trainings(cell: CellData) -> list[Repeat]:
-    """All trainings where repeats differ; else one a run, for equal repeats tell nothing new."""
+    """Return all trainings if repeats of a run differ, else the first training of each run."""
     runs = cell.completed
-    if any(len({outcome_key(one) for one in run.repeats}) > 1 for run in runs):
+    if any(len({outcome_key(repeat) for repeat in run.repeats}) > 1 for run in runs):
         return [repeat for run in runs for repeat in run.repeats]
     return [run.repeats[0] for run in runs]
 
@@ -71,21 +71,25 @@ def _relative_to_mean(figure: float, losses: npt.NDArray[np.float64]) -> float:
 
 
 def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
-    """Disagreement, 0 where all trainings predict alike (Milani Fard et al. 2016's churn)."""
+    """Return the mean share of predictions that differ between two trainings, 0 to 1.
+
+    This is the churn of Milani Fard et al. (2016). NaN with fewer than two trainings or without
+    predictions; 1 if the numbers of predictions differ.
+    """
     if len(predictions) < 2 or len(predictions[0]) == 0:
         return float("nan")
-    if any(len(one) != len(predictions[0]) for one in predictions):
+    if any(len(row) != len(predictions[0]) for row in predictions):
         return 1.0
     table = np.stack(predictions)
     if (table == table[0]).all():
         return 0.0
     pairs = itertools.combinations(table, 2)
-    return float(np.mean([np.mean(one != other) for one, other in pairs]))
+    return float(np.mean([np.mean(a != b) for a, b in pairs]))
 
 
 def _final_distances(cell: CellData) -> tuple[float, float, float]:
-    """Largest relative L2, ulp and differing share; zero where every snapshot was the same."""
-    if len(list(cell.trainings())) < 2 or cell.unmeasured:  # nothing was compared: not 0
+    """Return the largest relative L2, ulp and differing share; zeros if all snapshots match."""
+    if len(list(cell.trainings())) < 2 or cell.unmeasured:  # not compared: unknown, not 0
         return (np.nan, np.nan, np.nan)
     rows = [(0.0, 0.0, 0.0)]
     for run in cell.completed:
@@ -97,9 +101,9 @@ def _final_distances(cell: CellData) -> tuple[float, float, float]:
 
 
 def divergence_rate_upper(differing: int, comparisons: int) -> float:
-    """One-sided 95 % Clopper–Pearson upper bound on the chance that a fresh run differs.
+    """Return the one-sided 95 % Clopper–Pearson upper bound on the chance that a fresh run differs.
 
-    0 of 29 gives 9.8 %; without a comparison nothing is known and the bound is 1.
+    The bound for 0 of 29 is 9.8 %; without any comparison it is 1.
     """
     if comparisons == 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""A study read back: its manifest, its records by cell, and the distances of runs that parted."""
+"""A study loaded from disk: manifest, records by cell, distances between diverged runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.core.record import (
     load_record,
     read_distances,
 )
-from harness.core.spec import Cell, Kind
+from harness.core.spec import Cell, Isolation, Kind
 from harness.core.verdict import snapshots_match
 
 Trajectory = dict[str, dict[str, float | str]]  # distances by step
@@ -42,7 +42,7 @@ class CellData:
 
     @property
     def measured_id(self) -> str:
-        """The cell whose runs these are; another one\'s where both are the same experiment."""
+        """The cell whose runs these are; another cell if this cell is an alias of it."""
         return self.same_as or self.id
 
     @property
@@ -50,22 +50,22 @@ class CellData:
         return [run for run in self.traces if run.outcome.completed and run.repeats]
 
     def trainings(self) -> Iterator[tuple[RunRecord, Repeat]]:
-        """Every training of every completed trace run, the first run's first one first."""
+        """Yield every training of every completed trace run, in order."""
         for run in self.completed:
             for repeat in run.repeats:
                 yield run, repeat
 
     def trajectories(self, run: RunRecord) -> list[Trajectory] | None:
-        """Distances of each of a run's trainings from the first run's; None where not measured."""
-        found = self.distances.get(run.run_id)
-        if not found or found["reference"] != self.completed[0].repeats[0].final["params"]:
+        """Return the distances of a run's trainings from the first run; None if not measured."""
+        measured = self.distances.get(run.run_id)
+        if not measured or measured["reference"] != self.completed[0].repeats[0].final["params"]:
             return None
-        trajectories: list[Trajectory] = found["repeats"]
+        trajectories: list[Trajectory] = measured["repeats"]
         return trajectories
 
     @property
     def unmeasured(self) -> list[RunRecord]:
-        """Runs that parted from the first and whose distance nobody measured."""
+        """Runs whose snapshots differ from the first run's, without a measured distance."""
         runs = self.completed
         return [
             run
@@ -85,19 +85,25 @@ class StudyData:
     cells: list[CellData]
     unreadable: list[str]
     planned: int
-    diagnosis: dict[str, Any] | None = None  # where the study was made by `diagnose`
+    diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
 
     @property
     def runs(self) -> list[RunRecord]:
-        found = {run.run_id: run for cell in self.cells for run in cell.all_runs}
-        return sorted(found.values(), key=lambda run: run.position)
+        unique = {run.run_id: run for cell in self.cells for run in cell.all_runs}
+        return sorted(unique.values(), key=lambda run: run.position)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether runs were forked; studies of earlier versions always spawned them."""
+        launch = self.manifest["request"].get("launch", {})
+        return bool(launch.get("isolation", Isolation.spawn) == Isolation.fork)
 
     def by_id(self, id_: str) -> CellData:
         return next(cell for cell in self.cells if cell.id == id_)
 
 
 def read_study(folder: Path) -> StudyData:
-    """Raises OSError or ValueError where the folder holds no study."""
+    """Raises OSError or ValueError if the folder does not contain a study."""
     manifest = json.loads((folder / "manifest.json").read_text())
     planned = len(json.loads((folder / "schedule.json").read_text()))
     records, unreadable = [], []
@@ -107,21 +113,21 @@ def read_study(folder: Path) -> StudyData:
                 records.append(load_record(path))
             except BadRecordError as error:
                 unreadable.append(str(error))
-        asked = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
-        cells = [_read_cell(entry, asked, records, runs) for entry in manifest["cells"]]
+        specs = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
+        cells = [_read_cell(entry, specs, records, runs) for entry in manifest["cells"]]
     name = folder.resolve().name
     return StudyData(name, manifest, cells, unreadable, planned, _read_diagnosis(folder))
 
 
 def _read_diagnosis(folder: Path) -> dict[str, Any] | None:
     path = folder / "diagnosis.json"
-    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return found
+    diagnosis: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return diagnosis
 
 
 @contextmanager
 def unpacked_runs(folder: Path) -> Iterator[Path]:
-    """The study's runs/; a published study's are unpacked for as long as they are read."""
+    """The study's runs/ folder; for a published study, a temporary copy from the archive."""
     archive = folder / "runs.tar.xz"
     if (folder / "runs").is_dir() or not archive.exists():
         yield folder / "runs"
@@ -132,21 +138,21 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
 
 
 def _read_cell(
-    entry: dict[str, Any], asked: dict[str, Cell], records: list[RunRecord], runs: Path
+    entry: dict[str, Any], specs: dict[str, Cell], records: list[RunRecord], runs: Path
 ) -> CellData:
-    """A cell that is the same experiment as another has that one's runs."""
+    """Build the data of a cell; an alias gets the runs of the cell that it repeats."""
     measured = entry["same_as"] or entry["id"]
-    own = sorted((one for one in records if one.spec.cell == asked[measured]), key=_run_number)
+    own = sorted((run for run in records if run.spec.cell == specs[measured]), key=_run_number)
     path = runs / f"distances-{measured}.json"
     return CellData(
         id=entry["id"],
-        cell=asked[entry["id"]],
+        cell=specs[entry["id"]],
         role=entry["role"],
         baseline=entry["baseline"],
         same_as=entry["same_as"],
-        traces=[one for one in own if one.spec.kind is Kind.trace],
-        timings=[one for one in own if one.spec.kind is Kind.timing and not one.spec.twin],
-        twins=[one for one in own if one.spec.kind is Kind.timing and one.spec.twin],
+        traces=[run for run in own if run.spec.kind is Kind.trace],
+        timings=[run for run in own if run.spec.kind is Kind.timing and not run.spec.twin],
+        twins=[run for run in own if run.spec.kind is Kind.timing and run.spec.twin],
         distances=read_distances(path),
     )
 
@@ -156,5 +162,5 @@ def _run_number(run: RunRecord) -> int:
 
 
 def is_timed(run: RunRecord) -> bool:
-    """Whether a timing run's clock counts: it came to its end, alone on its device."""
+    """Whether a run's timing counts: it completed, alone on its device."""
     return run.timed is not None and run.outcome is not Outcome.contended

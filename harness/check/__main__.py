@@ -1,4 +1,4 @@
-"""python -m harness.check STUDY --require …: a gate for tests and CI, judged from the records."""
+"""``python -m harness.check STUDY --require …``: check a study from its records, as a CI gate."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def main(words: Sequence[str]) -> int:
 def _run_check(words: Sequence[str]) -> int:
     gate = parse_options(words)
     study = load_finished_study(gate.study)
-    choice = select_cells(study, gate)
-    found = find_all(study, choice.cells, gate)
-    end = summary(study, choice, found)
-    for finding in found:
+    selection = select_cells(study, gate)
+    findings = find_all(study, selection.cells, gate)
+    last_line = summary(study, selection, findings)
+    for finding in findings:
         annotate = gate.github and finding.state is State.broken
         print(github.annotation(finding) if annotate else format_line(finding))
-    print(end)
+    print(last_line)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        github.append_summary(Path(path), found, end)
+        github.append_summary(Path(path), findings, last_line)
     if gate.junit:
-        junit.write_junit(gate.junit, study, gate, found)
-    return FINDING if any(one.state is State.broken for one in found) else DONE
+        junit.write_junit(gate.junit, study, gate, findings)
+    return FINDING if any(finding.state is State.broken for finding in findings) else DONE
 
 
 if __name__ == "__main__":

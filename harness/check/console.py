@@ -1,4 +1,4 @@
-"""The findings in a terminal or a log, a line each, and the line that sums them up."""
+"""Findings as lines for a terminal or a log, and the summary line that follows them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.analysis.study_data import StudyData
-from harness.check.findings import ORDER, Finding, State, plural
+from harness.check.findings import ORDER, Finding, State
 from harness.check.selection import Selection
+from harness.report.format import plural
 
 WORDS = {State.holds: "hold", State.skipped: "skipped", State.broken: "broken"}
 
 
 def format_line(finding: Finding) -> str:
-    """On one line, whatever a training's message holds."""
+    """Format a finding as one line, even if the message of a training has several."""
     text = f"{finding.state}: {finding.cell}: {finding.requirement}: {finding.found}"
     return " ".join(text.split())
 
 
-def _describe_counts(found: Sequence[Finding]) -> str:
-    counts = Counter(one.state for one in found)
+def _describe_counts(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.state for finding in findings)
     return ", ".join(f"{counts[state]} {WORDS[state]}" for state in ORDER if counts[state])
 
 
-def summary(study: StudyData, choice: Selection, found: Sequence[Finding]) -> str:
-    text = f"check: {plural(len(choice.cells), 'cell')} of {study.name}: {_describe_counts(found)}"
-    if choice.left_out:
-        text += f"; left out unless named: {' '.join(one.id for one in choice.left_out)}"
+def summary(study: StudyData, selection: Selection, findings: Sequence[Finding]) -> str:
+    cells = plural(len(selection.cells), "cell")
+    text = f"check: {cells} of {study.name}: {_describe_counts(findings)}"
+    if selection.left_out:
+        text += f"; excluded unless named: {' '.join(cell.id for cell in selection.left_out)}"
     if study.manifest["request"]["not_for_conclusions"]:
-        text += "; this matrix only tries whether everything works: not for conclusions"
+        text += "; this matrix is a smoke test: not for conclusions"
     return text

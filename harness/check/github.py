@@ -1,6 +1,6 @@
-"""The findings as a GitHub runner reads them: annotations, and a table for the job's summary.
+"""Findings in the formats of GitHub Actions: annotations, and a table for the job summary.
 
-The escapes are those of the runner's own toolkit:
+The escape sequences are those of the toolkit of GitHub Actions:
 https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
 """
 
@@ -19,16 +19,16 @@ IN_PROPERTY = IN_DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def annotation(finding: Finding) -> str:
-    """The title stands on the annotation only, the log shows the message: so that has it all."""
+    """Format an annotation; the message repeats the title, which the log does not show."""
     title = f"{finding.cell}: {finding.requirement}".translate(IN_PROPERTY)
     return f"::error title={title}::{format_line(finding).translate(IN_DATA)}"
 
 
-def append_summary(path: Path, found: Sequence[Finding], end: str) -> None:
-    """The gate has decided by then: where there is no such file, that is told and no more."""
+def append_summary(path: Path, findings: Sequence[Finding], last_line: str) -> None:
+    """Append the table to the job summary; a failure is only reported, as the gate has decided."""
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(table(found, end))
+            file.write(table(findings, last_line))
     except OSError as error:
         print(
             f"harness: GITHUB_STEP_SUMMARY={path} cannot be written: {error.strerror}",
@@ -36,20 +36,23 @@ def append_summary(path: Path, found: Sequence[Finding], end: str) -> None:
         )
 
 
-def table(found: Sequence[Finding], end: str) -> str:
-    """What is broken comes first: a long table is cut from below."""
-    rows = [(one.state, one.cell, one.requirement, one.found) for one in reversed(found)]
+def table(findings: Sequence[Finding], last_line: str) -> str:
+    """Format a Markdown table, broken requirements first since GitHub cuts long tables below."""
+    rows = [
+        (finding.state, finding.cell, finding.requirement, finding.found)
+        for finding in reversed(findings)
+    ]
     lines = [
-        "| result | cell | requirement | found |",
+        "| result | cell | requirement | evidence |",
         "| --- | --- | --- | --- |",
         *("| " + " | ".join(map(_escape_cell, row)) + " |" for row in rows),
     ]
-    return "\n".join(["### harness check", "", *lines, "", _escape_cell(end), "", ""])
+    return "\n".join(["### harness check", "", *lines, "", _escape_cell(last_line), "", ""])
 
 
 def _escape_cell(text: str) -> str:
-    """Words as they are: on one line, with no column, tag or emphasis of their own."""
-    plain = html.escape(" ".join(text.split()), quote=False)
+    """Escape text so that Markdown shows it verbatim, on one line."""
+    escaped = html.escape(" ".join(text.split()), quote=False)
     for sign in "\\|*_`~[":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain
+        escaped = escaped.replace(sign, f"\\{sign}")
+    return escaped

@@ -1,4 +1,4 @@
-"""What a gate asks of a study, as words of the command line."""
+"""The requirements of a gate, parsed from the command line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from harness.core.verdict import Verdict
 
-FEWEST_RUNS = 2  # one run is no test
-# What runs can show; `failed` and `not tested` only say that they did not.
+FEWEST_RUNS = 2  # a single run has nothing to be compared with
+# Verdicts that runs can establish; `failed` and `not tested` say that they established none.
 REQUIRABLE = (
     Verdict.identical,
     Verdict.varies,
@@ -20,94 +20,95 @@ REQUIRABLE = (
     Verdict.per_process,
     Verdict.refused,
 )
-STATUSES = """exit status: 0 every requirement holds; 1 one is broken, or cannot be decided;
-2 what was asked is wrong; 3 the study lacks runs"""
+STATUSES = """exit status: 0 every requirement holds; 1 a requirement is broken, or cannot be
+decided; 2 the request is wrong; 3 the study is incomplete"""
 
 
 @dataclass(frozen=True)
 class GateOptions:
     study: Path
-    require: Verdict | None  # `varies` is met by any of the three ways to vary
-    min_runs: int  # completed trace runs, for `identical`
-    max_cost: float | None  # of the upper end of the cost's interval
-    scenarios: tuple[str, ...]  # none: all
+    require: Verdict | None  # `varies` is met by `varies per call` and `varies per process`, too
+    min_runs: int  # completed trace runs that `identical` requires
+    max_cost: float | None  # limit for the upper end of the interval of a cost
+    scenarios: tuple[str, ...]  # empty: all
     settings: tuple[str, ...]
     junit: Path | None
-    github: bool  # broken requirements as annotations
+    github: bool  # print broken requirements as annotations
 
 
 def parse_options(words: Sequence[str]) -> GateOptions:
-    """The gate that the words spell; ends the program with status 2, and why, where none is."""
+    """Parse the command line; on an error, exit with a message and status 2, as argparse does."""
     parser = _build_parser()
-    found = parser.parse_args(words)
-    if found.require is None and found.max_cost is None:
-        parser.error("nothing is required: name --require identical, --max-cost 1.10, or both")
-    if found.min_runs is not None and found.require != Verdict.identical:
-        parser.error("--min-runs counts the runs of --require identical, which was not asked")
+    options = parser.parse_args(words)
+    if options.require is None and options.max_cost is None:
+        parser.error("no requirement: use --require identical, --max-cost 1.10, or both")
+    if options.min_runs is not None and options.require != Verdict.identical:
+        parser.error("--min-runs needs --require identical")
     return GateOptions(
-        study=found.study,
-        require=Verdict(found.require) if found.require else None,
-        min_runs=found.min_runs or FEWEST_RUNS,
-        max_cost=found.max_cost,
-        scenarios=found.scenario,
-        settings=found.determinism,
-        junit=found.junit,
-        github=found.github,
+        study=options.study,
+        require=Verdict(options.require) if options.require else None,
+        min_runs=options.min_runs or FEWEST_RUNS,
+        max_cost=options.max_cost,
+        scenarios=options.scenario,
+        settings=options.determinism,
+        junit=options.junit,
+        github=options.github,
     )
 
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness check",
-        description="Does an existing study show what is required? Judged from its records.",
+        description="Check an existing study against requirements, from its records.",
         epilog=STATUSES,
         allow_abbrev=False,
     )
     parser.add_argument("study", type=Path, metavar="STUDY", help="a folder under results/")
     parser.add_argument(
         "--require",
-        choices=[str(one) for one in REQUIRABLE],
+        choices=[str(verdict) for verdict in REQUIRABLE],
         metavar="VERDICT",
-        help=f"of every cell: {', '.join(REQUIRABLE)}; varies is met by any of the ways to vary",
+        help=f"verdict that every cell must have: {', '.join(REQUIRABLE)}; "
+        "varies accepts any way to vary",
     )
     parser.add_argument(
         "--min-runs",
         type=_run_count,
         metavar="N",
-        help=f"completed trace runs that identical needs (at least {FEWEST_RUNS}, the default)",
+        help=f"completed trace runs that identical requires (default and minimum: {FEWEST_RUNS})",
     )
     parser.add_argument(
         "--max-cost",
         type=_cost_ratio,
         metavar="X",
-        help="largest time per step against the baseline: the whole 95%% interval "
-        "has to lie at or below it",
+        help="limit for the time per step relative to the baseline: the whole 95%% interval "
+        "must not exceed it",
     )
     parser.add_argument(
         "--scenario",
         type=_names,
         default=(),
         metavar="NAME,…",
-        help="only these; names a positive control's cells, too",
+        help="check only these scenarios; cells of the positive control are excluded unless named",
     )
     parser.add_argument(
         "--determinism",
         type=_names,
         default=(),
         metavar="NAME,…",
-        help="only these; names cells added as baselines, too",
+        help="check only these settings; cells added as baselines are excluded unless named",
     )
     parser.add_argument(
         "--junit",
         type=Path,
         metavar="FILE",
-        help="JUnit XML to write: a case a cell and requirement",
+        help="write JUnit XML, with a test case per cell and requirement",
     )
     parser.add_argument(
         "--github",
         action=argparse.BooleanOptionalAction,
         default=os.environ.get("GITHUB_ACTIONS") == "true",
-        help="GitHub annotations; on where GITHUB_ACTIONS=true",
+        help="print GitHub annotations (default: if GITHUB_ACTIONS=true)",
     )
     return parser
 
@@ -115,7 +116,7 @@ def _build_parser() -> argparse.ArgumentParser:
 def _run_count(text: str) -> int:
     if not text.isdecimal() or int(text) < FEWEST_RUNS:
         raise argparse.ArgumentTypeError(
-            f"{text}: a number of runs, at least {FEWEST_RUNS}, is needed; one run is no test"
+            f"{text}: expected a number of runs, at least {FEWEST_RUNS}"
         )
     return int(text)
 
@@ -125,16 +126,15 @@ def _cost_ratio(text: str) -> float:
         ratio = float(text)
     except ValueError:
         ratio = math.nan
-    if not 1 <= ratio < math.inf:  # NaN is neither
+    if not 1 <= ratio < math.inf:  # NaN fails both
         raise argparse.ArgumentTypeError(
-            f"{text}: a ratio of at least 1 is needed; 1 is the "
-            "baseline's own, 1.10 allows a tenth more"
+            f"{text}: expected a ratio of at least 1, such as 1.10 for 10 % above the baseline"
         )
     return ratio
 
 
 def _names(text: str) -> tuple[str, ...]:
-    found = tuple(name.strip() for name in text.split(","))
-    if not all(found):  # of a variable that is not set, say: that must not choose all
-        raise argparse.ArgumentTypeError(f"'{text}': a name, or several with commas, is needed")
-    return found
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):  # an unset variable in a CI script, for example, must not select all
+        raise argparse.ArgumentTypeError(f"'{text}': expected a name, or several with commas")
+    return names

@@ -1,4 +1,4 @@
-"""A study that can be judged: every run that was planned has its record."""
+"""Loading a study that can be checked: every planned run has its record."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from harness.analysis.study_data import StudyData, read_study
 from harness.core.errors import UnfinishedError, UsageError
 from harness.core.record import Outcome
 
-# Of a manifest of another schema, a half-copied folder, a damaged archive.
+# Raised by a manifest of another schema, a half-copied folder, or a damaged archive.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError, lzma.LZMAError)
 
 
 def load_finished_study(folder: Path) -> StudyData:
-    """Raises UsageError where there is no study, UnfinishedError where it lacks runs."""
+    """Raises UsageError if the folder holds no study, UnfinishedError if the study lacks runs."""
     if not (folder / "manifest.json").is_file():
         raise UsageError(
-            f"{folder} is no study: it has no manifest.json; `harness list` shows the studies here"
+            f"{folder} is not a study: it has no manifest.json; "
+            "`python -m harness list` shows the studies here"
         )
     try:
         study = read_study(folder)
         planned = set(json.loads((folder / "schedule.json").read_text()))
     except UNREADABLE as error:
         raise UsageError(
-            f"{folder} is no study that this program can read ({type(error).__name__}: {error})"
+            f"{folder} is not a study that this version can read ({type(error).__name__}: {error})"
         ) from error
-    # One that was killed from outside is run again by `resume`.
+    # `resume` repeats runs that were killed from outside.
     done = {run.run_id for run in study.runs if run.outcome is not Outcome.lost}
     missing = len(planned - done)
     if missing or not done:
-        lack = f"lacks {missing} of {len(planned)} runs" if done else "has no records"
-        broken = "".join(f"; {text}" for text in study.unreadable)
+        problem = f"lacks {missing} of {len(planned)} runs" if done else "has no records"
+        unreadable = "".join(f"; {text}" for text in study.unreadable)
         raise UnfinishedError(
-            f"{folder} {lack}{broken}. Nothing is judged of it: "
-            f"`python -m harness resume {folder}` first"
+            f"{folder} {problem}{unreadable}, so it cannot be checked. Complete it with "
+            f"`python -m harness resume {folder}`"
         )
     return study

@@ -1,4 +1,4 @@
-"""What there is: scenarios, settings, noise, matrices and the studies of this folder."""
+"""The output of `list`: scenarios, settings, noise, matrices, and the studies in this folder."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from pathlib import Path
 from harness.core.command_line import command
 from harness.core.paths import CONF, RESULTS
 
-GROUPS = ("scenario", "determinism", "noise", "matrix")
+TITLES = {
+    "scenario": "Scenarios",
+    "determinism": "Determinism settings",
+    "noise": "Noise sources",
+    "matrix": "Matrices, each a predefined study",
+}
 
 
 def catalog() -> str:
-    parts = [_format_group(group) for group in GROUPS]
-    return "\n\n".join([*parts, _list_studies()])
+    groups = [_format_group(group, title) for group, title in TITLES.items()]
+    return "\n\n".join([*groups, _list_studies()])
 
 
-def _format_group(group: str) -> str:
-    """Each YAML by its first comment line."""
+def _format_group(group: str, title: str) -> str:
+    """Describe each YAML file of a group by its first comment line."""
     rows = [(path.stem, _describe(path)) for path in sorted((CONF / group).glob("*.yaml"))]
     width = max(len(name) for name, _ in rows)
-    return "\n".join([f"{group}=", *(f"  {name:<{width}}  {text}" for name, text in rows)])
+    return "\n".join(
+        [f"{title} ({group}=NAME):", *(f"  {name:<{width}}  {text}" for name, text in rows)]
+    )
 
 
 def _describe(path: Path) -> str:
@@ -32,6 +39,6 @@ def _describe(path: Path) -> str:
 def _list_studies() -> str:
     rows = []
     for path in sorted(RESULTS.glob("**/manifest.json")):
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # no study's, or half of one
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # not a study, or damaged
             rows.append(f"  {path.parent}  {command(json.loads(path.read_text())['words'])}")
-    return "\n".join(["studies", *(rows or ["  none here yet"])])
+    return "\n".join([f"Studies in {RESULTS}/:", *(rows or ["  (none yet)"])])

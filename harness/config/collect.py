@@ -1,9 +1,9 @@
-"""Command-line words in, one frozen Request out: with composition.py, all that knows Hydra.
+"""Collection of a frozen Request from the command line; only this file and compose.py use Hydra.
 
-Hydra merely *collects*. The decorated function appends one cell to a list, ``-m`` calls it once per
-combination, and the study runs after Hydra has returned, over all cells together: Hydra's own
-multirun would run cell after cell in one process, and a machine that drifts between the first and
-the last would be read as a difference between settings.
+Hydra only *collects*: the decorated function appends one cell to a list, and ``-m`` calls it once
+per combination. The study runs after Hydra has returned, over all cells together. Hydra's own
+multirun would run one cell after the other in one process, so that drift of the machine between
+the first and the last would look like a difference between settings.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CELL_KEYS = ("scenario", "determinism", "noise", "device")
 
 
 def _unfreeze(frozen: type) -> type:
-    """The same dataclass, not frozen: OmegaConf takes no override into a frozen one."""
+    """Return the same dataclass, not frozen: OmegaConf rejects overrides of frozen ones."""
     hints = typing.get_type_hints(frozen)
     fields: list[Any] = []
     for item in dataclasses.fields(frozen):
@@ -65,8 +65,8 @@ def _unfreeze(frozen: type) -> type:
 
 
 def _build_schema() -> type:
-    """The types of bench.yaml; Hydra refuses a key or value that does not fit them."""
-    parts: list[Any] = [("scenario", Any, field(default=MISSING))]
+    """Return the types of bench.yaml; Hydra rejects keys and values that do not fit them."""
+    fields: list[Any] = [("scenario", Any, field(default=MISSING))]
     kinds = {
         "determinism": Determinism,
         "runs": Runs,
@@ -78,90 +78,90 @@ def _build_schema() -> type:
         "replay": Replay,
     }
     for name, kind in kinds.items():
-        part = _unfreeze(kind)
-        parts.append((name, part, field(default_factory=part)))
-    parts.append(("noise", Noise, field(default=Noise.none)))
-    parts.append(("device", str, field(default="auto")))
-    parts.append(("matrix_name", str | None, field(default=None)))
-    parts.append(("not_for_conclusions", bool, field(default=False)))
-    parts.append(("settings_for_cuda", list[str], field(default_factory=list)))
-    parts.append(("also", list[str], field(default_factory=list)))
-    parts.append(("claims_of", list[str], field(default_factory=list)))
-    return dataclasses.make_dataclass("Bench", parts)
+        section = _unfreeze(kind)
+        fields.append((name, section, field(default_factory=section)))
+    fields.append(("noise", Noise, field(default=Noise.none)))
+    fields.append(("device", str, field(default="auto")))
+    fields.append(("matrix_name", str | None, field(default=None)))
+    fields.append(("not_for_conclusions", bool, field(default=False)))
+    fields.append(("settings_for_cuda", list[str], field(default_factory=list)))
+    fields.append(("also", list[str], field(default_factory=list)))
+    fields.append(("claims_of", list[str], field(default_factory=list)))
+    return dataclasses.make_dataclass("Bench", fields)
 
 
 @dataclass
 class _Collected:
-    """What the calls of the decorated function leave behind."""
+    """State shared by all calls of the decorated function."""
 
-    asked: list[RequestedCell] = field(default_factory=list)
+    requested: list[RequestedCell] = field(default_factory=list)
     controls: list[Cell] = field(default_factory=list)
     claims: list[RequestedClaim] = field(default_factory=list)
     last: DictConfig | None = None
-    shared: dict[Any, Any] | None = None  # what is the study's and not a cell's
-    several: bool = False
-    print_only: bool = False  # --cfg job: each cell's configuration, and no study
+    shared: dict[Any, Any] | None = None  # the keys of the whole study
+    is_multirun: bool = False
+    print_only: bool = False  # --cfg job: print each cell's configuration, run no study
     error: UsageError | None = None
 
 
 def collect(words: Sequence[str]) -> Request | None:
-    """The request that the words spell; None where Hydra only printed (--help, --cfg, --info).
+    """Return the described request; None if Hydra only printed (--help, --cfg, --info).
 
-    Raises UsageError where the words do not fit, after Hydra's own message where it has one.
+    Raises UsageError if the words are invalid, without a message if Hydra has printed its own.
     """
     ConfigStore.instance().store(name="bench_schema", node=_build_schema())
     flags, overrides = split_flags(words)
-    found = _Collected(print_only=pop_cfg_job(flags))
+    collected = _Collected(print_only=pop_cfg_job(flags))
     with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
         sys.argv = ["harness", *flags, *overrides, f"hydra.sweep.dir={scratch}"]
-        _run_hydra(found)
-    if found.error:
-        raise found.error
-    if not found.asked or found.last is None:
+        _run_hydra(collected)
+    if collected.error:
+        raise collected.error
+    if not collected.requested or collected.last is None:
         return None
-    return _build_request(found, found.last, words)
+    return _build_request(collected, collected.last, words)
 
 
-def _run_hydra(found: _Collected) -> None:
+def _run_hydra(collected: _Collected) -> None:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="bench")
-    def collecting(config: DictConfig) -> None:
-        if found.print_only:
+    def collect_cell(config: DictConfig) -> None:
+        if collected.print_only:
             print(OmegaConf.to_yaml(config), end="")
             return
-        found.last = config
-        found.several |= HydraConfig.get().mode == RunMode.MULTIRUN
+        collected.last = config
+        collected.is_multirun |= HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            _add_cell(found, config)
+            _add_cell(collected, config)
         except UsageError as error:  # raised here, Hydra would print a traceback
-            found.error = error
-        except HydraException as error:  # of a baseline or control that does not exist
-            found.error = UsageError(str(error))
+            collected.error = error
+        except HydraException as error:  # a baseline or control does not exist
+            collected.error = UsageError(str(error))
 
     try:
-        collecting()
-    except SystemExit as end:  # Hydra has printed its message and ends with status 1
+        collect_cell()
+    except SystemExit as end:  # Hydra has printed its message and exits with status 1
         if end.code not in (0, None):
             raise UsageError("") from end
 
 
-def _add_cell(found: _Collected, config: DictConfig) -> None:
-    """Adds this combination's cell with its baseline, and the control's cells once."""
-    _check_same_study(found, config)
-    if not found.claims:
+def _add_cell(collected: _Collected, config: DictConfig) -> None:
+    """Add this combination's cell with its baseline, and the control's cells once."""
+    _check_same_study(collected, config)
+    if not collected.claims:
         for claim in load_claims(config.claims_of):
-            _add_claim(found, config, claim)
-    if not found.asked:
+            _add_claim(collected, config, claim)
+    if not collected.requested:
         for words in expand_sweeps(config.also):
-            found.asked.append(
+            collected.requested.append(
                 RequestedCell(compose_cell([*words, f"device={config.device}"]), None)
             )
-    chosen = HydraConfig.get()
-    overrides = list(chosen.overrides.task)
-    cell = build_cell(config, chosen.runtime.choices, overrides)
-    if any(asked.cell == cell for asked in found.asked):
-        found.asked = [
-            dataclasses.replace(one, for_claim=one.for_claim and one.cell != cell)
-            for one in found.asked
+    composed = HydraConfig.get()
+    overrides = list(composed.overrides.task)
+    cell = build_cell(config, composed.runtime.choices, overrides)
+    if any(requested.cell == cell for requested in collected.requested):
+        collected.requested = [
+            dataclasses.replace(requested, for_claim=requested.for_claim and requested.cell != cell)
+            for requested in collected.requested
         ]
         return
     baseline = None
@@ -169,14 +169,14 @@ def _add_cell(found: _Collected, config: DictConfig) -> None:
         baseline = compose_cell(
             [*baseline_overrides(overrides), f"determinism={config.study.baseline}"]
         )
-    found.asked.append(RequestedCell(cell, baseline))
+    collected.requested.append(RequestedCell(cell, baseline))
     if config.study.control is not None:
-        cells = control_cells(config.study.control, overrides)  # a pair for each device
-        found.controls += [one for one in cells if one not in found.controls]
+        cells = control_cells(config.study.control, overrides)  # one pair per device
+        collected.controls += [cell for cell in cells if cell not in collected.controls]
 
 
 def expand_sweeps(sweeps: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Overrides of the cells that a matrix has beside its own: all combinations of each sweep."""
+    """Yield the overrides of a matrix's additional cells: all combinations of each sweep."""
     for sweep in sweeps:
         axes = (word.partition("=") for word in sweep.split())
         yield from itertools.product(
@@ -185,20 +185,20 @@ def expand_sweeps(sweeps: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def load_claims(names: Sequence[str]) -> Iterator[Claim]:
-    """The claims of conf/claims/NAME.yaml; raises UsageError where there is no such file."""
+    """Yield the claims of conf/claims/NAME.yaml; raises UsageError if there is no such file."""
     for name in names:
         path = CONF / "claims" / f"{name}.yaml"
         if not path.is_file():
-            known = ", ".join(sorted(one.stem for one in path.parent.glob("*.yaml")))
-            raise UsageError(f"no claims '{name}': there are {known}")
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+            raise UsageError(f"claims_of: unknown claims '{name}': allowed are {known}")
         document = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
         for claim, fields in document["claims"].items():
-            for one in _expand_each({"name": claim, "source": document["source"], **fields}):
-                yield Claim.from_json(one)
+            template = {"name": claim, "source": document["source"], **fields}
+            yield from map(Claim.from_json, _expand_each(template))
 
 
 def _expand_each(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A claim made of several things is one of each: ``{each}`` in its texts stands for them."""
+    """Yield a claim for each entry of ``each``, which replaces ``{each}`` in its strings."""
     if "each" not in claim:
         yield claim
     for name in claim.pop("each", ()):
@@ -211,12 +211,12 @@ def _substitute(tree: Any, name: str) -> Any:
     return tree.replace("{each}", name) if isinstance(tree, str) else tree
 
 
-def _add_claim(found: _Collected, config: DictConfig, claim: Claim) -> None:
-    """Adds a claim and its cells; one whose cost decides is timed against its baseline."""
+def _add_claim(collected: _Collected, config: DictConfig, claim: Claim) -> None:
+    """Add a claim and its cells, timed against their baseline if a cost decides the claim."""
     cells = {}
     timed = claim.rule in TIMED_RULES
-    for role, spelt in claim.cells.items():
-        words = [*spelt.split(), f"device={config.device}"]
+    for role, overrides in claim.cells.items():
+        words = [*overrides.split(), f"device={config.device}"]
         _check_names_cell(claim, words)
         try:
             cells[role] = compose_cell(words)
@@ -225,12 +225,14 @@ def _add_claim(found: _Collected, config: DictConfig, claim: Claim) -> None:
             )
         except HydraException as error:
             raise UsageError(f"claim '{claim.name}': {error}") from error
-        found.asked.append(RequestedCell(cells[role], baseline, claim.needs, timed, for_claim=True))
-    found.claims.append(RequestedClaim(claim, cells))
+        collected.requested.append(
+            RequestedCell(cells[role], baseline, claim.needs, timed, for_claim=True)
+        )
+    collected.claims.append(RequestedClaim(claim, cells))
 
 
 def _check_names_cell(claim: Claim, words: Sequence[str]) -> None:
-    """Raises UsageError where a default would decide what is compared."""
+    """Raises UsageError if a default would decide which cells are compared."""
     groups = {word.partition("=")[0] for word in words}
     if "scenario" not in groups or not groups & {"determinism", "noise"}:
         raise UsageError(
@@ -239,36 +241,36 @@ def _check_names_cell(claim: Claim, words: Sequence[str]) -> None:
         )
 
 
-def _check_same_study(found: _Collected, config: DictConfig) -> None:
-    """Raises UsageError where something is swept that is not a cell's but the whole study's."""
+def _check_same_study(collected: _Collected, config: DictConfig) -> None:
+    """Raises UsageError if a key of the whole study is swept."""
     shared = {key: config[key] for key in config if key not in CELL_KEYS}
-    if found.shared is not None and found.shared != shared:
-        differing = [key for key in shared if shared[key] != found.shared[key]]
+    if collected.shared is not None and collected.shared != shared:
+        differing = [key for key in shared if shared[key] != collected.shared[key]]
         raise UsageError(
-            f"{', '.join(map(str, differing))} cannot be swept: a study has one value of it; "
-            "sweep scenario, determinism, noise, device and what belongs to them"
+            f"{', '.join(map(str, differing))} cannot be swept: it applies to the whole study; "
+            "sweep scenario, determinism, noise, device, or keys of these"
         )
-    found.shared = shared
+    collected.shared = shared
 
 
-def _build_request(found: _Collected, config: DictConfig, words: Sequence[str]) -> Request:
-    def part(kind: type, name: str) -> Any:
+def _build_request(collected: _Collected, config: DictConfig, words: Sequence[str]) -> Request:
+    def section(kind: type, name: str) -> Any:
         return kind(**typing.cast(dict[str, Any], OmegaConf.to_container(config[name])))
 
-    named = any(word.startswith("determinism=") for word in words)  # by whoever asks: all wanted
+    names_settings = any(word.startswith("determinism=") for word in words)  # so run all of them
     return Request(
-        asked=tuple(found.asked),
-        controls=tuple(found.controls) if found.several else (),
-        runs=part(Runs, "runs"),
-        timing=part(Timing, "timing"),
-        trace=part(Trace, "trace"),
-        study=part(Study, "study"),
-        launch=part(Launch, "launch"),
+        asked=tuple(collected.requested),
+        controls=tuple(collected.controls) if collected.is_multirun else (),
+        runs=section(Runs, "runs"),
+        timing=section(Timing, "timing"),
+        trace=section(Trace, "trace"),
+        study=section(Study, "study"),
+        launch=section(Launch, "launch"),
         matrix=config.matrix_name,
         not_for_conclusions=config.not_for_conclusions,
-        settings_for_cuda=() if named else tuple(config.settings_for_cuda),
+        settings_for_cuda=() if names_settings else tuple(config.settings_for_cuda),
         words=tuple(redact(word) for word in words),
-        claims=tuple(found.claims),
-        diagnose=part(Diagnose, "diagnose"),
-        replay=part(Replay, "replay"),
+        claims=tuple(collected.claims),
+        diagnose=section(Diagnose, "diagnose"),
+        replay=section(Replay, "replay"),
     )

@@ -1,4 +1,4 @@
-"""A composed configuration turned into a cell, and the cells that belong to others composed."""
+"""Composition of cells, their baselines and the control from command-line overrides."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ CONTROL_SETTINGS = ("seed", "full")
 
 
 def compose_cell(overrides: Sequence[str]) -> Cell:
-    """The cell that these overrides spell; raises HydraException where they name nothing."""
+    """Return the cell that these overrides describe; raises HydraException if they are invalid."""
     config = hydra.compose("bench", list(overrides), return_hydra_config=True)
     return build_cell(config, config.hydra.runtime.choices, overrides)
 
 
 def control_cells(control: str, overrides: Sequence[str]) -> list[Cell]:
-    """The control's two cells: it must vary in the first and be identical in the second."""
+    """Return the control's two cells: the first must vary, the second must be identical."""
     shared = [word for word in overrides if word.split("=")[0] == "device"]
     settings = (f"determinism={setting}" for setting in CONTROL_SETTINGS)
     return [compose_cell([*shared, f"scenario={control}", setting]) for setting in settings]
 
 
 def baseline_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides that a cell's baseline shares: not the setting, its switches and noise."""
-    own = ("determinism=", "determinism.", "noise=")
+    """Return the overrides that a cell shares with its baseline: no setting, switch or noise."""
+    excluded = ("determinism=", "determinism.", "noise=")
     conditions = tuple(f"determinism.{name}=" for name in CONDITIONS)
     return [
         word
         for word in overrides
-        if not word.lstrip("+").startswith(own) or word.lstrip("+").startswith(conditions)
+        if not word.lstrip("+").startswith(excluded) or word.lstrip("+").startswith(conditions)
     ]
 
 
 def build_cell(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Cell:
-    """``choices`` names the file that each group of conf/ was read from."""
+    """Build a cell from a configuration; ``choices`` maps each group of conf/ to its file."""
     label = choices["scenario"]
     options: dict[str, Any] = typing.cast(
         dict[str, Any], OmegaConf.to_container(config.scenario, resolve=True)
@@ -56,7 +56,7 @@ def build_cell(config: DictConfig, choices: Mapping[str, str], overrides: Sequen
     uses_loader = bool(options.pop("uses_loader", True))
     framework = str(options.pop("framework", "torch"))
     if framework not in FRAMEWORKS:
-        raise UsageError(f"scenario.framework={framework}: allowed are {', '.join(FRAMEWORKS)}")
+        raise UsageError(f"scenario.framework={framework}: must be one of {', '.join(FRAMEWORKS)}")
     is_script = framework == "script"
     source = str(options["path"] or options["module"]) if is_script else _find_program(name)
     return Cell(
@@ -72,30 +72,30 @@ def build_cell(config: DictConfig, choices: Mapping[str, str], overrides: Sequen
 
 
 def _portable_option(key: str, value: Any) -> Any:
-    """An option as every record will hold it: paths are relative to here or to home (``~/``).
+    """Return an option as records hold it, with portable paths.
 
-    Raises UsageError where it looks like a secret.
+    Raises UsageError if it looks like a secret.
     """
     if isinstance(value, dict):
-        return {name: _portable_option(str(name), one) for name, one in value.items()}
+        return {name: _portable_option(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list):
-        word = f"{key}={' '.join(map(str, value))}"
+        assignment = f"{key}={' '.join(map(str, value))}"
     elif isinstance(value, str):
-        word = f"{key}={value}"
+        assignment = f"{key}={value}"
     else:
         return value
-    if mask_secrets(word) != word:
+    if mask_secrets(assignment) != assignment:
         raise UsageError(
-            f"scenario.{key} looks like a secret, and every record would hold it; "
-            "have the training read it from a file"
+            f"scenario.{key} looks like a secret, and every record would contain it; "
+            "let the training read it from a file instead"
         )
     if isinstance(value, list):
-        return [_portable_option(key, one) for one in value]
+        return [_portable_option(key, item) for item in value]
     return portable_path(Path(value)) if Path(value).is_absolute() else value
 
 
 def _canonical_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What else was overridden of the training itself, in one order whatever was typed."""
+    """Return the redacted overrides of scenario and determinism keys, in sorted order."""
     words = (word.lstrip("+") for word in overrides)
     return tuple(
         sorted(redact(word) for word in words if word.startswith(("scenario.", "determinism.")))
@@ -103,21 +103,22 @@ def _canonical_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def _find_program(name: str) -> str | None:
-    """The file of a scenario of the user's own: beside its YAML, in a --config-dir's scenario/."""
-    ours = (SCENARIOS / f"{name}.py").is_file()
+    """Return the file of a user's own scenario, which is next to its YAML; None for a built-in."""
+    is_built_in = (SCENARIOS / f"{name}.py").is_file()
     for source in HydraConfig.get().runtime.config_sources:
         folder = Path(source.path) / "scenario"
         if source.schema != "file" or folder.resolve() == (CONF / "scenario").resolve():
             continue
-        if ours and any((folder / f"{name}{suffix}").is_file() for suffix in (".py", ".yaml")):
+        candidates = [folder / f"{name}{suffix}" for suffix in (".py", ".yaml")]
+        if is_built_in and any(path.is_file() for path in candidates):
             raise UsageError(
-                f"scenario '{name}' is both the harness's and in {folder}: give yours another name"
+                f"scenario '{name}' is built in and cannot be redefined in {folder}: rename yours"
             )
         if (folder / f"{name}.py").is_file():
             return portable_path(folder / f"{name}.py")
-    if ours:
+    if is_built_in:
         return None
     raise UsageError(
-        f"scenario '{name}' has a YAML but no program: expected {name}.py in scenarios/ "
-        "or beside the YAML in the scenario/ folder of a --config-dir"
+        f"scenario '{name}' has a YAML file but no program: add {name}.py to scenarios/, "
+        "or next to the YAML file in the scenario/ folder of a --config-dir"
     )

@@ -1,4 +1,4 @@
-"""Words of the command line that are not overrides, as Hydra needs them."""
+"""Separation of Hydra's flags from overrides on the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VALUE_FLAGS = (
 
 
 def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Flags with their values, and overrides: argparse dies of ``a=1,2 -m b=2``."""
+    """Return flags with their values, and overrides: argparse rejects ``a=1,2 -m b=2``."""
     flags: list[str] = []
     overrides: list[str] = []
     rest = iter(words)
@@ -36,10 +36,10 @@ def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def pop_cfg_job(flags: list[str]) -> bool:
-    """Removes ``--cfg job``, which Hydra does not allow beside ``-m``; whether it was there."""
+    """Remove ``--cfg job``, which Hydra rejects next to ``-m``; return whether it was present."""
     for flag in ("--cfg", "-c"):
         if flag in flags and flags[flags.index(flag) + 1 :][:1] == ["job"]:
-            at = flags.index(flag)
-            del flags[at : at + 2]
+            position = flags.index(flag)
+            del flags[position : position + 2]
             return True
     return False

@@ -1,6 +1,4 @@
-"""A determinism setting by its name, without Hydra, whose state is the whole process's and may be
-in use by whoever calls.
-"""
+"""Determinism settings by name, without Hydra: its state is global, and the caller may use it."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ FOLDER = CONF / "determinism"
 
 
 def load_preset(name: str, threads: int | None = None) -> Determinism:
-    """The setting in conf/determinism/<name>.yaml, on so many threads where that is given.
+    """Return the setting in conf/determinism/<name>.yaml, with another ``threads`` if given.
 
-    Raises ValueError where there is no such setting.
+    Raises ValueError if there is no such setting.
     """
     merged = OmegaConf.merge(to_json(Determinism()), *_load_layers(name))
     document = typing.cast(dict[str, Any], OmegaConf.to_container(merged))
@@ -28,11 +26,11 @@ def load_preset(name: str, threads: int | None = None) -> Determinism:
 
 
 def _load_layers(name: str) -> list[dict[Any, Any]]:
-    """A setting's document after those that it builds on."""
+    """Return a setting's document, preceded by those that it builds on."""
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     if name not in known:
-        raise ValueError(f"no determinism setting '{name}': there are {', '.join(known)}")
+        raise ValueError(f"unknown determinism setting '{name}': allowed are {', '.join(known)}")
     document = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
     assert isinstance(document, dict)
-    under = [layer for base in document.pop("defaults", ()) for layer in _load_layers(base)]
-    return [*under, document]
+    layers = [layer for base in document.pop("defaults", ()) for layer in _load_layers(base)]
+    return [*layers, document]

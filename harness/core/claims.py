@@ -1,9 +1,9 @@
-"""What others have claimed, as data: which cells decide it, by which rule. Standard library only.
+"""Published claims about reproducibility, as data: which cells decide each claim, by which rule.
 
-A claim is written in conf/claims/*.yaml. Its cells are words of the command line; ``config.py``
-turns them into cells of the study, and the manifest keeps the claim with their ids, so that the
-report needs nothing else. A claim with a list ``each`` stands for as many claims: ``{each}`` in its
-texts is filled with every name in turn.
+Claims are written in conf/claims/*.yaml. Their cells are command-line overrides, which
+harness/config/collect.py composes into cells of the study. The manifest stores each claim with its
+cell ids, so the report needs nothing else. A claim with a list ``each`` expands to one claim per
+entry, with ``{each}`` in its strings replaced by that entry.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.core.record import COMPONENTS
 
-# Each rule by the roles of the cells that it reads; harness/analysis/rules_of_*.py have the code.
+# Each rule, with the roles of the cells it reads; harness/analysis/claims/*_rules.py have the code.
 RULES: dict[str, tuple[str, ...]] = {
     "identical": ("it",),
     "varies": ("it",),
@@ -23,7 +23,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "cured": ("untreated", "treated"),
     "unequal": ("one", "other"),
     "equal": ("one", "other"),
-    "facts": (),  # the cells are named by the facts
+    "facts": (),  # its facts name the cells
     "spread_at_most": ("it",),
     "spread_above": ("it",),
     "grows": ("it",),
@@ -33,7 +33,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "moves_more": ("one", "other"),
     "agree_at_first": ("it",),
     "faster_each": ("one", "other"),
-    "no_experiment": (),  # nothing decides it yet; ``why`` says so
+    "no_experiment": (),  # nothing decides it yet; ``why`` gives the reason
 }
 TIMED_RULES = ("not_dearer", "faster_each")
 LIMITED_RULES = ("spread_at_most", "spread_above", "not_dearer", "agree_at_first")
@@ -42,10 +42,10 @@ NEEDS = ("any", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that a scenario tells of itself, and what it must be for the claim to hold."""
+    """A value that a scenario reports, and the condition it must meet for the claim to hold."""
 
     cell: str  # a role
-    path: str  # with dots into nested facts; [] stands for every entry of a list
+    path: str  # dotted, into nested facts; [] stands for every entry of a list
     equals: Any = None
     above: float | None = None
     at_most: float | None = None
@@ -58,19 +58,19 @@ class Claim:
     says: str
     rule: str
     needs: str = "any"
-    cells: dict[str, str] = field(default_factory=dict)  # role to the words asked, then cell id
+    cells: dict[str, str] = field(default_factory=dict)  # role to overrides, or to cell id
     facts: tuple[Fact, ...] = ()
-    limit: float | None = None  # of rules that compare with a number
-    component: str = ""  # where `varies` is to part first: `grads` for a backward, say
-    published: str = ""  # the figure that the source gives
+    limit: float | None = None  # for LIMITED_RULES, which compare with a number
+    component: str = ""  # for `varies`: what must diverge first, such as `grads`
+    published: str = ""  # the figure in the source
     why: str = ""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Claim:
-        """Raises UsageError, naming the claim, where something in it does not exist."""
+        """Raises UsageError, naming the claim, if a field, rule, role or component is invalid."""
         name = document.get("name", "?")
         try:
-            facts = tuple(Fact(**one) for one in document.get("facts", ()))
+            facts = tuple(Fact(**fact) for fact in document.get("facts", ()))
             claim = cls(**{**document, "facts": facts})
         except TypeError as error:
             raise UsageError(f"claim '{name}': {error}") from error
@@ -80,26 +80,26 @@ class Claim:
     def _validate(self) -> None:
         if self.rule not in RULES:
             raise UsageError(
-                f"claim '{self.name}' has rule '{self.rule}'; there are {', '.join(RULES)}"
+                f"claim '{self.name}': rule '{self.rule}' must be one of {', '.join(RULES)}"
             )
         if self.needs not in NEEDS:
             raise UsageError(
-                f"claim '{self.name}' needs '{self.needs}'; there are {', '.join(NEEDS)}"
+                f"claim '{self.name}': needs '{self.needs}' must be one of {', '.join(NEEDS)}"
             )
         roles = {*RULES[self.rule], *(fact.cell for fact in self.facts)}
         if roles != self.cells.keys():
             raise UsageError(
-                f"claim '{self.name}' gives the cells {sorted(self.cells)}, but its "
+                f"claim '{self.name}' names the cells {sorted(self.cells)}, but its "
                 f"rule reads {sorted(roles)}"
             )
         if self.rule in LIMITED_RULES and self.limit is None:
-            raise UsageError(f"claim '{self.name}': the rule {self.rule} needs a limit")
+            raise UsageError(f"claim '{self.name}': rule '{self.rule}' needs a limit")
         if self.component and self.component not in COMPONENTS:
             raise UsageError(
-                f"claim '{self.name}': component '{self.component}' is none of "
+                f"claim '{self.name}': component '{self.component}' must be one of "
                 f"{', '.join(COMPONENTS)}"
             )
 
     def applies_to(self, device: str) -> bool:
-        """Whether the study's device is of the kind that the claim speaks of."""
+        """Whether the claim is about the study's kind of device."""
         return self.needs in ("any", device.partition(":")[0])

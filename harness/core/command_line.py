@@ -1,4 +1,4 @@
-"""Commands as they are shown to people: ready to be pasted into a shell."""
+"""Commands in messages and reports, ready to be pasted into a shell."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from collections.abc import Sequence
 
 
 def command(words: Sequence[str]) -> str:
-    """The shell command for the words that follow `python -m harness`."""
+    """Return the shell command that passes these words to `python -m harness`."""
     return f"python -m harness {shlex.join(words)}".strip()

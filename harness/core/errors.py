@@ -1,27 +1,27 @@
-"""What ends the program with a sentence instead of a traceback."""
+"""Exceptions that end the program with a message instead of a traceback."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """What was asked is wrong: exit status 2, and nothing was created.
+    """The request is invalid and nothing was created: exit status 2.
 
-    The message says what, which value, what is allowed and what to do next; an empty one means
-    that the message has been printed already.
+    The message says what is wrong, which value, what is allowed and what to do next. It is empty
+    if it has already been printed.
     """
 
 
 class StudyStoppedError(Exception):
-    """The study cannot go on, and everything measured so far is kept: exit status 3."""
+    """The study cannot continue; everything measured so far is kept: exit status 3."""
 
 
 class UnfinishedError(Exception):
-    """A study lacks runs, so that nothing can be judged of it: exit status 3."""
+    """The study lacks runs, so it cannot be judged: exit status 3."""
 
 
 class ReportError(Exception):
-    """A report could not be made, of runs that are all kept: exit status 3."""
+    """The report could not be made; all runs are kept: exit status 3."""
 
 
 class TrainingFailedError(RuntimeError):
-    """A function whose runs were to be compared did not come to its end; holds its traceback."""
+    """A run of a compared function did not complete; the message includes its traceback."""

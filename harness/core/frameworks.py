@@ -1,4 +1,4 @@
-"""What a scenario may be written in, and what that needs of this machine. Standard library only."""
+"""The frameworks that a scenario can use, and what each one requires."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from harness.core.spec import Cell
 
 @dataclass(frozen=True)
 class Framework:
-    packages: tuple[str, ...]  # what must be importable
-    extra: str | None = None  # the extra that brings them, where the harness itself does not
-    environment: dict[str, str] = field(default_factory=dict)  # only counts before the start
-    one_training_per_process: bool = False  # a process can train only once
-    logs_operations: bool = True  # as torch dispatches them
+    packages: tuple[str, ...]  # that must be importable
+    extra: str | None = None  # that installs them; None if the harness itself does
+    environment: dict[str, str] = field(default_factory=dict)  # must be set before the start
+    one_training_per_process: bool = False
+    fork_server: str | None = None  # module that forks workers; None: each is spawned
+    logs_operations: bool = True  # as dispatched by torch
 
-    def repeats(self, wanted: int) -> int:
-        """How many trainings of those wanted fit into one process."""
-        return 1 if self.one_training_per_process else wanted
+    def repeats(self, requested: int) -> int:
+        """Return how many of the requested repeats one process can run."""
+        return 1 if self.one_training_per_process else requested
 
     @property
     def missing(self) -> str | None:
-        """Why nothing of it can run in this Python; None where it can."""
+        """Why scenarios of this framework cannot run in this Python; None if they can."""
         if all(importlib.util.find_spec(package) for package in self.packages):
             return None
         return f"extra '{self.extra}' not installed"
 
 
 FRAMEWORKS = {
-    "torch": Framework(("torch",)),
+    "torch": Framework(("torch",), fork_server="harness.worker.torch_backend.fork_server"),
     "script": Framework(("torch",), one_training_per_process=True),
     "keras": Framework(
         packages=("keras", "tensorflow"),
@@ -38,22 +39,22 @@ FRAMEWORKS = {
         logs_operations=False,
         environment={
             "KERAS_BACKEND": "tensorflow",
-            "KERAS_HOME": os.devnull,  # ~/.keras/keras.json would set precision and layout
-            "PYTHONDONTWRITEBYTECODE": "1",  # of the files that AutoGraph generates in /tmp
-            "TF_CPP_MIN_LOG_LEVEL": "2",  # errors; else each log tells of the CPU's features
+            "KERAS_HOME": os.devnull,  # otherwise ~/.keras/keras.json sets precision and layout
+            "PYTHONDONTWRITEBYTECODE": "1",  # for the files that AutoGraph generates in /tmp
+            "TF_CPP_MIN_LOG_LEVEL": "2",  # errors only; otherwise each log lists the CPU's features
         },
     ),
 }
 
 
 def environment_of(cell: Cell) -> dict[str, str]:
-    """The variables that a cell's worker begins with: its framework's and its setting's."""
+    """Return the variables that the framework, the setting and a script's options require."""
     is_script = cell.scenario.framework == "script"
-    own = (is_script and cell.scenario.options["environment"]) or {}
+    script_variables = (is_script and cell.scenario.options["environment"]) or {}
     return {
-        # a script chooses its device itself, of those that it can see
+        # a script chooses its own device among those that are visible
         **({"CUDA_VISIBLE_DEVICES": ""} if is_script and cell.device == "cpu" else {}),
-        **{name: str(value) for name, value in own.items()},
+        **{name: str(value) for name, value in script_variables.items()},
         **FRAMEWORKS[cell.scenario.framework].environment,
         **cell.determinism.environment(),
     }

@@ -1,4 +1,4 @@
-"""What a training gave, leaf by leaf, as it crosses the process wall. Standard library only."""
+"""A training's result, leaf by leaf, as a file that one process writes and another reads."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 from harness.core.record import write_json
 
-# In the folder of one run: what was asked of it, and what it gave or why it failed.
+# In the folder of one run: the request, and the result or the failure.
 REQUEST = "asked.json"
 RESULT = "result.json"
 TENSORS = "tensors.safetensors"
 FAILURE = "failure.json"
-# Set in a process whose result is compared: the folder that it goes to.
+# Environment variable of a process whose result is compared: the folder to write it to.
 IN_RUN = "HARNESS_IN_RUN"
 
 
 @dataclass(frozen=True)
 class Leaf:
-    name: str  # its path in what was given: result.model.0.weight
-    kind: str  # the dtype as torch spells it, or a plain value's type
-    value: str  # the digest of a tensor's exact bits, or a plain value as Python prints it
-    shape: tuple[int, ...] | None = None  # None where it is no tensor
+    name: str  # path within the returned value: result.model.0.weight
+    kind: str  # dtype as torch spells it, or the type of a plain value
+    value: str  # digest of a tensor's exact bits, or a plain value as Python prints it
+    shape: tuple[int, ...] | None = None  # None for a plain value
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Leaf:

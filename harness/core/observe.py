@@ -1,18 +1,18 @@
-"""What a script may tell of its own training: `harness.observe(loss=loss)`."""
+"""`harness.observe(loss=loss)`, by which a script reports its own loss."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-listeners: list[Callable[[Any], None]] = []  # of the run that this process is, if it is one
+listeners: list[Callable[[Any], None]] = []  # registered by this process's run, if it is one
 
 
 def observe(*, loss: Any) -> None:
-    """Gives this step's loss, a number or a tensor, in place of where its backward began.
+    """Report this step's loss, a number or tensor, instead of the one that backward started from.
 
-    To be called before the optimizer's step. Outside of a run of the harness nothing happens, so
-    that the line may stay in the script.
+    Call it before the optimizer's step. Outside a run of the harness it does nothing, so the call
+    can stay in the script.
     """
     for listener in listeners:
         listener(loss)

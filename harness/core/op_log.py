@@ -1,6 +1,6 @@
-"""The log of a traced window: every dispatched operation, in order. Standard library only.
+"""The operation log of a window of steps: every dispatched operation, in order.
 
-The worker writes it, one JSON document a run; what compares two of them reads nothing else.
+The worker writes one JSON document per training; comparing two trainings needs nothing else.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 from harness.core.record import write_json
 
-FOLDER = "operations"  # in the study's folder, while the diagnosis is made
+FOLDER = "operations"  # in the study's folder, during a diagnosis
 PHASES = ("build", "data", "forward", "backward", "optimizer")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One dispatched operation; two runs' operations correspond where their ``place`` is equal."""
+    """One dispatched operation; operations of two runs correspond if their ``place`` is equal."""
 
     step: int
     phase: str  # one of PHASES
-    module: str  # path in the training's models, of its forward for a backward operation
+    module: str  # path within the training's models; for a backward operation, of its forward
     name: str  # as torch dispatches it: aten.index_put_.default
     source: str  # file:line of the training's own code that led to it
-    inputs: str  # digest of tensors read, plain arguments, and generators that it draws from
-    outputs: str  # digest of what it returned and wrote; empty where no bytes are defined
-    reads_fresh: bool = False  # a tensor that nothing has written to since it was allocated
+    inputs: str  # digest of tensors read, plain arguments, and generators drawn from
+    outputs: str  # digest of what it returned and wrote; empty if no bytes are defined
+    reads_fresh: bool = False  # reads uninitialized memory
 
     @property
     def place(self) -> tuple[int, str, str, str]:
@@ -39,9 +39,9 @@ class Operation:
 @dataclass(frozen=True)
 class OpLog:
     run_id: str
-    begins: dict[str, str]  # by step: digest of the whole state and all generators before it
+    begins: dict[str, str]  # step to digest of the whole state and all generators before it
     operations: list[Operation]
-    others: tuple[OpLog, ...] = ()  # of the other ranks of the same training, in their order
+    others: tuple[OpLog, ...] = ()  # of the other ranks of the same training, in rank order
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Operation))
@@ -52,44 +52,44 @@ def log_path(folder: Path, run_id: str, repeat: int, rank: int = 0) -> Path:
 
 
 def state_path(folder: Path, cell: str, step: int) -> Path:
-    """A training's state before a step, from which other runs go on."""
+    """Return the path of a training's state before a step, from which other runs resume."""
     return folder / f"{cell}-{step}.pt"
 
 
 def tensors_path(folder: Path, run_id: str, repeat: int) -> Path:
-    """What the operation gave whose tensors were to be kept."""
+    """Return the path of the output tensors of the operation that a run was asked to keep."""
     return folder / f"{run_id}.{repeat}.safetensors"
 
 
 def write(path: Path, log: OpLog) -> None:
-    """Rows share their texts: a table of strings and rows of indices into it."""
+    """Write a log as a table of distinct strings and rows of indices into it."""
     texts: dict[str, int] = {}
 
-    def place(value: Any) -> Any:
+    def encode(value: Any) -> Any:
         return texts.setdefault(value, len(texts)) if isinstance(value, str) else value
 
-    rows = [[place(getattr(one, name)) for name in FIELDS] for one in log.operations]
+    rows = [[encode(getattr(operation, name)) for name in FIELDS] for operation in log.operations]
     document = {"run_id": log.run_id, "begins": log.begins, "texts": list(texts), "rows": rows}
     write_json(path, document)
 
 
 def pop(folder: Path, run_id: str, repeat: int) -> OpLog:
-    """The log of a run with those of its other ranks; the files go, for they are megabytes each.
+    """Read a run's log with those of its other ranks, and delete the files: each has megabytes.
 
-    Raises OSError or ValueError where there is no whole log.
+    Raises OSError or ValueError if a log is missing or incomplete.
     """
-    found = []
+    logs = []
     for rank in count():
         path = log_path(folder, run_id, repeat, rank)
         if rank and not path.exists():
             break
-        found.append(read(path))
+        logs.append(read(path))
         path.unlink()
-    return replace(found[0], others=tuple(found[1:]))
+    return replace(logs[0], others=tuple(logs[1:]))
 
 
 def read(path: Path) -> OpLog:
-    """Raises OSError or ValueError where there is no whole log."""
+    """Read one log; raises OSError or ValueError if it is missing or incomplete."""
     document = json.loads(path.read_text(encoding="utf-8"))
     texts = document["texts"]
     kinds = [field.type for field in dataclasses.fields(Operation)]

@@ -1,15 +1,15 @@
-"""Where the harness finds its own files, and where studies go."""
+"""Paths of the harness's own files and of studies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-IMPORT_ROOT = PACKAGE.parent  # what a worker needs on its module path
+IMPORT_ROOT = PACKAGE.parent  # must be on a worker's module path
 
 
 def _shipped(name: str) -> Path:
-    """A folder that lies beside the package in a checkout and inside it in an installed wheel."""
+    """Return a folder that is next to the package in a checkout and inside it in a wheel."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else IMPORT_ROOT / name
 
@@ -17,6 +17,6 @@ def _shipped(name: str) -> Path:
 CONF = _shipped("conf")
 SCENARIOS = _shipped("scenarios")
 
-# Relative to where the command is typed.
+# Relative to the working directory.
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"

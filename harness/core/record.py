@@ -1,7 +1,7 @@
-"""What a run leaves behind: one JSON document, written once, never half.
+"""The record of a run: one JSON document, written once and atomically.
 
-Standard library only: the worker writes it, the parent writes it for a worker that could not, the
-report reads it on any laptop.
+Standard library only: the worker writes it, the parent writes it for a worker that could not, and
+the report reads it on any machine.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from typing import Any
 from harness.core.spec import RunSpec, to_json
 
 SCHEMA = 1
-Distances = dict[str, dict[str, Any]]  # by run: the reference's digest, trajectories by repeat
+Distances = dict[str, dict[str, Any]]  # run to the reference's digest and trajectories
 
 
 class Outcome(StrEnum):
-    """How a run ended; each is a row in the report and none is hidden."""
+    """How a run ended; the report hides none of them."""
 
     ok = "ok"
-    refused = "refused"  # an operation has no deterministic version; ``operation`` names it
-    nan = "nan"  # ran to its end, with a loss that is no number
+    refused = "refused"  # an operation has no deterministic version; see ``operation``
+    nan = "nan"  # completed with a loss that is not a number
     timeout = "timeout"
-    crashed = "crashed"  # by an exception, an exit status or a signal of its own
-    contended = "contended"  # another process computed on the same GPU
-    lost = "lost"  # killed from outside; run again by `resume`
+    crashed = "crashed"  # by an exception, exit status or signal of its own
+    contended = "contended"  # another process was computing on the same GPU
+    lost = "lost"  # killed from outside; `resume` runs it again
 
     @property
     def completed(self) -> bool:
-        """Whether the training came to its end, so that its digests count as evidence."""
+        """Whether the training completed, so that its digests count as evidence."""
         return self in (Outcome.ok, Outcome.nan, Outcome.contended)
 
 
-# The components of a step in the order in which a step makes them. The first two explain; the
-# others are outcomes, and decide verdicts.
+# The components of a step, in the order in which a step produces them. EXPLAINING components help
+# to explain a divergence; only OUTCOMES decide verdicts.
 EXPLAINING = ("rng", "batch")
 OUTCOMES = ("buffers", "loss", "grads", "params", "optimizer")
 COMPONENTS = (*EXPLAINING, *OUTCOMES)
@@ -65,12 +65,12 @@ class Repeat:
 
     initial: str  # parameters and buffers before the first step
     steps: list[Components]
-    losses: list[float | str]  # by step, or none; "nan", "inf", "-inf" as words, which JSON lacks
-    final: dict[str, str]  # outcome digests at the end, predictions included
+    losses: list[float | str]  # by step, or empty; "nan", "inf", "-inf" as strings, for JSON
+    final: dict[str, str]  # outcome digests at the end, including predictions
     predictions: list[float | int | str]
     accuracy: float | None
     facts: dict[str, Any]
-    snapshots: dict[str, str] = field(default_factory=dict)  # step to the params digest stored
+    snapshots: dict[str, str] = field(default_factory=dict)  # step to digest of parameters
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Repeat:
@@ -80,46 +80,46 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Timed:
-    """The raw clock of a timing run."""
+    """Raw timings of a timing run."""
 
-    counted_s: float  # synchronised end minus synchronised start of the counted steps
+    counted_s: float  # synchronised end minus synchronised start
     counted_steps: int
-    step_s: list[float]  # single steps, warm-up included; descriptive
+    step_s: list[float]  # of each step, including warm-up; descriptive only
     final: dict[str, str]
-    loss: float | str | None  # of the last step; None where the training does not show it
+    loss: float | str | None  # of the last step; None if the training does not expose it
     accuracy: float | None
     facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, whole: what was asked, what was in effect, how it ended, what it gave."""
+    """One run: its request, effective settings, outcome and results."""
 
     run_id: str
     spec: RunSpec
     outcome: Outcome
-    position: int = 0  # in the order in which the study's runs were released, from 0
+    position: int = 0  # in the order in which the study released its runs, from 0
     attempt: int = 1
-    message: str = ""  # scrubbed: what went wrong, or empty
-    operation: str | None = None  # the operation that refused
+    message: str = ""  # what went wrong, redacted; empty if nothing did
+    operation: str | None = None  # that has no deterministic version
     effective: dict[str, Any] = field(default_factory=dict)  # the setting as read back
     threads: int | None = None
-    peak_mb: float | None = None  # highest device memory on CUDA, highest resident set elsewhere
-    setup_s: float | None = None  # applying the setting and building the training
-    wall_s: float | None = None  # from the release to the end
-    other_load: float | None = None  # share of all cores that others used meanwhile, 0 to 1
-    throttled: list[str] = field(default_factory=list)  # why the GPU's clocks were held back
+    peak_mb: float | None = None  # peak device memory on CUDA, peak resident set size elsewhere
+    setup_s: float | None = None  # to apply the setting and build the training
+    wall_s: float | None = None  # from release to end
+    other_load: float | None = None  # share of all cores that other processes used, 0 to 1
+    throttled: list[str] = field(default_factory=list)  # reasons why the GPU reduced its clocks
     repeats: list[Repeat] = field(default_factory=list)
     timed: Timed | None = None
-    ends: list[dict[str, str]] = field(default_factory=list)  # of an operations run's trainings
+    ends: list[dict[str, str]] = field(default_factory=list)  # per training, operations runs only
     schema: int = SCHEMA
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunRecord:
         if document["schema"] != SCHEMA:
             raise BadRecordError(
-                f"record of schema {document['schema']}, this program reads {SCHEMA}: "
-                "use the version of the harness that wrote the study"
+                f"the record has schema {document['schema']}, but this harness reads schema "
+                f"{SCHEMA}: use the version that wrote the study"
             )
         timed = document["timed"]
         return cls(
@@ -127,7 +127,7 @@ class RunRecord:
                 **document,
                 "spec": RunSpec.from_json(document["spec"]),
                 "outcome": Outcome(document["outcome"]),
-                "repeats": [Repeat.from_json(one) for one in document["repeats"]],
+                "repeats": [Repeat.from_json(repeat) for repeat in document["repeats"]],
                 "timed": Timed(**timed) if timed else None,
             }
         )
@@ -137,31 +137,31 @@ class RunRecord:
         return {
             **shallow,
             "spec": to_json(self.spec),
-            "repeats": [_pack_repeat(one) for one in self.repeats],
+            "repeats": [_pack_repeat(repeat) for repeat in self.repeats],
             "timed": dataclasses.asdict(self.timed) if self.timed else None,
         }
 
 
 class BadRecordError(Exception):
-    """A record that cannot be read: truncated, of another schema, or not one at all."""
+    """A file is not a readable record: truncated, of another schema, or something else."""
 
 
 def _pack_repeat(repeat: Repeat) -> dict[str, Any]:
-    """Steps as rows in the order of COMPONENTS: a tenth of the size of a document per step."""
+    """Pack steps into rows in the order of COMPONENTS: a tenth of the size of named fields."""
     shallow = {f.name: getattr(repeat, f.name) for f in dataclasses.fields(repeat)}
     rows = [[getattr(step, name) for name in COMPONENTS] for step in repeat.steps]
     return {**shallow, "steps": rows}
 
 
 def json_number(value: float) -> float | str:
-    """A float as JSON can hold it: repr is exact for finite ones, others become words."""
+    """Return a float as JSON can hold it: exact (by repr) if finite, otherwise a string."""
     return value if math.isfinite(value) else str(value)
 
 
 def write_json(path: Path, document: Any, indent: int | None = None) -> None:
-    """Writes a file that is either whole or not there, also when power or the process goes.
+    """Write a file atomically: after a crash or power failure it is complete or absent.
 
-    Raises OSError (a full disk, say) with the file's old content still in place.
+    Raises OSError, for example on a full disk, and leaves the file's old content in place.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -187,17 +187,19 @@ def save_record(folder: Path, record: RunRecord) -> Path:
 
 
 def load_record(path: Path) -> RunRecord:
-    """Raises BadRecordError, naming the file, where there is no whole record in it."""
+    """Read a record; raises BadRecordError, naming the file, if it has no complete record."""
     try:
         return RunRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
-        raise BadRecordError(f"{path.name} is no whole record ({type(error).__name__})") from error
+        raise BadRecordError(
+            f"{path.name} is not a complete record ({type(error).__name__})"
+        ) from error
 
 
 def read_distances(path: Path) -> Distances:
-    """A cell's distances; none where the file is missing or damaged, which is "not measured"."""
+    """Read a cell's distances; empty, for "not measured", if the file is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        distances = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return distances if isinstance(distances, dict) else {}

@@ -1,4 +1,4 @@
-"""Keeps what is private out of everything that is written: records, logs' tails, reports."""
+"""Redaction of private data in everything that is written: records, log tails, reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.core.protocol import COPY_PREFIX
 
-# `token` is not `tokens` or `tokenizer`: those are numbers and names of an ordinary training.
+# `tokens` and `tokenizer` do not match: they are ordinary numbers and names in a training.
 SENSITIVE = (
     r"[\w-]*(?:token(?!s\b|i[sz])|secret|passw(?:or)?d|(?:api|access|private|auth)[_-]?key"
     r"|credential)[\w-]*"
@@ -26,17 +26,17 @@ SECRETS = [
     (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
 ]
-PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+")  # of a script's working directory
+PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+")  # a script's sandbox
 
 
 def redact(text: str) -> str:
-    """The text without secrets, home, working directory, user or host name."""
+    """Return the text without secrets, home, working directory, user name and host name."""
     text = PRIVATE_COPY.sub(".", mask_secrets(text))
     for path, short in [(str(Path.cwd()), "."), (str(Path.home()), "~")]:
         if len(path) > 1:
             text = text.replace(path, short)
     for name in (user_name(), socket.gethostname()):
-        if len(name) > 3 and name != "root":  # too short a name would be found inside words
+        if len(name) > 3 and name != "root":  # a shorter name would match inside words
             text = re.sub(rf"\b{re.escape(name)}\b", "***", text)
     return text
 
@@ -50,12 +50,12 @@ def mask_secrets(text: str) -> str:
 def user_name() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's bare uid has no name
+    except (KeyError, OSError):  # a uid without an entry, as in a container
         return ""
 
 
 def portable_path(path: Path) -> str:
-    """A path as it may be written down: relative to here, else to home, else as it is."""
+    """Return a path relative to the working directory, else to home (``~/``), else absolute."""
     full = path.resolve()
     for base, prefix in [(Path.cwd(), ""), (Path.home(), "~/")]:
         if full.is_relative_to(base):

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 class Role(StrEnum):
     asked = "asked"
-    baseline = "baseline"  # added, so that a cost has something to be measured against
-    control = "control"  # added, so that a study shows that it can find a difference
-    evidence = "evidence"  # asked for by a claim that no cost decides, and so not timed
+    baseline = "baseline"  # added as the reference for costs
+    control = "control"  # added to show that the study can detect a difference
+    evidence = "evidence"  # requested by a claim that no cost decides, so not timed
 
 
 UNTIMED = (Role.control, Role.evidence)

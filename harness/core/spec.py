@@ -1,7 +1,7 @@
-"""What is asked: frozen descriptions that cross the process wall as JSON.
+"""Requested cells and runs: frozen descriptions that cross process boundaries as JSON.
 
-Standard library only, so that the parent (no torch), the worker (no hydra) and the report
-(neither) all read the same words.
+Standard library only, so that the parent (without torch), the worker (without Hydra) and the report
+(without either) can all read them.
 """
 
 from __future__ import annotations
@@ -14,41 +14,48 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-# Marks a field that studies made before it do not know: left out of JSON where it has its default,
-# so that equal questions keep their ids.
+# Marks a field that older studies do not have. JSON omits it at its default, so that equal requests
+# keep their ids.
 LATER = {"later": True}
 
 
 class Algorithms(StrEnum):
-    """What ``torch.use_deterministic_algorithms`` is asked to do."""
+    """Modes of ``torch.use_deterministic_algorithms``."""
 
     allow = "allow"  # torch's default: nondeterministic kernels may run
     warn = "warn"  # warn_only=True: deterministic where torch can, a warning where it cannot
-    require = "require"  # deterministic, and an error where torch cannot
+    require = "require"  # deterministic, or an error where torch cannot
 
 
 class Kind(StrEnum):
-    """A trace run is never timed; a timing run records no digest inside the timed region."""
+    """Kinds of run. Trace runs are never timed; timing runs digest nothing in the timed region."""
 
     trace = "trace"
     timing = "timing"
     operations = "operations"  # logs every operation of a window of steps
-    replay = "replay"  # saves a training before one of its steps, or goes on from there
+    replay = "replay"  # saves a training before one of its steps, or resumes there
+
+
+class Isolation(StrEnum):
+    """How a run gets its process."""
+
+    spawn = "spawn"  # a fresh interpreter
+    fork = "fork"  # a child of a fresh interpreter that has imported the framework and run nothing
 
 
 class Noise(StrEnum):
-    """What may vary from run to run of a cell, on purpose.
+    """What is deliberately allowed to vary between the runs of a cell.
 
-    Implementation and algorithm are the two sources that Zhuang et al. tell apart ("Randomness in
-    neural network training", MLSys 2022); the last two are yardsticks of how chaotic a training is.
+    Implementation and algorithm are the two sources distinguished by Zhuang et al. ("Randomness in
+    neural network training", MLSys 2022); the last two measure how chaotic a training is.
     """
 
-    none = "none"  # nothing is said: the setting alone decides
-    implementation = "implementation"  # the machine: seeds are fixed, kernels are free
-    algorithm = "algorithm"  # the seed: another one in each run, kernels are held
+    none = "none"  # unspecified: the setting alone decides
+    implementation = "implementation"  # the machine: fixed seeds, nondeterministic kernels allowed
+    algorithm = "algorithm"  # the seed: a new one in each run, deterministic kernels
     both = "both"
-    bit_flip = "bit_flip"  # one bit of one initial weight, all else held
-    tiny = "tiny"  # 1e-8 of normal noise on half of the initial weights, all else held
+    bit_flip = "bit_flip"  # one flipped bit of one initial weight, all else fixed
+    tiny = "tiny"  # normal noise of 1e-8 on half of the initial weights, all else fixed
 
     @property
     def varies_seed(self) -> bool:
@@ -61,7 +68,7 @@ class Noise(StrEnum):
 
 @dataclass(frozen=True)
 class Cudnn:
-    """Switches of ``torch.backends.cudnn``; None leaves torch's default."""
+    """Switches of ``torch.backends.cudnn``; None keeps torch's default."""
 
     enabled: bool | None = None
     deterministic: bool | None = None
@@ -70,7 +77,7 @@ class Cudnn:
 
 @dataclass(frozen=True)
 class Loader:
-    """How a DataLoader is seeded: an own seeded generator, and a worker_init_fn."""
+    """Whether each DataLoader gets its own seeded generator, and a worker_init_fn."""
 
     generator: bool = False
     worker_init: bool = False
@@ -78,7 +85,7 @@ class Loader:
 
 @dataclass(frozen=True)
 class Determinism:
-    """One determinism setting. None means: left alone, so torch's (or Python's) default holds."""
+    """One determinism setting; None keeps the default of torch or Python."""
 
     seed: int | None = None
     python_hash_seed: int | None = None
@@ -90,8 +97,8 @@ class Determinism:
     threads: int | None = None
     tf32: bool | None = None
     matmul_precision: str | None = None
-    cpu_capability: str | None = field(default=None, metadata=LATER)  # torch's instruction set
-    fresh_memory: str | None = field(default=None, metadata=LATER)  # what it is filled with
+    cpu_capability: str | None = field(default=None, metadata=LATER)  # instruction set for torch
+    fresh_memory: str | None = field(default=None, metadata=LATER)  # fill value of empty tensors
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Determinism:
@@ -105,18 +112,18 @@ class Determinism:
         )
 
     def switches(self) -> dict[str, Any]:
-        """Every switch by its dotted name (``cudnn.benchmark``), as Hydra and records name it."""
-        found: dict[str, Any] = {}
+        """Return all switches by dotted name (``cudnn.benchmark``), as in Hydra and in records."""
+        switches: dict[str, Any] = {}
         for name, value in dataclasses.asdict(self).items():
-            found |= (
-                {f"{name}.{inner}": one for inner, one in value.items()}
+            switches |= (
+                {f"{name}.{key}": inner for key, inner in value.items()}
                 if isinstance(value, dict)
                 else {name: value}
             )
-        return found
+        return switches
 
     def variables(self) -> dict[str, int | str | None]:
-        """The variables that only count when set before the interpreter starts; None: not set."""
+        """Return the variables that must be set before the interpreter starts; None: not set."""
         return {
             "PYTHONHASHSEED": self.python_hash_seed,
             "CUBLAS_WORKSPACE_CONFIG": self.cublas_workspace,
@@ -126,7 +133,7 @@ class Determinism:
         }
 
     def environment(self) -> dict[str, str]:
-        """Those variables that are set."""
+        """Return the variables that are set."""
         return {name: str(value) for name, value in self.variables().items() if value is not None}
 
 
@@ -138,7 +145,7 @@ class Scenario:
     name: str
     options: dict[str, Any]
     uses_loader: bool = True
-    source: str | None = None  # a file of the user's own, relative to where the command was typed
+    source: str | None = None  # the user's own file, relative to the working directory
     framework: str = field(default="torch", metadata=LATER)  # one of harness/core/frameworks.py
 
     @classmethod
@@ -170,29 +177,29 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """A readable name; anything overridden adds a short hash of all that is asked."""
+        """A readable name; if anything is overridden, with a short hash of the whole cell."""
         setting = self.setting if self.noise is Noise.none else f"{self.setting}-{self.noise}"
-        plain = f"{self.scenario.label}-{setting}-{self.device.replace(':', '')}"
-        return f"{plain}-{short_hash(self)}" if self.overrides else plain
+        name = f"{self.scenario.label}-{setting}-{self.device.replace(':', '')}"
+        return f"{name}-{short_hash(self)}" if self.overrides else name
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One replicate of a cell, to be done in one fresh process: all that a worker is told."""
+    """One replicate of a cell, run in one fresh process: everything that a worker receives."""
 
     cell: Cell
     kind: Kind
-    number: int  # the replicate of a trace run, the block of a timing run; counted from 1
+    number: int  # the replicate of a trace run, the block of a timing run; from 1
     twin: bool = False
     repeats: int = 1
-    warmup: int = 0  # timed steps that are kept but not counted
+    warmup: int = 0  # timed steps that are recorded but not counted
     environment: dict[str, str] = field(default_factory=dict)
-    # First and last step whose operations are logged; step 0 is the building of the training.
+    # First and last step whose operations are logged; step 0 builds the training.
     window: tuple[int, int] | None = field(default=None, metadata=LATER)
-    keep: int | None = field(default=None, metadata=LATER)  # place of an operation in that log
-    to_end: bool = field(default=False, metadata=LATER)  # go on, unwatched, after the window
-    begin: int | None = field(default=None, metadata=LATER)  # the step that a replay goes on with
-    # Of the saved state what a replay loads; None: it trains up to there and saves all of it.
+    keep: int | None = field(default=None, metadata=LATER)  # operation to keep, by index in the log
+    to_end: bool = field(default=False, metadata=LATER)  # continue, unlogged, after the window
+    begin: int | None = field(default=None, metadata=LATER)  # the first step of a replay
+    # Parts of the saved state that a replay loads; None: train up to `begin` and save all parts.
     parts: tuple[str, ...] | None = field(default=None, metadata=LATER)
 
     @classmethod
@@ -209,33 +216,33 @@ class RunSpec:
 
     @property
     def determinism(self) -> Determinism:
-        """The cell's setting with this run's own seed, where the seed is what varies."""
-        asked = self.cell.determinism
-        if not self.cell.noise.varies_seed or asked.seed is None:
-            return asked
-        return dataclasses.replace(asked, seed=asked.seed + self.number - 1)
+        """The cell's setting, with this run's own seed if the noise varies it."""
+        setting = self.cell.determinism
+        if not self.cell.noise.varies_seed or setting.seed is None:
+            return setting
+        return dataclasses.replace(setting, seed=setting.seed + self.number - 1)
 
     @property
     def run_id(self) -> str:
-        """Names the record: equal exactly where everything asked is equal."""
+        """The name of the record: equal if and only if everything requested is equal."""
         twin = "-twin" if self.twin else ""
         return f"{self.cell.id}{twin}.{self.kind}.{self.number:03d}.{short_hash(self)}"
 
 
 def to_json(spec: Any) -> dict[str, Any]:
-    """The JSON document of any spec in this file."""
+    """Return the JSON document of any spec in this file."""
     document: dict[str, Any] = _to_plain(spec)
     return document
 
 
 def _to_plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, without fields that came later and have their default."""
+    """Convert dataclasses to dictionaries, omitting LATER fields that have their default."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        known = {one.name: (one, getattr(value, one.name)) for one in dataclasses.fields(value)}
+        items = [(item, getattr(value, item.name)) for item in dataclasses.fields(value)]
         return {
-            name: _to_plain(inner)
-            for name, (one, inner) in known.items()
-            if not (one.metadata.get("later") and inner == one.default)
+            item.name: _to_plain(inner)
+            for item, inner in items
+            if not (item.metadata.get("later") and inner == item.default)
         }
     if isinstance(value, dict):
         return {key: _to_plain(inner) for key, inner in value.items()}
@@ -243,6 +250,6 @@ def _to_plain(value: Any) -> Any:
 
 
 def short_hash(spec: Any) -> str:
-    """Eight hexadecimal digits of the SHA-256 of a spec's canonical JSON."""
+    """Return eight hexadecimal digits of the SHA-256 of a spec's canonical JSON."""
     canonical = json.dumps(to_json(spec), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]

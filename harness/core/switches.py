@@ -1,7 +1,7 @@
-"""Which switches can matter where: settings that differ only in the others are one experiment.
+"""Which switches have an effect in a cell: settings that differ only in others are aliases.
 
-Reading a switch back proves that it was set, not that anything asks for it:
-``torch.backends.cudnn.deterministic`` reads back as set on a machine without cuDNN too.
+Reading a switch back proves that it was set, not that anything consults it:
+``torch.backends.cudnn.deterministic`` reads back as set on a machine without cuDNN, too.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import dataclasses
 
 from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader, Noise
 
-# Consulted by CUDA code paths alone: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
+# Consulted only by CUDA code: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
 CUDA_ONLY = {"cudnn": Cudnn(), "cublas_workspace": None, "tf32": None}
 
-# Consulted only where a scenario builds a DataLoader.
+# Consulted only by scenarios that build a DataLoader.
 LOADER_ONLY = {"loader": Loader()}
 
-# Torch's own, which no other framework asks.
+# Consulted only by torch.
 TORCH_ONLY = {
     "cudnn": Cudnn(),
     "cublas_workspace": None,
@@ -27,12 +27,12 @@ TORCH_ONLY = {
     "cpu_capability": None,
 }
 
-# The circumstances of a comparison rather than its subject: a baseline keeps these overrides.
+# The conditions of a comparison, not its subject: a baseline keeps these overrides.
 CONDITIONS = ("seed", "threads", "tf32", "matmul_precision", "cpu_capability")
 
 
 def _relevant_switches(cell: Cell) -> Determinism:
-    """The cell's setting with every switch that nothing here can consult at its default."""
+    """Return the cell's setting, with every switch that has no effect in it at its default."""
     ignored: dict[str, object] = {}
     if not cell.device.startswith("cuda"):
         ignored |= CUDA_ONLY
@@ -40,27 +40,27 @@ def _relevant_switches(cell: Cell) -> Determinism:
         ignored |= LOADER_ONLY
     if cell.scenario.framework != "torch":
         ignored |= TORCH_ONLY
-        if cell.determinism.algorithms is Algorithms.warn:  # TensorFlow requires or allows
+        if cell.determinism.algorithms is Algorithms.warn:  # TensorFlow cannot warn
             ignored |= {"algorithms": Algorithms.allow}
     return dataclasses.replace(cell.determinism, **ignored)  # type: ignore[arg-type]
 
 
-def same_experiment(one: Cell, other: Cell) -> bool:
-    """Whether two cells ask for the same work under switches that are equal where they count."""
+def same_experiment(a: Cell, b: Cell) -> bool:
+    """Whether two cells do the same work under settings that have the same effect."""
     return (
-        (one.scenario.name, one.scenario.options) == (other.scenario.name, other.scenario.options)
-        and one.device == other.device
-        and _relevant_switches(one) == _relevant_switches(other)
-        and _canonical_noise(one.noise) == _canonical_noise(other.noise)
+        (a.scenario.name, a.scenario.options) == (b.scenario.name, b.scenario.options)
+        and a.device == b.device
+        and _relevant_switches(a) == _relevant_switches(b)
+        and _canonical_noise(a.noise) == _canonical_noise(b.noise)
     )
 
 
 def _canonical_noise(noise: Noise) -> Noise:
-    """Fixed seeds and free kernels are what a setting without noise asks for anyway."""
+    """Map ``implementation`` to ``none``, which also fixes seeds and leaves kernels free."""
     return Noise.none if noise is Noise.implementation else noise
 
 
 def count_overrides(determinism: Determinism) -> int:
-    """How many switches differ from their defaults; the fewest is the plainest."""
+    """Return how many switches differ from their defaults; fewest is simplest."""
     defaults = Determinism().switches()
     return sum(value != defaults[name] for name, value in determinism.switches().items())

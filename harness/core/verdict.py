@@ -1,4 +1,4 @@
-"""What the evidence says of a cell. Standard library only: the asking side uses it too."""
+"""The verdict on a cell: whether its runs differ, and where they first diverge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.core.record import COMPONENTS, OUTCOMES, Outcome, Repeat, RunRecord
 class Verdict(StrEnum):
     per_call = "varies per call"  # repeats within one process differ
     per_process = "varies per process"  # repeats agree, processes differ
-    varies = "varies"  # runs differ, and only one repeat was made
+    varies = "varies"  # runs differ, and not all of them have repeats
     refused = "refused"
     failed = "failed"
     not_tested = "not tested"  # fewer than two completed runs
@@ -23,41 +23,41 @@ class Verdict(StrEnum):
         return self in (Verdict.per_call, Verdict.per_process, Verdict.varies)
 
 
-SEEN_WHEN_TIMED = "seen in timing runs: observer or rare divergence"
-START, END = "start", "end"  # places outside the components: the initial state, the length
+SEEN_WHEN_TIMED = "timing runs differ: observer effect or rare divergence"
+START, END = "start", "end"  # instead of a component: the initial state, the number of steps
 
 
 @dataclass(frozen=True, order=True)
 class Divergence:
-    """Where two trainings first differ. Step 0 is the initial state."""
+    """Where two trainings first diverge. Step 0 is the initial state."""
 
     step: int
-    order: int
+    order: int  # of the component within the step
     component: str
 
 
 @dataclass(frozen=True)
 class Judgement:
     verdict: Verdict
-    distinct: int  # final outcome digests over the runs' first repeats
+    distinct: int  # number of different final states among the runs' first repeats
     completed: int
     first_divergence: Divergence | None
     note: str = ""
 
 
 def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Judgement:
-    """The verdict of one cell's trace runs, checked against the ends of its timing runs.
+    """Return the verdict on a cell's trace runs, checked against the final states of timing runs.
 
     Precedence: per call (one run is enough), per process, varies, refused, failed, not tested,
-    identical, which needs that no run crashed, timed out or refused.
+    identical. The last requires that no run crashed, timed out, was lost or refused.
     """
     runs = [run for run in traces if run.outcome.completed and run.repeats]
     ends = {final_key(run.repeats[0].final) for run in runs}
     verdict = _decide_verdict(runs, traces, timings)
     note = ""
     if not verdict.differs:
-        seen = ends | {final_key(run.timed.final) for run in timings if run.timed}
-        if len(seen) > 1:
+        all_ends = ends | {final_key(run.timed.final) for run in timings if run.timed}
+        if len(all_ends) > 1:
             verdict, note = Verdict.varies, SEEN_WHEN_TIMED
     return Judgement(
         verdict, len(ends), len(runs), _earliest_divergence(runs) if verdict.differs else None, note
@@ -68,7 +68,7 @@ def _decide_verdict(
     runs: Sequence[RunRecord], traces: Sequence[RunRecord], timings: Sequence[RunRecord]
 ) -> Verdict:
     firsts = {outcome_key(run.repeats[0]) for run in runs}
-    if any(len({outcome_key(one) for one in run.repeats}) > 1 for run in runs):
+    if any(len({outcome_key(repeat) for repeat in run.repeats}) > 1 for run in runs):
         return Verdict.per_call
     if len(firsts) > 1:
         repeated = all(len(run.repeats) > 1 for run in runs)
@@ -82,7 +82,7 @@ def _decide_verdict(
 
 
 def outcome_key(repeat: Repeat) -> tuple[object, ...]:
-    """Everything that decides a verdict: the outcome digests of every step and of the end."""
+    """Return what decides a verdict: the outcome digests of all steps and of the final state."""
     steps = tuple(tuple(getattr(step, name) for name in OUTCOMES) for step in repeat.steps)
     return (repeat.initial, steps, final_key(repeat.final))
 
@@ -92,29 +92,29 @@ def final_key(final: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _earliest_divergence(runs: Sequence[RunRecord]) -> Divergence | None:
-    """The first place where any training parts from the first run's first."""
-    trainings = [one for run in runs for one in run.repeats]
-    partings = (find_divergence(trainings[0], other) for other in trainings[1:])
-    return min((one for one in partings if one), default=None)
+    """Return where any training first diverges from the first run's first training."""
+    trainings = [repeat for run in runs for repeat in run.repeats]
+    divergences = (find_divergence(trainings[0], training) for training in trainings[1:])
+    return min((divergence for divergence in divergences if divergence), default=None)
 
 
-def find_divergence(one: Repeat, other: Repeat) -> Divergence | None:
-    """The earliest step and component, explaining ones included, at which two trainings differ."""
-    if one.initial != other.initial:
+def find_divergence(a: Repeat, b: Repeat) -> Divergence | None:
+    """Return the earliest step and component, including EXPLAINING ones, at which two differ."""
+    if a.initial != b.initial:
         return Divergence(0, 0, START)
-    for number, (a, b) in enumerate(zip(one.steps, other.steps, strict=False), 1):
+    for number, (step_a, step_b) in enumerate(zip(a.steps, b.steps, strict=False), 1):
         for order, name in enumerate(COMPONENTS):
-            if getattr(a, name) != getattr(b, name):
+            if getattr(step_a, name) != getattr(step_b, name):
                 return Divergence(number, order, name)
-    if len(one.steps) != len(other.steps):
-        return Divergence(min(len(one.steps), len(other.steps)) + 1, 0, END)
-    if one.final != other.final:
-        differing = sorted(name for name in one.final if one.final[name] != other.final.get(name))
-        return Divergence(len(one.steps), len(COMPONENTS), (differing or [END])[0])
+    if len(a.steps) != len(b.steps):
+        return Divergence(min(len(a.steps), len(b.steps)) + 1, 0, END)
+    if a.final != b.final:
+        differing = sorted(name for name in a.final if a.final[name] != b.final.get(name))
+        return Divergence(len(a.steps), len(COMPONENTS), (differing or [END])[0])
     return None
 
 
 def snapshots_match(reference: RunRecord, run: RunRecord) -> bool:
-    """Whether every training of a run kept the same parameters as the reference's first."""
+    """Whether every training of a run stored the same parameters as the reference's first one."""
     first = reference.repeats[0].snapshots
-    return all(one.snapshots == first for one in run.repeats)
+    return all(repeat.snapshots == first for repeat in run.repeats)

@@ -1,4 +1,4 @@
-"""The data that lies beside this file, as NumPy arrays: any framework's scenarios may take it."""
+"""The data set next to this file, as NumPy arrays that scenarios of any framework can use."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 DIGITS = Path(__file__).with_suffix(".npz")
-DIGITS_HELD_OUT = 360  # a fifth, always the same: the last ones in the file
+DIGITS_HELD_OUT = 360  # a fifth: always the last ones in the file
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def load_digits() -> tuple[Pair, Pair]:
-    """The UCI handwritten digits, images (n, 8, 8) in 0..16 and labels (n,), as they are stored:
-    those for training, then those held out.
+    """Return the UCI handwritten digits in stored order: the training set, then the held-out set.
+
+    Each is a pair of images, uint8 (n, 8, 8) in 0..16, and labels, uint8 (n,).
     """
     with np.load(DIGITS) as stored:
         images, labels = stored["images"], stored["labels"]

@@ -1,5 +1,6 @@
-"""How sure a cure is, by exact binomial bounds. Standard library only: the asking side decides with
-it how many runs are worth making; tests/analysis/test_rates.py holds it against SciPy.
+"""Exact binomial bounds that decide how many runs confirm a fix.
+
+Standard library only; tests/diagnose/test_binomial.py compares the results with SciPy's.
 """
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ from __future__ import annotations
 import math
 
 LEVEL = 0.95
-CHANCE_LIMIT = 0.01  # chance that runs which still vary all come out equal
-HALVINGS = 60  # of an interval of length 1: to the last bit of a double
+CHANCE_LIMIT = 0.01  # accepted probability that runs which still vary all agree by chance
+HALVINGS = 60  # bisects [0, 1] to the last bit of a double
 
 
 def divergence_rate_lower(differing: int, comparisons: int) -> float:
-    """One-sided 95 % Clopper–Pearson lower bound on the chance that a fresh run differs."""
+    """One-sided 95 % Clopper–Pearson lower bound on the probability that a fresh run differs."""
     if differing == 0:
         return 0.0
     low, high = 0.0, 1.0
@@ -24,22 +25,27 @@ def divergence_rate_lower(differing: int, comparisons: int) -> float:
 
 
 def divergence_rate_upper(identical: int) -> float:
-    """One-sided 95 % Clopper–Pearson upper bound after ``identical`` runs with one result.
+    """One-sided 95 % Clopper–Pearson upper bound after ``identical`` runs with the same result.
 
-    The first run is the reference; of the n - 1 comparisons with it none differed, for which the
-    bound is 1 - 0.05^(1 / (n - 1)).
+    The first run is the reference. None of the n - 1 comparisons with it differs, so the bound is
+    1 - 0.05^(1 / (n - 1)).
     """
     return float(1 - (1 - LEVEL) ** (1 / max(1, identical - 1)))
 
 
-def _binomial_tail(at_least: int, of: int, chance: float) -> float:
-    """Chance of so many or more successes."""
-    each = [math.comb(of, k) * chance**k * (1 - chance) ** (of - k) for k in range(of + 1)]
-    return sum(each[at_least:])
+def _binomial_tail(successes: int, trials: int, probability: float) -> float:
+    """Probability of at least ``successes`` in ``trials``."""
+    p, q = probability, 1 - probability
+    return sum(
+        math.comb(trials, k) * p**k * q ** (trials - k) for k in range(successes, trials + 1)
+    )
 
 
 def runs_for_fix(rate: float, most: int) -> int | None:
-    """The fewest equal runs that show a cure: (1 - rate)^(n - 1) ≤ DOUBT; None above ``most``."""
+    """The fewest identical runs n that confirm a fix, or None if that exceeds ``most``.
+
+    They confirm it if (1 - rate)^(n - 1) ≤ CHANCE_LIMIT; an untreated run differs at ``rate``.
+    """
     if rate >= 1:
         return 2
     if rate <= 0:

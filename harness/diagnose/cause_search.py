@@ -1,6 +1,7 @@
-"""Finds the fault of a training that varies by treatments, each tried often enough to be believed.
+"""Search for the cause of a divergence: apply treatments and check whether runs still differ.
 
-Nothing is inferred from the look of the code.
+Each treatment gets enough runs to rule out agreement by chance. The cause is never inferred from
+source code.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from harness.core.record import RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.core.verdict import Judgement, Verdict, final_key, judge, outcome_key
 from harness.diagnose.binomial import divergence_rate_lower, runs_for_fix
-from harness.diagnose.diagnosis import COMPONENTS_DIGESTED, OPERATIONS_LOGGED, ObserverEffect, Trial
+from harness.diagnose.diagnosis import (
+    COMPONENTS_DIGESTED,
+    FIXED,
+    NOT_FIXED,
+    OPERATIONS_LOGGED,
+    UNDECIDED,
+    ObserverEffect,
+    Trial,
+)
 from harness.diagnose.runs import Experiment
 from harness.diagnose.treatments import (
     FILLINGS,
@@ -24,151 +33,140 @@ from harness.diagnose.treatments import (
     kernel_treatments,
 )
 
-RUNS_PER_FILLING = 3  # of each filling of fresh memory
-FIXED, NOT_FIXED, UNDECIDED = "fixed", "not fixed", "undecided"
+RUNS_PER_FILLING = 3  # for each value that uninitialized memory is filled with
 
 
 @dataclass
 class CauseSearch:
     experiment: Experiment
     trials: list[Trial] = field(default_factory=list)
-    fixed_cell: Cell | None = None  # the first cell of which that was shown
+    fixed_cell: Cell | None = None  # the first cell with a confirmed fix
 
     def find(self, untreated: Sequence[RunRecord]) -> list[Fault]:
-        """Each kind decided by experiment, in order; the first that holds is named."""
+        """Test each kind of fault in order; return the faults that the first fix proves."""
         base, runs, rate = self.experiment.cell, untreated, _divergence_rate(untreated)
-        stays: list[Treatment] = []
+        retained: list[Treatment] = []
         for condition in condition_treatments(self.experiment.cell):
             treated = condition.apply(base)
             if self._is_fixed(condition, treated, rate):
-                return self._needed_faults([*stays, condition], rate)
-            if condition.fault is Fault.unseeded:  # without seeds nothing else could be seen
-                stays.append(condition)
-                runs = self.experiment.completed_runs(
-                    treated, self.experiment.request.diagnose.runs
-                )
-                base, rate = treated, _divergence_rate(runs)
+                return self._needed_faults([*retained, condition], rate)
+            if condition.fault is Fault.unseeded:  # missing seeds would hide every other fault
+                retained.append(condition)
+                base, runs = treated, self._reference_runs(treated)
+                rate = _divergence_rate(runs)
         if self._depends_on_fresh_memory(base):
-            return [*_faults_of(stays), Fault.fresh_memory]
-        treatments = kernel_treatments(base.determinism)
-        fixed = [self._is_fixed(one, one.apply(base), rate) for one in treatments]
-        if any(fixed):  # not before all were tried: each is advice
-            return [*_faults_of(stays), Fault.reduction_order]
-        if any(
-            one.fault is Fault.hash_order for one in condition_treatments(self.experiment.cell)
-        ) and (self._is_fixed_together(HASH_SEED.apply(base))):
-            return [*_faults_of(stays), Fault.hash_order, Fault.reduction_order]
-        return [*_faults_of(stays), *_fault_from_pattern(judge(runs))]
+            return [*_faults_of(retained), Fault.fresh_memory]
+        if self._kernels_fix(base, rate):
+            return [*_faults_of(retained), Fault.reduction_order]
+        conditions = condition_treatments(self.experiment.cell)
+        can_seed_hashes = any(condition.fault is Fault.hash_order for condition in conditions)
+        if can_seed_hashes and self._hash_seed_and_kernels_fix(base):
+            return [*_faults_of(retained), Fault.hash_order, Fault.reduction_order]
+        return [*_faults_of(retained), *_fault_from_pattern(judge(runs))]
 
-    def _is_fixed_together(self, hashed: Cell) -> bool:
-        """Whether what neither a hash seed nor kernels cure alone, both do."""
-        rate = _divergence_rate(
-            self.experiment.completed_runs(hashed, self.experiment.request.diagnose.runs)
-        )
-        cured = [
-            self._is_fixed(one, one.apply(hashed), rate)
-            for one in kernel_treatments(hashed.determinism)
-        ]
-        return any(cured)
+    def _kernels_fix(self, base: Cell, rate: float) -> bool:
+        """Whether a kernel treatment fixes ``base``; tries all, because every fix is reported."""
+        treatments = kernel_treatments(base.determinism)
+        fixed = [self._is_fixed(treatment, treatment.apply(base), rate) for treatment in treatments]
+        return any(fixed)
+
+    def _hash_seed_and_kernels_fix(self, base: Cell) -> bool:
+        """Whether a hash seed and a kernel treatment together fix what neither fixes alone."""
+        hashed = HASH_SEED.apply(base)
+        return self._kernels_fix(hashed, _divergence_rate(self._reference_runs(hashed)))
+
+    def _reference_runs(self, base: Cell) -> list[RunRecord]:
+        """The runs of a cell that further treatments are compared with."""
+        return self.experiment.completed_runs(base, self.experiment.request.diagnose.runs)
 
     def _needed_faults(self, applied: list[Treatment], rate: float) -> list[Fault]:
-        """Of conditions that cure together, only the last one where it fixes alone."""
-        *others, last = applied
-        if others and self._is_fixed(last, last.apply(self.experiment.cell), rate):
+        """The faults of conditions that fix together, or only the last if it fixes alone."""
+        *earlier, last = applied
+        if earlier and self._is_fixed(last, last.apply(self.experiment.cell), rate):
             return [last.fault]
         return _faults_of(applied)
 
     def _is_fixed(self, treatment: Treatment, treated: Cell, rate: float) -> bool:
-        """So many equal runs that an untreated training would give with a chance of at most 1 %."""
+        """Whether enough treated runs agree to rule out chance at the 1 % level."""
         needed = runs_for_fix(rate, self.experiment.request.diagnose.most)
-        words = self._added_overrides(treated)
+        overrides = self._added_overrides(treated)
         if needed is None:
-            self.trials.append(Trial(treatment.fault, words, 0, UNDECIDED))
+            self.trials.append(Trial(treatment.fault, overrides, 0, UNDECIDED))
             return False
-        self.experiment.log(f"treatment: {' '.join(words)}, up to {needed} runs")
+        self.experiment.log(f"treatment: {' '.join(overrides)}, up to {needed} runs")
         runs, answer = self._try_cell(treated, needed)
-        self.trials.append(Trial(treatment.fault, words, runs, answer))
+        self.trials.append(Trial(treatment.fault, overrides, runs, answer))
         if answer == FIXED:
             self.fixed_cell = self.fixed_cell or treated
         return answer == FIXED
 
     def _added_overrides(self, treated: Cell) -> tuple[str, ...]:
-        """What a treated cell was given beyond what was asked for."""
-        return tuple(
-            word for word in treated.overrides if word not in self.experiment.cell.overrides
-        )
+        """The overrides of a treated cell that the requested cell does not have."""
+        requested = self.experiment.cell.overrides
+        return tuple(override for override in treated.overrides if override not in requested)
 
     def _try_cell(self, cell: Cell, most: int) -> tuple[int, str]:
-        """Runs until two trainings differ, or enough have not."""
-        seen = set()
+        """Run until two trainings differ or ``most`` runs agree; return the runs and the answer."""
+        results = set()
         done = 0
         for record in self.experiment.traces(cell, most):
             if not record.outcome.completed:
                 return done, f"{record.outcome}: {record.operation or record.message}"
             done += 1
-            seen |= {outcome_key(one) for one in record.repeats}
-            if len(seen) > 1:
+            results |= {outcome_key(repeat) for repeat in record.repeats}
+            if len(results) > 1:
                 return done, NOT_FIXED
         return done, FIXED
 
     def _depends_on_fresh_memory(self, base: Cell) -> bool:
-        """Whether fillings of fresh memory, each of which gives one result, give different ones."""
+        """Whether each filling of uninitialized memory has a constant result, and they differ."""
         results = set()
         for filling in FILLINGS:
             cell = filling.apply(base)
             self.experiment.log(f"treatment: {' '.join(filling.words)}, {RUNS_PER_FILLING} runs")
             runs, answer = self._try_cell(cell, RUNS_PER_FILLING)
-            told = "constant" if answer == FIXED else "varies" if answer == NOT_FIXED else answer
-            self.trials.append(Trial(filling.fault, self._added_overrides(cell), runs, told))
+            effect = {FIXED: "constant", NOT_FIXED: "varies"}.get(answer, answer)
+            self.trials.append(Trial(filling.fault, self._added_overrides(cell), runs, effect))
             if answer != FIXED:
                 return False
             results.add(outcome_key(self.experiment.completed_runs(cell, 1)[0].repeats[0]))
         return len(results) > 1
 
-    # ---- The observer
-
     def observer_effect(self, identical: Cell) -> ObserverEffect:
-        """Of a cell whose runs are all the same: how it ends when less, and more, is watched."""
+        """Whether a cell with identical runs ends differently under less or more observation."""
         (traced,) = self.experiment.completed_runs(identical, 1)
         steps = len(traced.repeats[0].steps)
-        self.experiment.log(
-            "observer: 2 runs, one without digests, one with a log of its operations"
-        )
+        self.experiment.log("observer: 2 runs, one without digests, one with its operations logged")
+        environment, window = environment_of(identical), (1, min(2, steps))
         specs = [
-            RunSpec(identical, Kind.timing, 1, environment=environment_of(identical)),
+            RunSpec(identical, Kind.timing, 1, environment=environment),
             RunSpec(
-                identical,
-                Kind.operations,
-                1,
-                window=(1, min(2, steps)),
-                to_end=True,
-                environment=environment_of(identical),
+                identical, Kind.operations, 1, window=window, to_end=True, environment=environment
             ),
         ]
-        plain, logged = self.experiment.launch(specs)
+        undigested, logged = self.experiment.launch(specs)
         end = final_key(traced.repeats[0].final)
         ends = {
-            COMPONENTS_DIGESTED: final_key(plain.timed.final) if plain.timed else end,
+            COMPONENTS_DIGESTED: final_key(undigested.timed.final) if undigested.timed else end,
             OPERATIONS_LOGGED: final_key(logged.ends[0]) if logged.ends else end,
         }
-        return ObserverEffect(
-            self._added_overrides(identical), tuple(how for how, one in ends.items() if one != end)
-        )
+        changed_by = tuple(observer for observer, final in ends.items() if final != end)
+        return ObserverEffect(self._added_overrides(identical), changed_by)
 
 
 def _faults_of(treatments: Sequence[Treatment]) -> list[Fault]:
-    return list(dict.fromkeys(one.fault for one in treatments))
+    return list(dict.fromkeys(treatment.fault for treatment in treatments))
 
 
 def _divergence_rate(runs: Sequence[RunRecord]) -> float:
-    """Lower bound on the chance that a fresh process differs, or differs within itself."""
-    keys = [{outcome_key(one) for one in run.repeats} for run in runs if run.repeats]
-    differing = sum(len(one | keys[0]) > 1 for one in keys[1:])
-    return divergence_rate_lower(differing, max(1, len(keys) - 1))
+    """Lower bound on the probability that a fresh process differs from the first, or varies."""
+    results = [{outcome_key(repeat) for repeat in run.repeats} for run in runs if run.repeats]
+    differing = sum(len(result | results[0]) > 1 for result in results[1:])
+    return divergence_rate_lower(differing, max(1, len(results) - 1))
 
 
 def _fault_from_pattern(judgement: Judgement) -> list[Fault]:
-    """What the pattern of differences says where no treatment cured."""
+    """What the pattern of differences indicates if no treatment fixes the training."""
     if judgement.first_divergence is not None and judgement.first_divergence.component == "batch":
         return [Fault.data_order]
     if judgement.verdict is Verdict.per_process:

@@ -1,4 +1,4 @@
-"""`python -m harness diagnose OVERRIDES`: do runs differ, from which operation on, and why?"""
+"""`python -m harness diagnose OVERRIDES`: do runs differ, at which operation first, and why?"""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ADVICE = Path(__file__).parent / "advice.toml"
 
 
 def diagnose(request: Request) -> int:
-    """Plain trace runs first; where they diverge, the search for origin and cause."""
+    """Trace the runs of one cell; if they diverge, search for the origin and the cause."""
     cell = request.only_cell("diagnose")
     framework = FRAMEWORKS[cell.scenario.framework]
     if not framework.logs_operations:
         raise UsageError(
-            f"diagnose logs torch operations, and scenario '{cell.scenario.label}' "
-            f"is a {cell.scenario.framework} scenario"
+            f"diagnose supports only torch operations; '{cell.scenario.label}' is a "
+            f"{cell.scenario.framework} scenario"
         )
     runs = Runs(trace=request.diagnose.runs, timing=0, repeats=framework.repeats(REPEATS))
     return run_inquiry(request.for_cell(cell, runs), DiagnoseInquiry())
@@ -45,10 +45,10 @@ class DiagnoseInquiry:
             return _examine(experiment, session.folder.records())
 
     def how_to_continue(self, session: Session) -> str:
-        own = ("study.dir=", "diagnose.window=")
-        words = [word for word in session.request.words if not word.startswith(own)]
+        replaced = ("study.dir=", "diagnose.window=")
+        words = [word for word in session.request.words if not word.startswith(replaced)]
         again = command([*words, f"study.dir={session.folder.path}"])
-        return f"what is done is kept. Continue with:\n  {again}"
+        return f"completed runs are kept. Continue with:\n  {again}"
 
 
 def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
@@ -71,8 +71,8 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
         return dataclasses.replace(diagnosis, failure=_first_failure(untreated))
     origin_evidence = OriginSearch(experiment).find(judgement)
     faults = causes.find(untreated)
-    watched = causes.observer_effect(causes.fixed_cell) if causes.fixed_cell else None
-    if watched and watched.changed_by:
+    effect = causes.observer_effect(causes.fixed_cell) if causes.fixed_cell else None
+    if effect and effect.changed_by:
         faults.append(Fault.observer)
     return dataclasses.replace(
         diagnosis,
@@ -81,24 +81,24 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
         origin_evidence=origin_evidence,
         faults=tuple(faults),
         trials=tuple(causes.trials),
-        observed=watched,
+        observed=effect,
         advice=_find_advice(origin_evidence, experiment.cell),
     )
 
 
 def _check_window(experiment: Experiment, runs: Sequence[RunRecord]) -> None:
-    """Raises UsageError where the window begins after the last step of the training."""
+    """Raises UsageError if the window begins after the last step of the training."""
     window = experiment.request.diagnose.steps
     lengths = [len(repeat.steps) for run in runs for repeat in run.repeats]
     if window and lengths and window[0] > max(lengths):
         raise UsageError(
             f"diagnose.window={experiment.request.diagnose.window}: the training has "
-            f"{max(lengths)} steps; name steps up to that one"
+            f"{max(lengths)} steps; the window must start at or before step {max(lengths)}"
         )
 
 
 def _first_failure(runs: Sequence[RunRecord]) -> str:
-    """How the first failed run failed; empty where all completed."""
+    """How the first failed run failed; empty if all runs completed."""
     for run in runs:
         if not run.outcome.completed:
             return f"{run.outcome}: {run.operation or run.message}"
@@ -108,19 +108,19 @@ def _first_failure(runs: Sequence[RunRecord]) -> str:
 def _describe_bound(judgement: Judgement) -> str:
     if judgement.verdict.differs:
         return f"{judgement.distinct} different results"
-    chance = divergence_rate_upper(judgement.completed)
-    return f"a fresh run differs with a chance of at most {100 * chance:.2g} %"
+    rate = divergence_rate_upper(judgement.completed)
+    return f"a fresh run differs with probability at most {100 * rate:.2g} %, at 95 % confidence"
 
 
 def _find_advice(origin_evidence: OriginEvidence, cell: Cell) -> str:
-    """The advice in advice.toml for the origin's operation on this kind of device, if any."""
+    """The advice in advice.toml for the origin's operation on this kind of device, or ""."""
     origin: Origin | None = origin_evidence.origin
     if origin is None:
         return ""
     kind = cell.device.partition(":")[0]
     for entry in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
-        fits = origin.operation.name.startswith(tuple(entry["operations"]))
-        if fits and entry["device"] in (kind, "any"):
+        applies = origin.operation.name.startswith(tuple(entry["operations"]))
+        if applies and entry["device"] in (kind, "any"):
             advice = f"{entry['do'][0].upper()}{entry['do'][1:]}"
             return f"{advice} ({entry['source']}; torch {entry['torch']})."
     return ""

@@ -1,4 +1,4 @@
-"""What `diagnose` found out: one document, one paragraph, one table."""
+"""The result of `diagnose`: a JSON document, a paragraph and two tables."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from harness.diagnose.origin import Origin, Pair
 from harness.diagnose.treatments import Fault
 
 DIAGNOSIS = "diagnosis.json"  # in the study's folder
-PIPE_WIDTH = 140  # of a file or a pipe
+PIPE_WIDTH = 140  # columns, if stdout is a file or a pipe
+FIXED, NOT_FIXED, UNDECIDED = "fixed", "not fixed", "undecided"  # answers of a treatment
+COMPONENTS_DIGESTED, OPERATIONS_LOGGED = "digests of its components", "a log of its operations"
 
 
 @dataclass(frozen=True)
 class OpDifference:
-    """By how much the results of the origin differed between two runs."""
+    """How far the results of the origin differ between two runs."""
 
     differing: int  # elements
     elements: int
-    max_ulp: int | None  # None where the two had other shapes
+    max_ulp: int | None  # None if the shapes differ
 
     def describe(self) -> str:
         if self.max_ulp is None:
-            return "of other shapes"
+            return "The shapes of its results differ"
         return (
             f"{self.differing:,} of {self.elements:,} elements differ, by at most "
             f"{self.max_ulp:,} ulp"
@@ -40,16 +42,16 @@ class OpDifference:
 
 @dataclass(frozen=True)
 class OriginEvidence:
-    """What the logs of operations showed."""
+    """What the operation logs show."""
 
     origin: Origin | None
-    window: tuple[int, int]  # the steps whose operations were logged last
-    tries: int  # runs that were logged
-    around: tuple[Pair, ...] = ()  # of two logs that part, the origin among them
-    diverged: int = 0  # logs that parted from the first one, of so many that began alike
-    comparable: int = 0
-    difference: OpDifference | None = None  # None where equal inputs did not give other results
-    failure: str = ""  # why there were no logs
+    window: tuple[int, int]  # first and last step of the last window logged
+    tries: int  # logged runs
+    around: tuple[Pair, ...] = ()  # operations of two diverging logs, origin included
+    diverged: int = 0  # comparable logs that diverge from the first log
+    comparable: int = 0  # logs whose window begins in the same state as the first log's
+    difference: OpDifference | None = None  # None if inputs differ or no two runs reproduce it
+    failure: str = ""  # why there are no logs
 
     def is_origin(self, pair: Pair) -> bool:
         origin = self.origin
@@ -60,7 +62,7 @@ class OriginEvidence:
 
 @dataclass(frozen=True)
 class Trial:
-    """One treatment as it was tried: so many runs, and what they gave."""
+    """A treatment, the number of runs that tried it, and the outcome."""
 
     fault: Fault
     words: tuple[str, ...]
@@ -70,86 +72,83 @@ class Trial:
 
 @dataclass(frozen=True)
 class ObserverEffect:
-    """Whether watching changes the bits of a training that is the same in every run."""
+    """Whether observation changes the bits of a training whose runs are identical."""
 
-    words: tuple[str, ...]  # that make it so; none where it is by itself
+    words: tuple[str, ...]  # overrides that make the runs identical; empty if they already are
     changed_by: tuple[str, ...]  # of COMPONENTS_DIGESTED and OPERATIONS_LOGGED
-
-
-COMPONENTS_DIGESTED, OPERATIONS_LOGGED = "digests of its components", "a log of its operations"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     cell: str
-    runs: int  # untreated
+    runs: int  # completed, without treatment
     verdict: str
-    bound: str  # what so many runs say, in words
+    bound: str  # what this many runs show, in words
     words: tuple[str, ...]
-    step: int | None = None  # where trainings first part; None where they do not
+    step: int | None = None  # of the first divergence; None if there is none
     component: str = ""
     origin_evidence: OriginEvidence | None = None
     faults: tuple[Fault, ...] = ()
     trials: tuple[Trial, ...] = ()
     advice: str = ""
-    observed: ObserverEffect | None = None  # None where no setting makes its runs the same
-    failure: str = ""  # of the first run that did not come to its end
+    observed: ObserverEffect | None = None  # None if no fix was confirmed
+    failure: str = ""  # of the first run that did not complete
 
     def paragraph(self) -> str:
-        seen = f"{self.cell}: {self.verdict}, in {self.runs} runs ({self.bound})."
         if self.failure:
             return f"{self.cell}: {self.verdict}. {self.failure}"
+        summary = f"{self.cell}: {self.verdict} in {self.runs} runs ({self.bound})."
         if self.step is None or self.origin_evidence is None:
             nothing = "There is nothing to diagnose." if not self.faults else self._fault_sentence()
-            return " ".join(filter(None, [seen, nothing, self._observer_sentence()]))
-        parts = [
-            seen,
-            f"Trainings part {_describe_place(self.step, self.component)}.",
+            return " ".join(filter(None, [summary, nothing, self._observer_sentence()]))
+        sentences = [
+            summary,
+            f"Runs first diverge {_describe_place(self.step, self.component)}.",
             self._origin_sentence(),
             self._fault_sentence(),
             self._fix_sentence(),
             self._observer_sentence(),
             self.advice,
         ]
-        return " ".join(filter(None, parts))
+        return " ".join(filter(None, sentences))
 
     def _origin_sentence(self) -> str:
         assert self.origin_evidence is not None
-        one = self.origin_evidence
-        if one.origin is None:
-            why = f": {one.failure}" if one.failure else ""
-            steps = "-".join(map(str, dict.fromkeys(one.window)))
-            return f"The origin was not caught, 0 of {one.tries} (window {steps}){why}."
-        extent = f" {one.difference.describe()}." if one.difference else ""
+        evidence = self.origin_evidence
+        if evidence.origin is None:
+            reason = f": {evidence.failure}" if evidence.failure else ""
+            steps = "-".join(map(str, dict.fromkeys(evidence.window)))
+            return f"The origin was not found in {evidence.tries} runs (window {steps}){reason}."
+        extent = f" {evidence.difference.describe()}." if evidence.difference else ""
         return (
-            f"The origin: {one.origin.describe()} ({one.diverged} of {one.comparable} logs "
-            f"parted from the first).{extent}"
+            f"Origin: {evidence.origin.describe()} ({evidence.diverged} of {evidence.comparable} "
+            f"logs diverge from the first).{extent}"
         )
 
     def _fault_sentence(self) -> str:
         if not self.faults:
-            return "What kind of fault it is stays undecided."
-        return f"The fault: {' and '.join(self.faults)}."
+            return "The kind of fault is undecided."
+        return f"Fault: {' and '.join(self.faults)}."
 
     def _fix_sentence(self) -> str:
-        fixes = [" ".join(one.words) for one in self.trials if one.answer == "fixed"]
+        fixes = [" ".join(trial.words) for trial in self.trials if trial.answer == FIXED]
         if fixes:
-            return f"Cured by {', and by '.join(fixes)}."
-        if any(one.answer == "undecided" for one in self.trials):
+            return f"Fixed by {', or by '.join(fixes)}."
+        if any(trial.answer == UNDECIDED for trial in self.trials):
             return (
-                "No treatment is known to cure it: so few runs part that more are needed to "
-                "decide (diagnose.runs, diagnose.most)."
+                "No fix is confirmed: runs diverge too rarely to tell a fix from chance. Raise "
+                "diagnose.runs or diagnose.most."
             )
-        return "No treatment cured it."
+        return "No treatment fixed it."
 
     def _observer_sentence(self) -> str:
-        """Said only where watching changes something: else it is what everybody expects."""
+        """Empty unless observation changes the bits; that it does not is the expected case."""
         if not self.observed or not self.observed.changed_by:
             return ""
-        how = f"with {' '.join(self.observed.words)}, " if self.observed.words else ""
+        condition = f"with {' '.join(self.observed.words)}, " if self.observed.words else ""
         return (
-            f"But watching changes the bits: {how}a training ends otherwise under "
-            f"{' and under '.join(self.observed.changed_by)}."
+            f"However, observation changes the bits: {condition}the training ends differently when "
+            f"the harness records {' or '.join(self.observed.changed_by)}."
         )
 
     @property
@@ -158,7 +157,7 @@ class Diagnosis:
 
     def write(self, folder: Path) -> None:
         document: dict[str, Any] = dataclasses.asdict(self)
-        told: dict[str, Any] = {"paragraph": self.paragraph(), "words": command(self.words)}
+        texts: dict[str, Any] = {"paragraph": self.paragraph(), "words": command(self.words)}
         if self.origin_evidence and self.origin_evidence.origin:
             document["origin_evidence"]["around"] = [
                 {
@@ -167,7 +166,7 @@ class Diagnosis:
                 }
                 for pair in self.origin_evidence.around
             ]
-        write_json(folder / DIAGNOSIS, {**document, **told})
+        write_json(folder / DIAGNOSIS, {**document, **texts})
 
     def show(self) -> None:
         console = Console()
@@ -185,18 +184,18 @@ def _describe_place(step: int, component: str) -> str:
 
 
 def _around_table(origin_evidence: OriginEvidence) -> Table:
-    """The operations around the origin, which is marked."""
+    """The operations before and after the origin, which is marked."""
     assert origin_evidence.origin is not None
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", *AROUND_COLUMNS):
+    for name in ("", *AROUND_COLUMNS[:-1], "source"):
         table.add_column(name, overflow="fold")
     for pair in origin_evidence.around:
-        is_it = origin_evidence.is_origin(pair)
-        table.add_row("→" * is_it, *map(escape, _around_row(pair)), style="red" if is_it else "")
+        mark, style = ("→", "red") if origin_evidence.is_origin(pair) else ("", "")
+        table.add_row(mark, *map(escape, _around_row(pair)), style=style)
     return table
 
 
-AROUND_COLUMNS = ("phase", "module", "operation", "inputs", "results", "at")
+AROUND_COLUMNS = ("phase", "module", "operation", "inputs", "results", "at")  # JSON keys
 
 
 def _around_row(pair: Pair) -> tuple[str, ...]:
@@ -208,14 +207,16 @@ def _around_row(pair: Pair) -> tuple[str, ...]:
         results = "equal" if pair.same_outputs else "differ"
     else:
         inputs = results = "only in one run"
-    one = operation
-    return (one.phase, one.module, one.name, inputs, results if one.outputs else "", one.source)
+    if not operation.outputs:
+        results = ""
+    return (operation.phase, operation.module, operation.name, inputs, results, operation.source)
 
 
 def _trials_table(trials: tuple[Trial, ...]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("treatment", "runs", "answer", "would show"):
+    for name in ("treatment", "runs", "result", "suspected fault"):
         table.add_column(name, overflow="fold")
-    for one in trials:
-        table.add_row(escape(" ".join(one.words)), str(one.runs), escape(one.answer), one.fault)
+    for trial in trials:
+        treatment = escape(" ".join(trial.words))
+        table.add_row(treatment, str(trial.runs), escape(trial.answer), trial.fault)
     return table

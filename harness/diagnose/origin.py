@@ -1,7 +1,8 @@
-"""Where two logs of operations first part, and what that says. Standard library only.
+"""Find the origin of a difference: the first operation at which two logs differ.
 
-Two logs are aligned first, for one run may do something more. All that came before was equal, so
-the first place at which they differ is the origin: a later operation only passes the difference on.
+Logs are aligned before they are compared, because one run may execute additional operations.
+Everything before the first difference is equal, so that operation is the origin; later operations
+only propagate the difference. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,43 +14,43 @@ from enum import StrEnum
 
 from harness.core.op_log import PHASES, Operation, OpLog
 
-AROUND = 3  # operations that are shown before and after the origin
+AROUND = 3  # operations to show before and after the origin
 
 
 class OriginKind(StrEnum):
-    operation = "operation"  # equal inputs, other outputs
-    outside = "outside"  # its inputs differ, and no operation before it gave them
-    fresh = "fresh memory"  # it reads memory that nothing has written to
-    path = "path"  # another operation stands there: the program took another way
+    operation = "operation"  # equal inputs, different outputs
+    outside = "outside"  # its inputs differ, and no earlier operation produced them
+    fresh = "fresh memory"  # it reads uninitialized memory
+    path = "path"  # only one run executes it: the control flow differs
 
 
 @dataclass(frozen=True)
 class Origin:
     kind: OriginKind
-    index: int  # in the log of the one, or of the other where only that has it
+    index: int  # in the first log, or in the second if only that one has it
     operation: Operation
-    only_in: str = ""  # "one" or "the other", where not both runs do it
-    unpaired: int = 0  # operations before it that only one of the two runs does
-    rank: int = 0  # of the process, where a training has several
+    only_in: str = ""  # "one" (the first log) or "the other"; empty if both runs execute it
+    unpaired: int = 0  # earlier operations that only one of the two runs executes
+    rank: int = 0  # of the process, in distributed training
 
     def describe(self) -> str:
-        what = {
-            OriginKind.operation: "was given the same bits and gave others",
-            OriginKind.outside: "is the first to be given other bits, which no operation had made",
-            OriginKind.fresh: "reads memory that nothing has written to",
-            OriginKind.path: "is done by only one of the two runs",
+        behavior = {
+            OriginKind.operation: "returned different results for identical inputs",
+            OriginKind.outside: "received different inputs that no earlier operation produced",
+            OriginKind.fresh: "reads uninitialized memory",
+            OriginKind.path: "is executed by only one of the two runs",
         }[self.kind]
-        one = self.operation
-        place = f" in {one.module}" if one.module else ""
-        source = f", at {one.source}" if one.source else ""
-        more = f" ({self.unpaired} before it are done by only one run)" if self.unpaired else ""
+        op = self.operation
+        module = f" in {op.module}" if op.module else ""
         rank = f" on rank {self.rank}" if self.rank else ""
-        return f"step {one.step}, {one.phase}{place}{rank}: {one.name} {what}{source}{more}"
+        source = f", at {op.source}" if op.source else ""
+        extra = f" (earlier operations in only one run: {self.unpaired})" if self.unpaired else ""
+        return f"step {op.step}, {op.phase}{module}{rank}: {op.name} {behavior}{source}{extra}"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two operations that correspond; one is None where only the other run does it."""
+    """Corresponding operations of two logs; one is None if only the other run executes it."""
 
     index: int
     one: Operation | None
@@ -64,65 +65,65 @@ class Pair:
         return bool(self.one and self.other and self.one.outputs == self.other.outputs)
 
 
-def _align(one: OpLog, other: OpLog) -> Iterator[Pair]:
-    """Both logs side by side, by step, phase, module and name in their order of occurrence."""
-    places = [[each.place for each in log.operations] for log in (one, other)]
+def _align(first: OpLog, second: OpLog) -> Iterator[Pair]:
+    """Pair the operations of two logs by step, phase, module and name, in order of occurrence."""
+    places = [[op.place for op in log.operations] for log in (first, second)]
     matched = 0
-    for a, b in zip(*places, strict=False):  # mostly all of them, and then there is no search
+    for a, b in zip(*places, strict=False):  # most logs agree to the end and need no search
         if a != b:
             break
-        yield Pair(matched, one.operations[matched], other.operations[matched])
+        yield Pair(matched, first.operations[matched], second.operations[matched])
         matched += 1
     rest = SequenceMatcher(None, places[0][matched:], places[1][matched:], autojunk=False)
     for tag, i, i_end, j, j_end in rest.get_opcodes():
-        ours = one.operations[matched + i : matched + i_end]
-        theirs = other.operations[matched + j : matched + j_end]
+        ours = first.operations[matched + i : matched + i_end]
+        theirs = second.operations[matched + j : matched + j_end]
         if tag == "equal":
             both = zip(ours, theirs, strict=True)
-            yield from (Pair(matched + i + n, *two) for n, two in enumerate(both))
+            yield from (Pair(matched + i + n, *ops) for n, ops in enumerate(both))
         else:
-            yield from (Pair(matched + i + n, each, None) for n, each in enumerate(ours))
-            yield from (Pair(matched + j + n, None, each) for n, each in enumerate(theirs))
+            yield from (Pair(matched + i + n, op, None) for n, op in enumerate(ours))
+            yield from (Pair(matched + j + n, None, op) for n, op in enumerate(theirs))
 
 
-def first_difference(one: OpLog, other: OpLog) -> Origin | None:
-    """None where the logs agree from their beginning to their end.
+def first_difference(first: OpLog, second: OpLog) -> Origin | None:
+    """Return the origin of the difference between two logs of one rank, or None if they agree.
 
-    Of operations that only one run does, the first is the origin where what comes after them is
-    given other bits, or where nothing else differs.
+    The first operation that only one run executes is the origin if the first shared operation that
+    differs has different inputs, or if nothing else differs.
     """
     unpaired: list[Pair] = []
-    for pair in _align(one, other):
+    for pair in _align(first, second):
         a, b = pair.one, pair.other
         if a is None or b is None:
             unpaired.append(pair)
         elif not pair.same_inputs and unpaired:
             return _path_origin(unpaired[0])
         elif not (pair.same_inputs and pair.same_outputs):
-            nature = OriginKind.outside if not pair.same_inputs else OriginKind.operation
-            nature = OriginKind.fresh if a.reads_fresh or b.reads_fresh else nature
-            return Origin(nature, pair.index, a, unpaired=len(unpaired))
+            kind = OriginKind.operation if pair.same_inputs else OriginKind.outside
+            kind = OriginKind.fresh if a.reads_fresh or b.reads_fresh else kind
+            return Origin(kind, pair.index, a, unpaired=len(unpaired))
     return _path_origin(unpaired[0]) if unpaired else None
 
 
-def earliest_origin(one: OpLog, other: OpLog) -> Origin | None:
-    """Of trainings of several processes, the rank where they part first.
+def earliest_origin(first: OpLog, second: OpLog) -> Origin | None:
+    """Return the earliest origin over all ranks, or None if the logs of every rank agree.
 
-    Ranks have no common clock, but a rank that only passes on what another sent it is given other
-    bits, which no operation of its own made.
+    Ranks share no clock. Within a step and phase, an operation that returned different results
+    comes before one that received different inputs, because those may come from another rank.
     """
-    ranks = zip((one, *one.others), (other, *other.others), strict=False)
-    found = [
+    ranks = zip((first, *first.others), (second, *second.others), strict=False)
+    origins = [
         replace(origin, rank=rank)
-        for rank, two in enumerate(ranks)
-        if (origin := first_difference(*two))
+        for rank, logs in enumerate(ranks)
+        if (origin := first_difference(*logs))
     ]
 
     def order(origin: Origin) -> tuple[int, int, bool]:
-        at = origin.operation
-        return at.step, PHASES.index(at.phase), origin.kind is OriginKind.outside
+        op = origin.operation
+        return op.step, PHASES.index(op.phase), origin.kind is OriginKind.outside
 
-    return min(found, key=order, default=None)
+    return min(origins, key=order, default=None)
 
 
 def _path_origin(pair: Pair) -> Origin:
@@ -132,18 +133,18 @@ def _path_origin(pair: Pair) -> Origin:
     return Origin(OriginKind.path, pair.index, operation, only_in)
 
 
-def start_equal(one: OpLog, other: OpLog) -> bool:
-    """Whether both runs, on all their ranks, were in the same state where their windows begin."""
-    start = min(one.begins, key=int, default=None)
-    is_alike = start is not None and one.begins[start] == other.begins.get(start)
-    return is_alike and all(map(start_equal, one.others, other.others))
+def start_equal(first: OpLog, second: OpLog) -> bool:
+    """Whether all ranks of both runs were in the same state at the start of their windows."""
+    start = min(first.begins, key=int, default=None)
+    is_equal = start is not None and first.begins[start] == second.begins.get(start)
+    return is_equal and all(map(start_equal, first.others, second.others))
 
 
-def surrounding_pairs(one: OpLog, other: OpLog, origin: Origin) -> list[Pair]:
-    """The origin's pair and a few before and after it."""
+def surrounding_pairs(first: OpLog, second: OpLog, origin: Origin) -> list[Pair]:
+    """Return the origin's pair with up to AROUND pairs before and after it."""
     if origin.rank:
-        one, other = one.others[origin.rank - 1], other.others[origin.rank - 1]
-    pairs = list(_align(one, other))
+        first, second = first.others[origin.rank - 1], second.others[origin.rank - 1]
+    pairs = list(_align(first, second))
     at = next(
         n
         for n, pair in enumerate(pairs)

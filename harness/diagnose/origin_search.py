@@ -1,4 +1,4 @@
-"""Finds the origin of a difference in logs of one step's operations, made as they are needed."""
+"""Search for the origin of a difference by logging the operations of a few steps in fresh runs."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from harness.study.child_process import environment, module_command
 @dataclass
 class OriginSearch:
     experiment: Experiment
-    failure: str = ""  # of the last run whose operations were to be logged
-    saved: set[int] = field(default_factory=set)  # steps before which the state was to be saved
+    failure: str = ""  # of the last logging run that failed
+    saved: set[int] = field(default_factory=set)  # steps before which a run saved the state
 
     def find(self, judgement: Judgement) -> OriginEvidence:
-        """The earliest origin that two logs show.
+        """Return the earliest origin between the first log and any other.
 
-        Only logs of trainings that were in the same state at the window's begin are compared. Where
-        none were, the window begins earlier; where they were and agree, it ends later.
+        Only logs whose window begins in the same state are comparable. If none are, the next window
+        begins earlier; if they are but agree, it ends later.
         """
         assert judgement.first_divergence is not None
-        asked = self.experiment.request.diagnose.steps
-        window = asked or (judgement.first_divergence.step, judgement.first_divergence.step)
+        requested = self.experiment.request.diagnose.steps
+        window = requested or (judgement.first_divergence.step, judgement.first_divergence.step)
         repeats = self.experiment.repeats if judgement.verdict is Verdict.per_call else 1
         tries, most = 0, self.experiment.request.diagnose.tries
         while tries < most:
@@ -50,33 +50,33 @@ class OriginSearch:
             tries += ahead
             if not logs:
                 return OriginEvidence(None, window, tries, failure=self.failure)
-            comparable = [other for other in logs[1:] if start_equal(logs[0], other)]
+            comparable = [log for log in logs[1:] if start_equal(logs[0], log)]
             origins = [
-                (one, other) for other in comparable if (one := earliest_origin(logs[0], other))
+                (origin, log) for log in comparable if (origin := earliest_origin(logs[0], log))
             ]
             if origins:
-                first, other = min(origins, key=lambda both: both[0].index)
+                origin, diverging = min(origins, key=lambda pair: pair[0].index)
                 return OriginEvidence(
-                    first,
+                    origin,
                     window,
                     tries,
-                    tuple(surrounding_pairs(logs[0], other, first)),
+                    tuple(surrounding_pairs(logs[0], diverging, origin)),
                     len(origins),
                     len(comparable),
-                    self._measure_difference(first, window, repeats),
+                    self._measure_difference(origin, window, repeats),
                 )
-            if not asked:
+            if not requested:
                 window = _extend_later(window) if comparable else _extend_earlier(window)
         return OriginEvidence(None, window, tries)
 
     def _save_state_before(self, step: int) -> None:
-        """Has one run save the training's state, so that all that are compared go on from it.
+        """Save the state in one run; all compared runs resume from it.
 
-        Its own log is not compared: what a training keeps where no saved state has it, this run
-        alone would still have.
+        The log of the saving run is discarded: only that run still holds state that the saved one
+        does not capture.
         """
-        once = FRAMEWORKS[self.experiment.cell.scenario.framework].one_training_per_process
-        if step > 1 and not once and step not in self.saved:
+        trains_once = FRAMEWORKS[self.experiment.cell.scenario.framework].one_training_per_process
+        if step > 1 and not trains_once and step not in self.saved:
             self.saved.add(step)
             self._run_logs((step, step), range(1, 2), 1)
 
@@ -84,9 +84,9 @@ class OriginSearch:
         self, window: tuple[int, int], numbers: range, repeats: int, keep: int | None = None
     ) -> list[OpLog]:
         self._save_state_before(window[0])
-        what = "log the operations" if keep is None else "keep the origin's results"
+        activity = "logging operations" if keep is None else "saving the results of the origin"
         self.experiment.log(
-            f"origin: {len(numbers)} runs {what} of steps {window[0]} to {window[1]}"
+            f"origin: {activity} in {len(numbers)} runs, steps {window[0]} to {window[1]}"
         )
         return self._run_logs(window, numbers, repeats, keep)
 
@@ -110,8 +110,8 @@ class OriginSearch:
 
     def _read_logs(self, record: RunRecord) -> Iterator[OpLog]:
         if record.outcome is not Outcome.ok:
-            told = record.operation or record.message.rstrip().rpartition("\n")[2]
-            self.failure = f"{record.outcome}: {told}"
+            reason = record.operation or record.message.rstrip().rpartition("\n")[2]
+            self.failure = f"{record.outcome}: {reason}"
             self.experiment.log(f"  {self.failure}")
             return
         for repeat in range(1, record.spec.repeats + 1):
@@ -120,26 +120,26 @@ class OriginSearch:
     def _measure_difference(
         self, origin: Origin, window: tuple[int, int], repeats: int
     ) -> OpDifference | None:
-        """By how much results of equal inputs differ, in the first two runs that show it."""
+        """How far the results of the origin differ, in the first two runs that reproduce it."""
         if origin.rank or origin.kind not in (OriginKind.operation, OriginKind.fresh):
             return None
         logs: list[tuple[OpLog, Path]] = []
         for number in range(1, self.experiment.request.diagnose.tries + 1, 2):
             for log in self._collect_logs(window, range(number, number + 2), repeats, origin.index):
-                repeat = 1 + sum(log.run_id == other.run_id for other, _ in logs)
-                logs.append(
-                    (log, op_log.tensors_path(self.experiment.operations, log.run_id, repeat))
-                )
-            for (one, kept), (other, others) in combinations(logs, 2):
-                found = earliest_origin(one, other)
-                if found and found.index == origin.index and kept.exists() and others.exists():
-                    return _compare_tensors(kept, others)
+                repeat = 1 + sum(log.run_id == earlier.run_id for earlier, _ in logs)
+                tensors = op_log.tensors_path(self.experiment.operations, log.run_id, repeat)
+                logs.append((log, tensors))
+            for (first, ours), (second, theirs) in combinations(logs, 2):
+                candidate = earliest_origin(first, second)
+                is_reproduced = candidate is not None and candidate.index == origin.index
+                if is_reproduced and ours.exists() and theirs.exists():
+                    return _compare_tensors(ours, theirs)
         return None
 
 
-def _compare_tensors(one: Path, other: Path) -> OpDifference:
-    """In a process of the telling side, which has NumPy."""
-    words = module_command("harness.analysis.op_difference", str(one), str(other))
+def _compare_tensors(first: Path, second: Path) -> OpDifference:
+    """Compare two tensor files in a child process, because this package must not import NumPy."""
+    words = module_command("harness.analysis.op_difference", str(first), str(second))
     done = subprocess.run(words, check=True, capture_output=True, env=environment({}))
     return OpDifference(**json.loads(done.stdout))
 

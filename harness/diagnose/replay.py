@@ -1,9 +1,8 @@
 """`python -m harness replay OVERRIDES`: does a training resumed from a checkpoint end the same?
 
-One process trains to the middle, saves everything that can be saved, and ends; fresh ones load
-parts of that and resume. Where the requested checkpoint does not reproduce the uninterrupted
-training, each part that it lacks is left out of the full state in turn: what cannot be left out is
-what the checkpoint misses.
+One process trains to the middle, saves everything that can be saved, and exits. Fresh processes
+load parts of that state and resume. If the requested checkpoint does not reproduce the training,
+each part it lacks is removed from the full state in turn: it is missing if the replay diverges.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ REPLAY = "replay.json"
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """How replays of one training compared with the uninterrupted training."""
+    """How the replays of a training compare with the uninterrupted training."""
 
     cell: str
     words: tuple[str, ...]
-    verdict: str  # of the straight training's runs
-    step: int = 0  # the first one that a new process made
+    verdict: str  # of the uninterrupted runs
+    step: int = 0  # the first step after the restart
     checkpoint: tuple[str, ...] = ()
-    available: tuple[str, ...] = ()  # what the training has that can be saved
-    diverges_at: str = ""  # where the replay of the checkpoint parts; empty where it does not
-    full_diverges_at: str = ""  # the same with everything that can be saved
-    missing: tuple[str, ...] = ()  # each alone makes a difference
-    runs: int = 0  # replays
+    available: tuple[str, ...] = ()  # the parts of the training that can be saved
+    diverges_at: str = ""  # where the replay of the checkpoint diverges; empty if it does not
+    full_diverges_at: str = ""  # the same for a replay from all available parts
+    missing: tuple[str, ...] = ()  # parts without which the full state diverges
+    runs: int = 0  # number of replays
 
     @property
     def exit_status(self) -> int:
@@ -57,13 +56,13 @@ class ReplayResult:
     def paragraph(self) -> str:
         if self.verdict != Verdict.identical:
             return (
-                f"{self.cell}: {self.verdict} even without a restart, so a replay cannot show "
-                "anything. Find out why first: `python -m harness diagnose` with the same words."
+                f"{self.cell}: {self.verdict} even without a restart, so a replay proves nothing. "
+                "Run `python -m harness diagnose` with the same arguments first."
             )
         saved = ", ".join(self.checkpoint)
         resumed = f"{self.cell}: resumed at step {self.step} in a new process from {saved}"
         if not self.diverges_at:
-            return f"{resumed}, it ends bit for bit like the uninterrupted training."
+            return f"{resumed}, it is bitwise identical to the uninterrupted training."
         diverges = f"{resumed}, it diverges {self.diverges_at}."
         if self.full_diverges_at:
             return (
@@ -71,22 +70,25 @@ class ReplayResult:
                 f"still diverges {self.full_diverges_at}: the training keeps state elsewhere."
             )
         if not self.missing:
-            others = ", ".join(part for part in self.available if part not in self.checkpoint)
-            return f"{diverges} It needs some of {others}, but no single one of them by itself."
+            lacking = ", ".join(part for part in self.available if part not in self.checkpoint)
+            return (
+                f"{diverges} It needs some of {lacking}, but removing any single one from the "
+                "full state makes no difference."
+            )
         return (
-            f"{diverges} The checkpoint misses: {', '.join(self.missing)}. (With the full state "
-            f"it does not diverge; without any one of these it does; {self.runs} replays.)"
+            f"{diverges} The checkpoint misses: {', '.join(self.missing)}. (The full state does "
+            f"not diverge; removing any one of these makes it diverge; {self.runs} replays.)"
         )
 
 
 def replay(request: Request) -> int:
-    """Returns FAILED where the checkpoint does not reproduce the uninterrupted training."""
+    """Replay one cell; returns FAILED if the checkpoint does not reproduce the training."""
     cell = request.only_cell("replay")
     framework = FRAMEWORKS[cell.scenario.framework]
     if framework.one_training_per_process or not framework.logs_operations:
         raise UsageError(
-            f"replay saves and loads the state of a torch scenario, and '{cell.scenario.label}' "
-            f"is a {cell.scenario.framework} scenario"
+            f"replay supports only torch scenarios; '{cell.scenario.label}' is a "
+            f"{cell.scenario.framework} scenario"
         )
     runs = Runs(trace=UNINTERRUPTED_RUNS, timing=0, repeats=1)
     return run_inquiry(request.for_cell(cell, runs), ReplayInquiry())
@@ -95,10 +97,10 @@ def replay(request: Request) -> int:
 class ReplayInquiry:
     def answer(self, session: Session) -> ReplayResult:
         with Experiment.of(session) as experiment:
-            return ReplayExperiment(experiment)._compare()
+            return ReplayExperiment(experiment).compare()
 
     def how_to_continue(self, session: Session) -> str:  # noqa: ARG002
-        return "start again: a replay takes a minute"
+        return "run the same command again: a replay takes about a minute"
 
 
 class ReplayExperiment:
@@ -106,68 +108,68 @@ class ReplayExperiment:
         self.experiment = experiment
         self.number = 0
 
-    def _compare(self) -> ReplayResult:
-        """Raises UsageError for a checkpoint of parts that the training does not have."""
+    def compare(self) -> ReplayResult:
+        """Raises UsageError if the step or a part of the checkpoint does not exist."""
         cell = self.experiment.cell
         runs = [
-            one
-            for one in self.experiment.folder.records()
-            if one.spec.kind is Kind.trace and one.spec.cell == cell
+            record
+            for record in self.experiment.folder.records()
+            if record.spec.kind is Kind.trace and record.spec.cell == cell
         ]
         judgement = judge(runs)
         words = self.experiment.request.words
-        found = ReplayResult(cell.id, words, str(judgement.verdict))
+        result = ReplayResult(cell.id, words, str(judgement.verdict))
         if judgement.verdict is not Verdict.identical:
-            return found
-        asked = self.experiment.request.replay
-        straight = runs[0].repeats[0]
-        step = asked.step or len(straight.steps) // 2 + 1
-        if not 2 <= step <= len(straight.steps):
+            return result
+        requested = self.experiment.request.replay
+        uninterrupted = runs[0].repeats[0]
+        length = len(uninterrupted.steps)
+        step = requested.step or length // 2 + 1
+        if not 2 <= step <= length:
             raise UsageError(
-                f"replay.step={step}: the training has {len(straight.steps)} steps; "
-                "2 to that many are allowed"
+                f"replay.step={step}: the training has {length} steps; allowed are 2 to {length}"
             )
         available = tuple(self.run(step, None).facts["parts"])
-        checkpoint = tuple(asked.checkpoint)
+        checkpoint = tuple(requested.checkpoint)
         _check_parts(checkpoint, available)
-        rest = replace(straight, steps=straight.steps[step - 1 :])
-        found = replace(
-            found,
+        rest = replace(uninterrupted, steps=uninterrupted.steps[step - 1 :])
+        result = replace(
+            result,
             step=step,
             checkpoint=checkpoint,
             available=available,
             diverges_at=self._diverges_at(rest, step, checkpoint),
         )
-        if not found.diverges_at:
-            return replace(found, runs=self.number)
-        whole = self._diverges_at(rest, step, available)
-        lacking = [one for one in available if one not in checkpoint]
-        missing = (
-            []
-            if whole
-            else [
-                one
-                for one in lacking
-                if self._diverges_at(rest, step, [part for part in available if part != one])
+        if not result.diverges_at:
+            return replace(result, runs=self.number)
+        full_diverges_at = self._diverges_at(rest, step, available)
+        missing: list[str] = []
+        if not full_diverges_at:
+            missing = [
+                lacking
+                for lacking in available
+                if lacking not in checkpoint
+                and self._diverges_at(rest, step, [part for part in available if part != lacking])
             ]
+        return replace(
+            result, full_diverges_at=full_diverges_at, missing=tuple(missing), runs=self.number
         )
-        return replace(found, full_diverges_at=whole, missing=tuple(missing), runs=self.number)
 
     def _diverges_at(self, rest: Repeat, step: int, parts: Sequence[str]) -> str:
-        """Where a replay from these parts leaves the straight training; empty where it does not."""
-        other = self.run(step, tuple(parts))
-        one = replace(rest, initial=other.initial)  # a fresh process begins as all do
-        if outcome_key(one) == outcome_key(other):
+        """Where a replay from these parts diverges from ``rest``; empty if it does not."""
+        replayed = self.run(step, tuple(parts))
+        expected = replace(rest, initial=replayed.initial)  # recorded before the state is loaded
+        if outcome_key(expected) == outcome_key(replayed):
             return ""
-        divergence = find_divergence(one, other)
+        divergence = find_divergence(expected, replayed)
         assert divergence is not None
         return f"at step {divergence.step + step - 1}, first in {divergence.component}"
 
     def run(self, step: int, parts: tuple[str, ...] | None) -> Repeat:
-        """In a fresh process. Raises StudyStoppedError where it does not come to its end."""
+        """Save before ``step`` if ``parts`` is None, else resume. May raise StudyStoppedError."""
         self.number += parts is not None
-        what = "saves all of the training" if parts is None else f"goes on from {', '.join(parts)}"
-        self.experiment.log(f"replay: a run {what}")
+        source = f"resuming from {', '.join(parts)}" if parts is not None else "saving all parts"
+        self.experiment.log(f"replay: {source}")
         cell = self.experiment.cell
         spec = RunSpec(
             cell,
@@ -184,8 +186,9 @@ class ReplayExperiment:
 
 
 def _check_parts(checkpoint: Sequence[str], available: Sequence[str]) -> None:
-    """Buffers and counters are asked for by default, and a training may have none."""
-    unknown = [one for one in checkpoint if one not in (*available, "buffers", "optimizer")]
+    """Raises UsageError for unknown parts; buffers and optimizer are defaults and may be absent."""
+    known = (*available, "buffers", "optimizer")
+    unknown = [part for part in checkpoint if part not in known]
     if unknown:
         raise UsageError(
             f"replay.checkpoint: this training has no {', '.join(unknown)}; it has "

@@ -1,4 +1,4 @@
-"""What might cure a training that varies, and which kind of fault a cure proves: data, in order."""
+"""Treatments that may fix a training whose runs diverge, and the fault that each fix proves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Treatment:
-    """Words that a user could type, and the switches that they set."""
+    """Command-line overrides and the switches they set."""
 
     fault: Fault
     words: tuple[str, ...]
@@ -73,19 +73,19 @@ FILLINGS = tuple(
 
 
 def condition_treatments(cell: Cell) -> Iterator[Treatment]:
-    """What any reproducible training needs, and this one was not asked to have."""
-    asked = cell.determinism
-    if asked.seed is None:
+    """Yield what every reproducible training needs and this cell does not request."""
+    requested = cell.determinism
+    if requested.seed is None:
         yield SEED
-    if cell.scenario.uses_loader and asked.loader != LOADER.switches["loader"]:
+    if cell.scenario.uses_loader and requested.loader != LOADER.switches["loader"]:
         yield LOADER
-    if asked.python_hash_seed is None:
+    if requested.python_hash_seed is None:
         yield HASH_SEED
 
 
-def kernel_treatments(asked: Determinism) -> Iterator[Treatment]:
-    """Two ways to hold the order of additions; each is tried, for each is advice."""
-    if asked.threads != 1:
+def kernel_treatments(requested: Determinism) -> Iterator[Treatment]:
+    """Yield the ways to fix the order of additions that the setting does not request yet."""
+    if requested.threads != 1:
         yield ONE_THREAD
-    if asked.algorithms is not Algorithms.require:
+    if requested.algorithms is not Algorithms.require:
         yield DETERMINISTIC

@@ -1,4 +1,4 @@
-"""Which image this program runs in: the image's own word, copied into the manifest."""
+"""The container image that the harness runs in, as recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from harness.core.paths import IMPORT_ROOT
 
 IDENTITY = IMPORT_ROOT / "image.json"
 UNKNOWN = {"base": "an unnamed base", "base_digest": None, "locks": None, "git": "unknown"}
-IMAGE_ID = "HARNESS_IMAGE_ID"  # an image cannot know its own id; who starts it tells
-MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
+IMAGE_ID = "HARNESS_IMAGE_ID"  # set by container/run.py: an image cannot contain its own id
+MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))  # created by Docker and by Podman
 
 
 def identity() -> dict[str, Any] | None:
-    """Base, digest of the locks, commit and id of the project's image; None outside of it."""
+    """Base, lock digests, commit and id of the project's image; None outside of it."""
     if not IDENTITY.exists():
         return None
-    told: dict[str, Any] = json.loads(IDENTITY.read_text())
-    return {"id": os.environ.get(IMAGE_ID), **UNKNOWN, **told}
+    recorded: dict[str, Any] = json.loads(IDENTITY.read_text())
+    return {"id": os.environ.get(IMAGE_ID), **UNKNOWN, **recorded}
 
 
 def describe() -> str:
-    """``none``, ``unidentified`` for another's container, or the image's id and base."""
+    """``none``, ``unidentified`` (in any other container), or the image's id and base."""
     image = identity()
     if image is None:
         return "unidentified" if any(map(Path.exists, MARKS)) else "none"

@@ -1,7 +1,7 @@
-"""A GPU watched from outside while a run has it, by the driver (NVML); the parent has no CUDA.
+"""Monitors a run's GPU from the parent, which has no CUDA, through the driver's library (NVML).
 
-The reasons for which clocks are held back are NVML's ``nvmlClocksEventReasons`` (NVML API
-reference, "Clocks Event Reasons"); the older "throttle reasons" calls are deprecated.
+The throttle reasons are NVML's ``nvmlClocksEventReasons`` (NVML API reference, "Clocks Event
+Reasons"); the older "throttle reasons" calls are deprecated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-# What slows a computation. Idling and clocks that somebody set are no faults and are left out.
+# Reasons that slow a computation. Idling and clocks that a user has set are not faults.
 THROTTLE_REASONS = {
     "software power cap": 0x04,
     "hardware slowdown": 0x08,
@@ -26,15 +26,15 @@ THROTTLE_REASONS = {
 
 @dataclass
 class GpuMonitor:
-    """Looked at before, during and after a run on ``device`` (``cuda:N``); elsewhere it is blind.
+    """Contention and throttling of one run on ``device`` (``cuda:N``); other devices report none.
 
-    ``contended``: a process that is none of ours held a compute context, seen before or after.
-    ``throttled``: for what reasons the clocks were held back, in the order of ``HELD_BACK``.
+    ``contended``: a process that is not ours held a compute context before or after the run.
+    ``throttled``: why the driver reduced the clocks, in the order of ``THROTTLE_REASONS``.
     """
 
     device: str
     contended: bool = False
-    events: int = 0  # all reasons seen, as NVML's bits
+    events: int = 0  # every reason observed, as NVML's bit mask
     handle: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,34 +45,34 @@ class GpuMonitor:
         return [reason for reason, bit in THROTTLE_REASONS.items() if self.events & bit]
 
     def check_processes(self) -> None:
-        """Notes who else computes there; too dear to be done beside a run."""
+        """Records whether other processes compute on the GPU; too slow to call during a run."""
         self.contended = self.contended or any(
             pid not in _own_pids() for pid in _compute_pids(self.handle)
         )
 
     def check_clocks(self) -> None:
-        """Notes for what reasons the driver holds the clocks back now: one cheap question."""
+        """Records why the driver reduces the clocks now; cheap enough to poll during a run."""
         self.events |= _clock_events(self.handle)
 
 
 def _device_handle(device: str) -> Any:
-    """NVML's handle of ``cuda:N``; None on other devices and where the driver cannot be asked."""
+    """NVML's handle of ``cuda:N``; None on other devices or if NVML is not available."""
     if not device.startswith("cuda") or importlib.util.find_spec("pynvml") is None:
         return None
     import pynvml  # noqa: PLC0415 - only for runs on a GPU
 
     try:
         pynvml.nvmlInit()
-        place = driver_index(device)
-        if isinstance(place, str):
-            return pynvml.nvmlDeviceGetHandleByUUID(place)
-        return pynvml.nvmlDeviceGetHandleByIndex(place)
+        index = driver_index(device)
+        if isinstance(index, str):
+            return pynvml.nvmlDeviceGetHandleByUUID(index)
+        return pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError:
         return None
 
 
 def _compute_pids(handle: Any) -> list[int]:
-    """Process ids with a compute context on the GPU; none where the driver does not tell."""
+    """Ids of processes with a compute context on the GPU; empty if the driver reports none."""
     if handle is None:
         return []
     import pynvml  # noqa: PLC0415
@@ -84,7 +84,7 @@ def _compute_pids(handle: Any) -> list[int]:
 
 
 def _clock_events(handle: Any) -> int:
-    """The bits of NVML's clock event reasons; 0 where the driver does not tell."""
+    """NVML's clock event reasons as a bit mask; 0 if the driver does not report them."""
     if handle is None:
         return 0
     import pynvml  # noqa: PLC0415
@@ -100,9 +100,9 @@ def _own_pids() -> set[int]:
 
 
 def driver_index(device: str) -> int | str:
-    """The driver's number or UUID of ``cuda:N``; workers count by the bus, as the driver does."""
+    """The driver's index or UUID of ``cuda:N``. Workers number GPUs in PCI order, as it does."""
     index = int(device.partition(":")[2] or 0)
-    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    visible = [entry.strip() for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     if index >= len(visible) or not visible[index]:
         return index
     return int(visible[index]) if visible[index].isdigit() else visible[index]

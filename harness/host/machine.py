@@ -1,4 +1,4 @@
-"""What this machine is, as far as it may be published: no host, user, serial or remote."""
+"""A description of this machine that is safe to publish: no host, user, serial or git remote."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def _driver() -> str | None:
 
 
 def _git_state() -> str | None:
-    """Commit of the harness, with `+changes` where the checkout differs from it."""
-    if built := container_image.identity():
-        return str(built["git"])
+    """Commit of the harness, with ``+changes`` if tracked files differ from it."""
+    if image := container_image.identity():
+        return str(image["git"])
     if not (IMPORT_ROOT / ".git").exists():
         return None
     commit = _run_command(["git", "-C", str(IMPORT_ROOT), "rev-parse", "--short=12", "HEAD"])
@@ -60,10 +60,10 @@ def _git_state() -> str | None:
     return f"{commit}{'+changes' * bool(changed)}" if commit else None
 
 
-def _run_command(words: list[str]) -> str | None:
-    """What a program prints first, scrubbed; None where it is missing or fails."""
+def _run_command(command: list[str]) -> str | None:
+    """The first line that a program prints, redacted; None if it is missing or fails."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return redact(done.stdout.strip().split("\n")[0]) if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""How much of the machine was used: by others, beside whom nothing can be timed, and by the run."""
+"""CPU load of other processes, which disturbs a run's timing, and the run's own peak memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROC_STAT = Path("/proc/stat")  # Linux; other systems give None
 
 
 class SystemLoad:
-    """Started before a run's work; ``others`` reads it afterwards."""
+    """Measures from its construction, before a run's work, to a call of ``others``."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
@@ -20,7 +20,7 @@ class SystemLoad:
         self.own = _own_s()
 
     def others(self) -> float | None:
-        """Share of all cores' time since the start that other processes used, 0 to 1."""
+        """Share of all cores' time that other processes used, 0 to 1; None if not on Linux."""
         busy = _busy_s()
         if busy is None or self.busy is None:
             return None
@@ -29,7 +29,7 @@ class SystemLoad:
 
 
 def _busy_s() -> float | None:
-    """Seconds that all cores were busy or stolen by the hypervisor since boot (proc(5))."""
+    """Seconds since boot that cores were busy or stolen by the hypervisor, summed (proc(5))."""
     if not PROC_STAT.exists():
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(
@@ -44,6 +44,6 @@ def _own_s() -> float:
 
 
 def peak_resident_mb() -> float:
-    """The highest resident set so far (getrusage)."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
+    """The process's peak resident set size so far, in MiB (getrusage)."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS reports bytes, Linux kibibytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

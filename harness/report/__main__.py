@@ -1,4 +1,4 @@
-"""python -m harness.report STUDY: everything that is told, made from the study's records alone."""
+"""``python -m harness.report STUDY``: write the report from the records of the study alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.report.content import add_labels, build_content
 
 def main(folder: Path) -> int:
     study = read_study(folder)
-    made = tables.Tables.of(study)
-    tables.write_tables(folder / "tables", study, made)
-    shown = add_labels(made.cells)
-    drawn = plots.draw_figures(folder / "figures", study, shown)
-    story = build_content(study, shown, made)
-    render.write_pages(folder, story, drawn)
-    terminal.print_summary(story)
-    return FINDING if made.controls.failed else DONE
+    results = tables.Tables.of(study)
+    tables.write_tables(folder / "tables", study, results)
+    cells = add_labels(results.cells)
+    figures = plots.draw_figures(folder / "figures", study, cells)
+    content = build_content(study, cells, results)
+    render.write_pages(folder, content, figures)
+    terminal.print_summary(content)
+    return FINDING if results.controls.failed else DONE
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a reader must know before believing a number, each with what to do about it."""
+"""Warnings: what limits the numbers of a report, each with advice."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
-from harness.report.format import MIN_IDENTICAL_RUNS, percent
+from harness.report.format import MIN_IDENTICAL_RUNS, percent, plural
 
-BUSY = 0.10  # of all cores' time used by others during a timing run
-FEW_NAMES = 8  # of files, in one sentence
-FEW_BLOCKS = 5  # below, Student's t is so wide that most costs cannot be told
+BUSY = 0.10  # share of all CPU time that other processes used during a timing run
+MAX_NAMES = 8  # files named in one sentence
+FEW_BLOCKS = 5  # with fewer, Student's t is so wide that most costs stay undecided
 
 
 @dataclass(frozen=True)
@@ -24,50 +24,56 @@ class Caveat:
     advice: str
 
 
-def find_caveats(study: StudyData, checked: Controls) -> list[Caveat]:
-    found = [*study_caveats(study), *_control_caveats(checked)]
+def find_caveats(study: StudyData, controls: Controls) -> list[Caveat]:
+    caveats = [*study_caveats(study), *_control_caveats(controls)]
     for cell in study.cells:
         if cell.same_as is None:
-            found += cell_caveats(cell)
-    return found
+            caveats += cell_caveats(cell)
+    return caveats
 
 
 def study_caveats(study: StudyData) -> Iterator[Caveat]:
     if study.manifest["request"]["not_for_conclusions"]:
         yield Caveat(
-            "This matrix only tries whether everything works.",
-            "Not for conclusions: run `make bench` or MATRIX=publish.",
+            "This matrix is a smoke test; its numbers support no conclusions.",
+            "Run `make bench` or `make bench MATRIX=publish`.",
         )
     if first := study.manifest["repeat_of"]:
         yield Caveat(
-            f"This study repeats {first}, in which a control had failed.",
-            "Read both; a control that fails twice says that this machine is too noisy.",
+            f"This study repeats {first}, in which a control failed.",
+            "Read both reports. If a control fails in both, this machine is too noisy.",
         )
-    left_out = study.manifest["request"]["settings_for_cuda"]
-    if left_out and not study.manifest["cuda"]:
+    skipped = study.manifest["request"]["settings_for_cuda"]
+    if skipped and not study.manifest["cuda"]:
         yield Caveat(
-            f"Left out on a CPU: the settings {', '.join(left_out)}.",
-            "Name them to run them here too, as in determinism=warn,full.",
+            f"Settings skipped on a CPU: {', '.join(skipped)}.",
+            "To run them here too, list them, as in determinism=warn,full.",
         )
     missing = study.planned - len(study.runs)
     if missing:
         yield Caveat(
             f"{missing} of {study.planned} runs have no record yet.",
-            "Go on with `python -m harness resume` on this study.",
+            "Run `python -m harness resume` on this study.",
         )
     for text in study.unreadable:
-        yield Caveat(text, "`resume` runs it again.")
+        yield Caveat(text, "`python -m harness resume` repeats this run.")
     runs = study.manifest["request"]["runs"]
     if runs["trace"] < MIN_IDENTICAL_RUNS:
         yield Caveat(
-            f"{runs['trace']} trace runs a cell: `identical` means that no difference "
-            "was seen in so many runs.",
-            f"runs.trace={MIN_IDENTICAL_RUNS} brings the bound under 10 %; MATRIX=publish does.",
+            f"{plural(runs['trace'], 'trace run')} per cell: `identical` only means that no run "
+            "differed.",
+            f"runs.trace={MIN_IDENTICAL_RUNS} or MATRIX=publish lowers the bound below 10 %.",
         )
     if 0 < runs["timing"] < FEW_BLOCKS:
         yield Caveat(
-            f"{runs['timing']} timing blocks: intervals are wide.",
-            "runs.timing=20, or MATRIX=publish.",
+            f"{plural(runs['timing'], 'timing block')} per cell: the intervals of costs are wide.",
+            "Set runs.timing=20 or MATRIX=publish.",
+        )
+    if study.is_forked:
+        yield Caveat(
+            "Runs were forked (launch.isolation=fork): runs forked from one process share its hash "
+            "seed and address layout.",
+            "Set launch.isolation=spawn to give each run a fresh interpreter.",
         )
     yield from load_caveats(study.runs)
 
@@ -80,39 +86,41 @@ def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:
     ]
     if busy:
         yield Caveat(
-            f"During {len(busy)} timing runs other processes used up to "
-            f"{percent(max(busy))} of the machine.",
-            "Close what else is running, then measure again.",
+            f"Other processes used up to {percent(max(busy))} of all CPU time during "
+            f"{plural(len(busy), 'timing run')}.",
+            "Stop other programs, then measure again.",
         )
-    slowed = [run for run in runs if run.timed and run.throttled]
-    if slowed:
-        reasons = dict.fromkeys(reason for run in slowed for reason in run.throttled)
+    throttled = [run for run in runs if run.timed and run.throttled]
+    if throttled:
+        reasons = dict.fromkeys(reason for run in throttled for reason in run.throttled)
         yield Caveat(
-            f"During {len(slowed)} timing runs the GPU held its clocks back: {', '.join(reasons)}.",
-            "Cool it, raise its power limit, or lock its "
-            "clocks (nvidia-smi --lock-gpu-clocks), then measure again.",
+            f"The GPU lowered its clocks during {plural(len(throttled), 'timing run')}: "
+            f"{', '.join(reasons)}.",
+            "Improve its cooling, raise its power limit, or lock its clocks "
+            "(nvidia-smi --lock-gpu-clocks), then measure again.",
         )
-    again = sum(run.attempt > 1 for run in runs)
-    if again:
+    repeated = sum(run.attempt > 1 for run in runs)
+    if repeated:
         yield Caveat(
-            f"{again} runs were killed from outside and done again.",
-            "Look for what kills processes here: memory limits, say.",
+            f"Killed from outside and repeated: {plural(repeated, 'run')}.",
+            "Find out what kills processes here, for example a memory limit.",
         )
 
 
-def _control_caveats(checked: Controls) -> Iterator[Caveat]:
-    for twin in checked.twins:
+def _control_caveats(controls: Controls) -> Iterator[Caveat]:
+    for twin in controls.twins:
         if twin.check is TwinCheck.failed:
             yield Caveat(
-                f"The A/A twin of {twin.cell} was found different from itself.",
-                "Believe no cost of this study and measure again; by chance, one study in twenty "
-                "has such a twin.",
+                f"{twin.cell} and its A/A twin differ in time per step, although both run the same "
+                "code.",
+                "Do not trust any cost in this study; measure again. By chance alone this happens "
+                "in one study in twenty.",
             )
-    if checked.positive.control is Control.failed:
+    if controls.positive.control is Control.failed:
         yield Caveat(
-            f"The positive control failed: {checked.positive.sentence}",
-            "Believe no `identical` of this study; raise scenario indexing's indices, "
-            "or report it with this study's records.",
+            f"The positive control failed: {controls.positive.sentence}",
+            "Do not trust any `identical` in this study. Raise `indices` of scenario `indexing`, "
+            "or report the problem with the records of this study.",
         )
 
 
@@ -128,78 +136,79 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
     ):
         if outcomes[outcome]:
             first = next(run for run in cell.all_runs if run.outcome is outcome)
+            runs = plural(outcomes[outcome], "run")
             yield Caveat(
-                f"{cell.id}: {outcomes[outcome]} runs {ENDINGS[outcome]}{failure_reason(first)}",
-                ADVICE[outcome],
+                f"{cell.id}: {runs} {ENDINGS[outcome]}{failure_reason(first)}", ADVICE[outcome]
             )
     if judge(cell.traces, [*cell.timings, *cell.twins]).note == SEEN_WHEN_TIMED:
         yield Caveat(
-            f"{cell.id}: a timing run ended with other bits than the trace runs.",
-            "A rare divergence, or watching disturbs it: raise runs.trace.",
+            f"{cell.id}: a timing run ended with different bits than the trace runs.",
+            "Either runs diverge rarely, or recording changes the result. Raise runs.trace.",
         )
-    for name, asked, got in _overridden_switches(cell):
+    for name, requested, effective in _overridden_switches(cell):
         yield Caveat(
-            f"{cell.id}: asked {name}={asked}, in effect was {got}.",
-            "The scenario or the environment overrides the setting; the record's "
-            "`effective` tells all values.",
+            f"{cell.id}: requested {name}={requested}, effective {effective}.",
+            "The scenario or the environment overrides the setting; `effective` in the run record "
+            "lists all values.",
         )
     if cell.unmeasured:
         yield Caveat(
-            f"{cell.id}: runs parted and their distance was not measured.",
-            "Try trace.keep_snapshots=true, which keeps what is measured.",
+            f"{cell.id}: runs diverged, but their distance was not measured.",
+            "Set trace.keep_snapshots=true to keep the parameters that distances are measured on.",
         )
     yield from _file_caveats(cell)
     if any(
         repeat.facts.get("nearest_equals_expand_forward") is False for _, repeat in cell.trainings()
     ):
         yield Caveat(
-            f"{cell.id}: expand and nearest gave other bits forward.",
-            "Do not take one for the other on this device.",
+            f"{cell.id}: `expand` and nearest `interpolate` give different bits in the forward "
+            "pass.",
+            "Do not replace one by the other on this device.",
         )
 
 
 def _file_caveats(cell: CellData) -> Iterator[Caveat]:
-    """Of a script: what its runs wrote."""
-    kept = [repeat.facts.get("files", {}) for _, repeat in cell.trainings()]
-    names = sorted({name for files in kept for name in files})
-    unlike = [name for name in names if len({files.get(name) for files in kept}) > 1]
-    if unlike:
+    """Caveats about the files that the runs of a script wrote."""
+    written = [repeat.facts.get("files", {}) for _, repeat in cell.trainings()]
+    names = sorted({name for files in written for name in files})
+    differing = [name for name in names if len({files.get(name) for files in written}) > 1]
+    if differing:
         yield Caveat(
-            f"{cell.id}: written files differ between runs: {_list_names(unlike)}.",
-            "They decide no verdict: a date or a duration in them would differ too; "
-            "look whether that is all.",
+            f"{cell.id}: written files differ between runs: {_list_names(differing)}.",
+            "They do not affect the verdict. Check whether they differ only in a date or a "
+            "duration.",
         )
     timed = [run.timed.facts for run in cell.all_runs if run.timed]
-    facts = [repeat.facts for _, repeat in cell.trainings()] + timed
-    touched = sorted({name for one in facts for name in one.get("touched", [])})
-    if touched:
+    all_facts = [repeat.facts for _, repeat in cell.trainings()] + timed
+    changed = sorted({name for facts in all_facts for name in facts.get("touched", [])})
+    if changed:
         yield Caveat(
-            f"{cell.id}: changed outside of the script's own copy: {_list_names(touched)}.",
-            "The script, or another program, wrote there while it ran: runs may not "
-            "have begun alike.",
+            f"{cell.id}: files changed outside the script's private copy: {_list_names(changed)}.",
+            "The script or another program wrote there during a run, so runs may not have started "
+            "from the same files.",
         )
 
 
 def _list_names(names: list[str]) -> str:
-    more = f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else ""
-    return f"{', '.join(names[:FEW_NAMES])}{more}"
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{', '.join(names[:MAX_NAMES])}{more}"
 
 
 ENDINGS = {
-    Outcome.refused: "were refused deterministic mode",
-    Outcome.nan: "ended with a loss that is no finite number",
-    Outcome.timeout: "ran past launch.timeout_s",
+    Outcome.refused: "called an operation that has no deterministic implementation",
+    Outcome.nan: "ended with a loss that is not finite",
+    Outcome.timeout: "exceeded launch.timeout_s",
     Outcome.crashed: "crashed",
     Outcome.lost: "were killed from outside",
-    Outcome.contended: "shared their GPU with another process and are not timed",
+    Outcome.contended: "shared the GPU with another process, so their times do not count",
 }
 ADVICE = {
-    Outcome.refused: "Replace the operation, or use determinism=warn and see what varies.",
-    Outcome.nan: "Their digests count; a smaller learning rate would train.",
-    Outcome.timeout: "Raise launch.timeout_s, or look in logs/ for why they hang.",
-    Outcome.crashed: "See runs.csv and logs/ for the traceback.",
-    Outcome.lost: "`resume` runs them again; look for what kills processes here.",
-    Outcome.contended: "Measure on a GPU of your own.",
+    Outcome.refused: "Replace the operation, or use determinism=warn to see what varies.",
+    Outcome.nan: "Their digests count as evidence. Try a smaller learning rate.",
+    Outcome.timeout: "Raise launch.timeout_s, or check logs/ for why they hang.",
+    Outcome.crashed: "See the record of the run in runs/ and its output in logs/.",
+    Outcome.lost: "`python -m harness resume` repeats them. Find out what kills processes here.",
+    Outcome.contended: "Measure on a GPU that nothing else uses.",
 }
 
 
@@ -211,10 +220,10 @@ def failure_reason(run: RunRecord) -> str:
 
 
 def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:
-    """Switches whose value in effect at a run's end was not the one asked for."""
-    found = {}
+    """Switches whose effective value at the end of a run was not the requested one."""
+    overridden = {}
     for run in cell.all_runs:
         for name, value in run.spec.determinism.switches().items():
             if value is not None and name in run.effective and run.effective[name] != value:
-                found[name] = (name, value, run.effective[name])
-    return list(found.values())
+                overridden[name] = (name, value, run.effective[name])
+    return list(overridden.values())

@@ -1,4 +1,4 @@
-"""What the report says, in its order, as plain data for the pages and the terminal."""
+"""The content of the report, in its order, as plain data for the pages and the terminal."""
 
 from __future__ import annotations
 
@@ -15,50 +15,33 @@ from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.command_line import command
 from harness.core.verdict import Verdict
+from harness.report import legend
 from harness.report.caveats import Caveat, find_caveats
-from harness.report.format import DASH, duration, figure, interval, is_known, percent
+from harness.report.format import (
+    DASH,
+    MIN_IDENTICAL_RUNS,
+    duration,
+    figure,
+    interval,
+    is_known,
+    percent,
+)
 from harness.report.summary import sentences
 from harness.report.tables import Tables
 
-MATRIX_COLUMNS = (
-    "scenario",
-    "determinism",
-    "runs",
-    "verdict",
-    "first parts at",
-    "loss spread",
-    "accuracy sd",
-    "churn",
-    "weights",
-    "peak",
-    "step",
-    "cost",
-    "",
-)
-
-
-NOISE_COLUMNS = (
-    "scenario",
-    "what varies",
-    "runs",
-    "loss sd",
-    "accuracy sd",
-    "95 % interval",
-    "churn",
-    "weights",
-)
+MATRIX_COLUMNS = tuple(legend.RESULTS)
 SOURCES = {
-    "implementation": "the machine (seeds fixed, kernels free)",
-    "algorithm": "the seed (kernels deterministic)",
-    "both": "machine and seed",
+    "implementation": "the machine (fixed seeds, any kernels)",
+    "algorithm": "the seed (deterministic kernels)",
+    "both": "the machine and the seed",
     "bit_flip": "one bit of one initial weight",
-    "tiny": "1e-8 on half of the initial weights",
+    "tiny": "noise of 1e-8 on half of the initial weights",
 }
 
 
 @dataclass(frozen=True)
 class MatrixRow:
-    values: tuple[str, ...]  # one for each of MATRIX_COLUMNS
+    values: tuple[str, ...]  # by MATRIX_COLUMNS
     verdict: str
 
 
@@ -66,48 +49,48 @@ class MatrixRow:
 class ReportContent:
     title: str
     stamp: str  # "not for conclusions", or empty
-    asked: str
+    asked: str  # the requested matrix, or empty
     created: str
-    sentences: list[tuple[str, str]]
-    diagnosis: dict[str, Any] | None  # as diagnosis.json has it
+    sentences: list[tuple[str, str]]  # scenario, sentence
+    diagnosis: dict[str, Any] | None  # the document in diagnosis.json
     positive: tuple[str, str]  # control, sentence
-    twins: list[tuple[str, ...]]
+    twins: list[tuple[str, ...]]  # rows by legend.TWINS
     smallest_detectable: str
     claims: list[dict[str, str]]  # rows of claims.csv
-    answers: str  # how many of them hold, do not, are open
-    noise: list[tuple[str, ...]]  # a row for each of NOISE_COLUMNS
+    answers: str  # how many claims hold, do not hold, and are open
+    noise: list[tuple[str, ...]]  # rows by legend.NOISE
     audit: list[dict[str, str]]  # rows of audit.csv
     lengths: list[dict[str, str]]  # rows of audit_lengths.csv
     matrix: list[MatrixRow]
-    facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, cell, what it tells
+    facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, setting, notes
     warnings: list[Caveat]
     machine: list[tuple[str, str]]
     command: str
     summary: str
 
 
-def build_content(study: StudyData, shown: pd.DataFrame, tables: Tables) -> ReportContent:
-    """``shown`` is the cell table with labels."""
-    manifest, checked = study.manifest, tables.controls
-    experiments = _merge_aliases(shown)
+def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> ReportContent:
+    """Build the content of a report; ``cells`` is the cell table with labels."""
+    manifest, controls = study.manifest, tables.controls
+    experiments = _merge_aliases(cells)
     return ReportContent(
         title=study.name,
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
-        asked=f"matrix {manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
+        asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
         sentences=sentences(experiments),
         diagnosis=study.diagnosis,
-        positive=(str(checked.positive.control), checked.positive.sentence),
-        twins=[_twin_row(twin) for twin in checked.twins],
-        smallest_detectable=_describe_detectable(checked),
+        positive=(str(controls.positive.control), controls.positive.sentence),
+        twins=[_twin_row(twin) for twin in controls.twins],
+        smallest_detectable=_describe_detectable(controls),
         claims=_string_rows(tables.claims),
         answers=_count_answers(tables.claims),
         noise=_noise_rows(tables.noise),
         audit=_string_rows(tables.audit),
         lengths=_string_rows(tables.lengths),
         matrix=_matrix_rows(experiments[~experiments["twin"]]),
-        facts=[told for cell in study.cells if (told := _scenario_notes(cell))],
-        warnings=find_caveats(study, checked),
+        facts=[notes for cell in study.cells if (notes := _scenario_notes(cell))],
+        warnings=find_caveats(study, controls),
         machine=machine_rows(study),
         command=command(manifest["words"]),
         summary=_summary(study),
@@ -121,7 +104,7 @@ def _string_rows(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def add_labels(table: pd.DataFrame) -> pd.DataFrame:
-    """The cell table with scenarios and settings named as people need them to tell rows apart."""
+    """Return the cell table with labels of scenarios and settings that distinguish all rows."""
     rows = table.to_dict("records")
     several = len(set(table["device"])) > 1
     return table.assign(
@@ -133,11 +116,12 @@ def add_labels(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _label(row: dict[Hashable, Any], group: str, more: list[str]) -> str:
-    """A scenario's or setting's name, with what was overridden of it."""
-    words = shlex.split(row["overrides"])
-    own = [word.removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")]
-    return f"{row[group]} ({', '.join(own + more)})" if own + more else str(row[group])
+def _label(row: dict[Hashable, Any], group: str, extra: list[str]) -> str:
+    """The name of a scenario or setting, with its overrides and ``extra`` in parentheses."""
+    overrides = shlex.split(row["overrides"])
+    prefix = f"{group}."
+    details = [word.removeprefix(prefix) for word in overrides if word.startswith(prefix)] + extra
+    return f"{row[group]} ({', '.join(details)})" if details else str(row[group])
 
 
 def _noise_label(row: dict[Hashable, Any]) -> list[str]:
@@ -165,13 +149,13 @@ def _noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ..
 
 
 def _disambiguate(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
-    """The names, with the cell's hash where two cells would else have one: scrubbed overrides."""
+    """Append the cell's hash to a name that several cells share, as with redacted overrides."""
     cells: dict[tuple[Any, str], set[str]] = {}
     for row, name in zip(rows, names, strict=True):
         cells.setdefault((_label(row, "scenario", [row["device"]]), name), set()).add(row["cell"])
-    alike = {cell for found in cells.values() if len(found) > 1 for cell in found}
+    ambiguous = {cell for sharing in cells.values() if len(sharing) > 1 for cell in sharing}
     return [
-        f"{name} [{row['cell'].rpartition('-')[2]}]" if row["cell"] in alike else name
+        f"{name} [{row['cell'].rpartition('-')[2]}]" if row["cell"] in ambiguous else name
         for row, name in zip(rows, names, strict=True)
     ]
 
@@ -179,33 +163,34 @@ def _disambiguate(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str
 def _count_answers(claims: pd.DataFrame) -> str:
     if claims.empty:
         return ""
-    told = claims["answer"].tolist()
+    answers = claims["answer"].tolist()
     holds, fails, unknown = (
-        told.count(str(one)) for one in (Answer.holds, Answer.fails, Answer.open)
+        answers.count(str(answer)) for answer in (Answer.holds, Answer.fails, Answer.open)
     )
     return f"{holds} hold here, {fails} do not, {unknown} cannot be decided here"
 
 
-def _merge_aliases(shown: pd.DataFrame) -> pd.DataFrame:
-    """A row for each experiment, named by all settings that are the same experiment here."""
-    scenarios = dict(zip(shown["cell"], shown["scenario"], strict=True))
-    others: dict[str, list[str]] = {}
-    for row in shown[shown["same_as"] != ""].to_dict("records"):
+def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each experiment, named after all settings that are the same here."""
+    scenarios = dict(zip(cells["cell"], cells["scenario"], strict=True))
+    aliases: dict[str, list[str]] = {}
+    for row in cells[cells["same_as"] != ""].to_dict("records"):
         elsewhere = row["scenario"] != scenarios[row["same_as"]]
         name = f"{row['scenario']} {row['determinism']}" if elsewhere else row["determinism"]
-        others.setdefault(row["same_as"], []).append(name)
-    own = shown[shown["same_as"] == ""]
+        aliases.setdefault(row["same_as"], []).append(name)
+    measured = cells[cells["same_as"] == ""]
     names = [
-        " = ".join([setting, *filter(None, [", ".join(others.get(cell, []))])])
-        for cell, setting in zip(own["cell"], own["determinism"], strict=True)
+        f"{setting} = {', '.join(aliases[cell])}" if cell in aliases else setting
+        for cell, setting in zip(measured["cell"], measured["determinism"], strict=True)
     ]
-    return own.assign(determinism=names)
+    return measured.assign(determinism=names)
 
 
 def _summary(study: StudyData) -> str:
     wall = sum(run.wall_s or 0 for run in study.runs)
     return (
-        f"{len(study.runs)} runs of {len(study.cells)} cells, each in a fresh process; "
+        f"{len(study.runs)} runs of {len(study.cells)} cells, each in a "
+        f"{'forked' if study.is_forked else 'fresh'} process; "
         f"{duration(wall)} of training and evaluation"
     )
 
@@ -221,14 +206,14 @@ def _twin_row(twin: Twin) -> tuple[str, ...]:
     )
 
 
-def _describe_detectable(checked: Controls) -> str:
-    if not checked.twins:
+def _describe_detectable(controls: Controls) -> str:
+    if not controls.twins:
         return ""
-    best = min(checked.twins, key=lambda twin: twin.smallest_detectable)
-    worst = max(checked.twins, key=lambda twin: twin.smallest_detectable)
+    best = min(controls.twins, key=lambda twin: twin.smallest_detectable)
+    worst = max(controls.twins, key=lambda twin: twin.smallest_detectable)
     text = f"{percent(best.smallest_detectable)} for {best.cell}"
     if worst is not best:
-        text += f", {percent(worst.smallest_detectable)} for {worst.cell}"
+        text += f" to {percent(worst.smallest_detectable)} for {worst.cell}"
     return text
 
 
@@ -239,11 +224,12 @@ def _matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
 
 def _matrix_row(row: dict[str, Any]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
+    too_few = identical and row["trace_runs"] < MIN_IDENTICAL_RUNS
     values = (
         row["scenario"],
         row["determinism"],
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
-        row["verdict"] if not identical or row["trace_runs"] >= 30 else "no difference seen",
+        "no difference seen" if too_few else row["verdict"],
         _format_divergence(row),
         percent(row["loss_spread"]),
         percent(row["accuracy_sd"]),
@@ -258,7 +244,7 @@ def _matrix_row(row: dict[str, Any]) -> MatrixRow:
 
 
 def _format_divergence(row: dict[str, Any]) -> str:
-    """Step and component; step 0 is the state before the first step."""
+    """Format step and component; step 0 is the initial state."""
     if not is_known(row["first_step"]):
         return DASH
     step = int(row["first_step"])
@@ -266,13 +252,13 @@ def _format_divergence(row: dict[str, Any]) -> str:
 
 
 def _format_weights(row: dict[str, Any]) -> str:
-    """Distance of final parameters; exactly 0 means the same bits."""
+    """Format the distance of final parameters; exactly 0 means the same bits."""
     known = is_known(row["weight_rel_l2"])
     return figure(row["weight_rel_l2"], 2) if known else DASH
 
 
 def _format_cost(row: dict[str, Any], identical: bool) -> str:
-    """Only quoted where training is identical: elsewhere it would be the price of nothing."""
+    """Format the cost, but only of an identical cell: a setting that fails has no price."""
     if row["is_baseline"]:
         return "1 (baseline)"
     if not identical or not is_known(row["cost_ratio"]):
@@ -281,20 +267,20 @@ def _format_cost(row: dict[str, Any], identical: bool) -> str:
 
 
 def _scenario_notes(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:
-    """What a training says of itself, of a timing run where there is one: it was not watched."""
+    """Facts that a scenario reports, preferably from a timing run, in which nothing is digested."""
     if cell.same_as:
         return None
-    told = next((run.timed.facts for run in cell.timings if run.timed), {})
-    told = told or next((repeat.facts for _, repeat in cell.trainings()), {})
-    lines = [(key, _format_value(value)) for key, value in told.items()]
+    facts = next((run.timed.facts for run in cell.timings if run.timed), {})
+    facts = facts or next((repeat.facts for _, repeat in cell.trainings()), {})
+    lines = [(key, _format_value(value)) for key, value in facts.items()]
     return (cell.cell.scenario.label, cell.cell.setting, lines) if lines else None
 
 
 def _format_value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_format_value(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_format_value(inner)}" for key, inner in value.items())
     if isinstance(value, list):
-        return "; ".join(_format_value(one) for one in value)
+        return "; ".join(map(_format_value, value))
     if isinstance(value, float):
         return figure(value)
     if isinstance(value, str) and len(value) == 32:  # a digest
@@ -303,8 +289,8 @@ def _format_value(value: Any) -> str:
 
 
 def machine_rows(study: StudyData) -> list[tuple[str, str]]:
-    found = study.manifest
-    rows = {**found["machine"], **found["software"]}
-    for index, device in enumerate(found["cuda"]):
+    manifest = study.manifest
+    rows = {**manifest["machine"], **manifest["software"]}
+    for index, device in enumerate(manifest["cuda"]):
         rows[f"cuda:{index}"] = _format_value(device)
     return [(key.replace("_", " "), str(value)) for key, value in rows.items() if value is not None]

@@ -1,4 +1,4 @@
-"""The figures of how trainings part: two runs' losses, and distances by step."""
+"""Figures of divergence: the losses of two trainings, and distances by step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.core.spec import Noise
 from harness.core.verdict import judge
 from harness.report.plot_base import COLOURS, Figure, set_scale_from_zero, to_figure
 
-PANELS = 3  # of the figure of two runs
+PANELS = 3  # of `two_runs`
 Losses = npt.NDArray[np.float64]
 
 
 def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """The losses of the first training and of the one that strays furthest from it."""
+    """The losses of the first training and of the one furthest from it."""
     cells = [
         cell
         for cell in study.cells
@@ -27,13 +27,13 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     ]
     if not cells:
         return None
-    shown = _pick_cells(cells)
+    chosen = _choose_cells(cells)
     canvas = Canvas(figsize=(10, 2.8))
-    for axes, cell in zip(canvas.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        first, stray = _first_and_furthest(cell)
+    for axes, cell in zip(canvas.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+        first, furthest = _first_and_furthest(cell)
         steps = np.arange(1, len(first) + 1)
-        axes.plot(steps, first, color=COLOURS[0], lw=2.2, label="the first")
-        axes.plot(steps, stray, color=COLOURS[1], lw=1.1, label="the one furthest from it")
+        axes.plot(steps, first, color=COLOURS[0], lw=2.2, label="first training")
+        axes.plot(steps, furthest, color=COLOURS[1], lw=1.1, label="training furthest from it")
         noise = "" if cell.cell.noise is Noise.none else f", noise={cell.cell.noise}"
         axes.set_title(f"{cell.cell.scenario.label}, {cell.cell.setting}{noise}: loss")
         axes.set_xlabel("step")
@@ -46,20 +46,20 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     return to_figure(
         canvas,
         "two_runs",
-        "Two runs of one training",
-        "The loss of a cell's first training and of the one that strays furthest from it: where "
-        "one line hides the other, they differ by less than its width. At most three scenarios are "
-        "shown, those with one seed that stray most.",
+        "Losses of two trainings",
+        "The loss of the first training of a cell, and of the training whose loss lies furthest "
+        "from it. Where one line hides the other, they differ by less than its width. At most "
+        f"{PANELS} scenarios are shown, each with the cell that diverges most; cells with a fixed "
+        "seed take precedence.",
     )
 
 
-def _pick_cells(cells: list[CellData]) -> list[CellData]:
-    """One a scenario: those with one seed first, among them the ones that stray most."""
+def _choose_cells(cells: list[CellData]) -> list[CellData]:
+    """Choose one cell per scenario; prefer a fixed seed, then the largest distance."""
 
     def rank(cell: CellData) -> tuple[bool, float]:
-        first, stray = _first_and_furthest(cell)
         has_one_seed = cell.cell.determinism.seed is not None and not cell.cell.noise.varies_seed
-        return not has_one_seed, -_largest_distance(first, stray)
+        return not has_one_seed, -_largest_distance(*_first_and_furthest(cell))
 
     chosen: dict[str, CellData] = {}
     for cell in sorted(cells, key=rank):
@@ -67,19 +67,19 @@ def _pick_cells(cells: list[CellData]) -> list[CellData]:
     return list(chosen.values())[:PANELS]
 
 
-def _largest_distance(one: Losses, other: Losses) -> float:
-    """Largest distance at any step; a step without a number says nothing."""
-    return float(np.nan_to_num(np.abs(other - one)).max())
+def _largest_distance(first: Losses, other: Losses) -> float:
+    """Largest distance at any step; NaN counts as 0."""
+    return float(np.nan_to_num(np.abs(other - first)).max())
 
 
 def _first_and_furthest(cell: CellData) -> tuple[Losses, Losses]:
-    """Losses by step of the first training and of the one that lies furthest from it anywhere."""
+    """Losses by step of the first training and of the one furthest from it at any step."""
     first, *others = _loss_rows(cell)
-    return first, max(others, key=lambda one: _largest_distance(first, one))
+    return first, max(others, key=lambda losses: _largest_distance(first, losses))
 
 
 def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """Each varying cell: largest distance from the first run's first training, by step."""
+    """Largest distance of any training from the first one, by step, for each cell that varies."""
     varying = [
         cell for cell in study.cells if cell.same_as is None and judge(cell.traces).verdict.differs
     ]
@@ -87,16 +87,16 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
         return None
     canvas = Canvas(figsize=(10, 3.8))
     weights, losses = canvas.subplots(1, 2)
-    for cell, look in zip(varying, _line_styles(varying), strict=True):
+    for cell, style in zip(varying, _line_styles(varying), strict=True):
         label = f"{cell.cell.scenario.label}, {cell.cell.setting}"
-        weights.plot(*_weight_curve(cell), marker="o", markersize=3, label=label, **look)
-        losses.plot(*_loss_curve(cell), label=label, **look)
-    for axes, what in ((weights, "weights, ‖w−w₁‖/‖w₁‖"), (losses, "loss, |l−l₁|/|l₁|")):
+        weights.plot(*_weight_curve(cell), marker="o", markersize=3, label=label, **style)
+        losses.plot(*_loss_curve(cell), label=label, **style)
+    for axes, measure in ((weights, "weights, ‖w−w₁‖/‖w₁‖"), (losses, "loss, |l−l₁|/|l₁|")):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda step, _: f"{step:g}")
         set_scale_from_zero(axes)
         axes.set_xlabel("step")
-        axes.set_title(f"Largest distance from the first run: {what}")
+        axes.set_title(f"Largest distance from the first training: {measure}")
     canvas.legend(
         *weights.get_legend_handles_labels(),
         loc="outside lower center",
@@ -107,8 +107,8 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
         canvas,
         "divergence",
         "Divergence by step",
-        "How far trainings lie from the first one, by step, for every cell that varies; "
-        "a point at the bottom is exactly 0.",
+        "Largest distance of any training from the first one, by step, for every cell that varies. "
+        "A point on the bottom line is exactly 0.",
     )
 
 
@@ -116,8 +116,8 @@ def _weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
     by_step: dict[int, list[float]] = {}
     for run in cell.completed:
         for steps in cell.trajectories(run) or []:
-            for step, one in steps.items():
-                by_step.setdefault(int(step), []).append(float(one["rel_l2"]))
+            for step, distance in steps.items():
+                by_step.setdefault(int(step), []).append(float(distance["rel_l2"]))
     points = sorted(by_step.items())
     return [step for step, _ in points], [float(np.max(all_)) for _, all_ in points]  # NaN: a gap
 
@@ -130,14 +130,14 @@ def _loss_curve(cell: CellData) -> tuple[list[int], list[float]]:
 
 
 def _loss_rows(cell: CellData) -> Losses:
-    """A row for each training, (trainings, steps), cut to the shortest one."""
-    losses = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
-    steps = min(map(len, losses))
-    return np.array([one[:steps] for one in losses])
+    """Losses, of shape (trainings, steps), cut to the shortest training."""
+    rows = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
+    steps = min(map(len, rows))
+    return np.array([row[:steps] for row in rows])
 
 
 def _line_styles(cells: list[CellData]) -> list[dict[str, str]]:
-    """A colour for each scenario, a dash for each setting."""
+    """Return a colour for each scenario and a dash pattern for each setting."""
     scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
     settings = list(dict.fromkeys(cell.cell.setting for cell in cells))
     dashes = ("-", "--", ":", "-.")

@@ -1,4 +1,4 @@
-"""Figures as people read them: significant digits, units, and a dash for what is unknown."""
+"""Numbers as text: significant digits, units, and a dash for unknown values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 DASH = "–"
-MIN_IDENTICAL_RUNS = 30  # fewer equal runs leave a bound above 10 %, and the report says so
+MIN_IDENTICAL_RUNS = 30  # fewer identical runs leave a bound above 10 %, and the report says so
 
 
 def is_known(value: Any) -> bool:
@@ -14,7 +14,7 @@ def is_known(value: Any) -> bool:
 
 
 def figure(value: Any, digits: int = 3) -> str:
-    """A number to so many significant digits; exactly 0 stays 0."""
+    """Format a number to ``digits`` significant digits; exactly 0 stays 0."""
     if not is_known(value):
         return DASH
     if value == 0:
@@ -42,3 +42,7 @@ def join_words(words: list[str], last: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

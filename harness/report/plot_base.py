@@ -1,4 +1,4 @@
-"""What all figures share: their look, a scale that shows exactly 0, and SVG."""
+"""Shared parts of all figures: style, a logarithmic scale that includes 0, and SVG output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
+# The palette of Okabe and Ito, which people with any colour vision can distinguish.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 STYLE: Any = {
     "font.size": 9,
@@ -20,7 +20,7 @@ STYLE: Any = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "svg.fonttype": "none",  # text stays text: small files that can be searched
-    "svg.hashsalt": "harness",  # equal data, equal file
+    "svg.hashsalt": "harness",  # the same data give the same file
     "font.family": "sans-serif",
     "figure.constrained_layout.use": True,
 }
@@ -35,9 +35,9 @@ class Figure:
 
 
 def set_scale_from_zero(axes: Axes) -> None:
-    """Logarithmic, with exactly 0 at the bottom, where equal bits belong."""
-    drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
-    values = np.concatenate([np.zeros(0), *drawn])
+    """Make the y axis logarithmic with exactly 0, which stands for equal bits, at the bottom."""
+    lines = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    values = np.concatenate([np.zeros(0), *lines])
     positive = values[np.isfinite(values) & (values > 0)]
     axes.set_yscale("symlog", linthresh=float(positive.min()) if len(positive) else 1e-9)
     axes.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""All figures of a report, and those of cost: intervals, every run by position, what is bought."""
+"""All figures of a report; here the ones about cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.report.plot_base import COLOURS, STYLE, Figure, set_scale_from_zero
 
 
 def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
-    """Draws what the study has data for, writes each to its file."""
+    """Draw every figure that the study has data for, and write each to its own file."""
     folder.mkdir(exist_ok=True)
     drawers = (two_runs, divergence, _costs, _schedule, reproducibility)
     with mpl.rc_context(STYLE):
@@ -30,7 +30,7 @@ def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Fi
 
 
 def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """Cost ratios with 95 % intervals; the twin beside them shows what the machine alone does."""
+    """Cost ratios with 95 % intervals; the A/A twins beside them show the noise of the machine."""
     rows = table[table["cost_ratio"].notna() & (table["same_as"] == "")]
     if rows.empty:
         return None
@@ -53,19 +53,19 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
     axes.xaxis.set_minor_formatter(lambda ratio, _: f"{ratio:.2g}")
-    axes.set_title("Time per step against the baseline, 95 % interval")
+    axes.set_title("Time per step relative to the baseline, 95 % interval")
     return to_figure(
         canvas,
         "cost",
         "Cost with intervals",
-        "Time per step against the baseline of the same scenario. Grey: the baseline against its "
-        "own A/A twin, which shows what the machine alone does. Hollow: cells that vary, whose "
-        "cost is the price of nothing.",
+        "Time per step relative to the baseline of the same scenario. Grey: the A/A twin of a "
+        "baseline, which shows the noise of the machine. Hollow: cells that are not identical, "
+        "whose cost the report does not quote.",
     )
 
 
 def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """Every timing run where it stood in the schedule: drift is seen, not averaged away."""
+    """Every timing run by its position in the schedule, which shows drift."""
     cells = [cell for cell in study.cells if cell.timings and cell.same_as is None]
     if not cells:
         return None
@@ -74,11 +74,11 @@ def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: 
     scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
     for cell in cells:
         runs = [run for run in [*cell.timings, *cell.twins] if is_timed(run)]
-        typical = np.median([step_s(run) for run in runs]) if runs else 1.0
+        median = np.median([step_s(run) for run in runs]) if runs else 1.0
         name = cell.cell.scenario.label
         axes.plot(
             [run.position for run in runs],
-            [step_s(run) / typical for run in runs],
+            [step_s(run) / median for run in runs],
             "o",
             ms=3.5,
             alpha=0.75,
@@ -87,20 +87,20 @@ def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: 
         )
     axes.axhline(1, color="black", lw=0.6)
     axes.set_xlabel("position in the schedule")
-    axes.set_title("Time per step of every run, against its cell's median")
+    axes.set_title("Time per step of every timing run, relative to the median of its cell")
     unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     canvas.legend(unique.values(), unique.keys(), loc="outside right upper", frameon=False)
     return to_figure(
         canvas,
         "schedule",
-        "Every run by schedule position",
-        "Each point is one timing run. A slope is a machine that drifts, which pairing by block "
-        "takes out; a high point is a run that something disturbed.",
+        "Timing runs by schedule position",
+        "Each point is one timing run. A slope shows that the machine drifts, which pairing by "
+        "block cancels; a single high point is a disturbed run.",
     )
 
 
 def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """Distance of final weights against cost: what is bought, for how much."""
+    """Distance of final weights against cost."""
     rows = table[
         ~table["twin"]
         & (table["same_as"] == "")
@@ -122,7 +122,7 @@ def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # 
             marker="osD^v<>PX*"[settings.index(row["determinism"]) % 10],
             ms=7,
             alpha=0.8,
-            clip_on=False,  # equal weights lie on the axis itself
+            clip_on=False,  # equal weights lie on the axis
             color=colour,
             mfc="white" if _varies_with_equal_weights(row) else colour,
             ls="none",
@@ -130,16 +130,17 @@ def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # 
         )
     set_scale_from_zero(axes)
     axes.axvline(1, color="black", lw=0.6)
-    axes.set_xlabel("time per step against the baseline")
+    axes.set_xlabel("time per step relative to the baseline")
     axes.set_title("Distance of final weights, ‖w−w₁‖/‖w₁‖")
     canvas.legend(loc="outside right upper", frameon=False, fontsize=7, ncols=1 + len(rows) // 18)
     return to_figure(
         canvas,
         "reproducibility",
         "Reproducibility against cost",
-        "On the bottom line the trainings that were compared ended with the same weights; further "
-        "up they ended further apart. Hollow: the cell varies all the same, in another outcome or "
-        "in a timing run, whose weights nobody keeps. To the left is cheaper.",
+        "Each marker is one cell. On the bottom line, all compared trainings ended with the same "
+        "weights; the higher, the further apart they ended; the further left, the faster. Hollow: "
+        "the weights agree but the cell varies, in another outcome or in a timing run, whose "
+        "weights are not kept.",
     )
 
 

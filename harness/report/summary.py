@@ -1,4 +1,4 @@
-"""One sentence per scenario: which settings gave one digest, on what evidence, at what cost."""
+"""One sentence per scenario: which settings gave identical runs, and what they cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 class Cost(NamedTuple):
-    """A cost ratio with its interval; a baseline's is 1 by definition."""
+    """A cost ratio with its interval; that of a baseline is 1 by definition."""
 
     ratio: float
     low: float
@@ -21,25 +21,24 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         if self.low == self.high:
-            return "the baseline"
+            return "baseline"
         return f"{self.ratio:.3f} ×, {interval(self.low, self.high)}"
 
 
 def sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Scenario, with its overrides, and sentence, in the table's order."""
+    """Return scenario label and sentence, in the order of the table."""
     groups: dict[str, list[Row]] = {}
     for row in table[~table["twin"]].to_dict("records"):
-        named = {str(key): value for key, value in row.items()}
-        groups.setdefault(named["scenario"], []).append(named)
+        groups.setdefault(row["scenario"], []).append({str(key): row[key] for key in row})
     return [(scenario, _sentence(rows)) for scenario, rows in groups.items()]
 
 
 def _sentence(rows: list[Row]) -> str:
     identical = [row for row in rows if row["verdict"] == Verdict.identical]
     parts = [_describe_evidence(identical)]
-    if prices := {_setting_name(row): price for row in identical if (price := _cost_of(row))}:
+    if costs := {_setting_name(row): cost for row in identical if (cost := _cost_of(row))}:
         slower = {_setting_name(row) for row in identical if row["cost"] == "slower"}
-        parts.append(_cheapest(prices, slower))
+        parts.append(_compare_costs(costs, slower))
     for verdict in Verdict:
         names = [f"`{row['determinism']}`" for row in rows if row["verdict"] == verdict]
         if names and verdict is not Verdict.identical:
@@ -48,45 +47,47 @@ def _sentence(rows: list[Row]) -> str:
 
 
 def _setting_name(row: Row) -> str:
-    """A setting without the others that are the same experiment, named once already."""
+    """The setting without its aliases, which the sentence has named already."""
     return str(row["determinism"]).partition(" = ")[0]
 
 
 def _describe_evidence(rows: list[Row]) -> str:
-    """Under 30 runs nothing is called the same: no difference was seen, so often."""
+    """State the evidence; with few runs it is an absence of differences, not identity."""
     if not rows:
-        return "no setting gave one digest"
+        return "no setting gave identical runs"
     names = join_words([f"`{row['determinism']}`" for row in rows])
     runs = min(row["trace_runs"] for row in rows)
     bound = percent(max(row["divergence_rate_upper"] for row in rows))
     claim = "the same bits in every run" if runs >= MIN_IDENTICAL_RUNS else "no difference seen"
     return (
         f"{claim} under {names}, in {runs} runs each "
-        f"(a fresh run differs with a chance of at most {bound})"
+        f"(a fresh run differs with probability at most {bound})"
     )
 
 
-def _cheapest(prices: dict[str, Cost], slower: set[str]) -> str:
-    """The cheapest setting, and every other that cannot be told apart from it.
+def _compare_costs(costs: dict[str, Cost], labelled_slower: set[str]) -> str:
+    """Name the cheapest setting, those that cost the same within error, and the slower ones.
 
-    Dearer is what the table calls slower and whose interval does not reach the cheapest one's.
+    A setting is slower if its interval lies above that of the cheapest one, and either the table
+    labels it so or the cheapest one is clearly faster than the baseline.
     """
-    best = min(prices, key=lambda name: prices[name].ratio)
-    others = {name: price for name, price in prices.items() if name != best}
-    clear = prices[best].high < 1  # faster than the baseline, so than all that are not
-    dearer = [
+    cheapest = min(costs, key=lambda name: costs[name].ratio)
+    beats_baseline = costs[cheapest].high < 1
+    others = [name for name in costs if name != cheapest]
+    slower = [
         name
-        for name, price in others.items()
-        if price.low > prices[best].high and (name in slower or clear)
+        for name in others
+        if costs[name].low > costs[cheapest].high and (name in labelled_slower or beats_baseline)
     ]
-    as_cheap = [name for name in others if name not in dearer]
+    equal = [name for name in others if name not in slower]
 
-    def quoted(names: list[str]) -> str:
-        return join_words([f"`{name}` ({prices[name]})" for name in names])
+    def quote(names: list[str]) -> str:
+        return join_words([f"`{name}` ({costs[name]})" for name in names])
 
-    text = f"cheapest is {quoted([best])}"
-    text += f", not told apart from {quoted(as_cheap)}" if as_cheap else ""
-    return text + (f"; dearer: {quoted(dearer)}" if dearer else "")
+    text = f"cheapest: {quote([cheapest])}"
+    if equal:
+        text += f"; {quote(equal)} {'cost' if len(equal) > 1 else 'costs'} the same within error"
+    return text + (f"; slower: {quote(slower)}" if slower else "")
 
 
 def _cost_of(row: Row) -> Cost | None:

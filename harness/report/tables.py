@@ -1,4 +1,4 @@
-"""The tables of a study, and the same as files under tables/."""
+"""The tables of a study, and their CSV files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.core.record import RunRecord
 
 @dataclass(frozen=True)
 class Tables:
-    """All that is computed from a study's records; the last four are empty where not asked for."""
+    """Everything computed from a study's records; the last four may be empty."""
 
     cells: pd.DataFrame
     controls: Controls

@@ -1,11 +1,11 @@
-"""The study's folder: manifest, schedule, lock, and which runs are already done.
+"""A study's folder: manifest, schedule, lock, and which runs are already done.
 
 ::
 
-    results/<id>/manifest.json   what was asked, of which machine, by which version
+    results/<id>/manifest.json   the request, the machine and the software versions
                  schedule.json   the ids of all runs in order
-                 runs/           one record per run, and the distances of runs that parted
-                 logs/           what runs printed, where they printed anything
+                 runs/           one record per run, and the distances between runs that diverge
+                 logs/           the output of runs that print anything
                  tables/ figures/ report.md report.html
 """
 
@@ -16,7 +16,7 @@ import fcntl
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ from harness.study.request import (
     Trace,
 )
 
-# Where one of these differs from the manifest's, further runs would not belong to the same study.
+# A study is resumed only if all of these agree with its manifest.
 MUST_AGREE = ("python", "torch", "torch_cuda", "cudnn", "numpy", "threads", "keras", "tensorflow")
 
 
@@ -57,21 +57,21 @@ class StudyFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Raises UsageError where the folder holds no study that this program can read."""
+        """Raises UsageError if the folder has no manifest.json or it is not valid JSON."""
         try:
             document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
         except OSError as error:
             raise UsageError(
-                f"{self.path} is no study: it has no manifest.json; "
-                "`harness list` shows the studies here"
+                f"{self.path} is not a study: it has no manifest.json; "
+                "`python -m harness list` shows the studies here"
             ) from error
         except ValueError as error:
-            raise UsageError(f"{self.path}/manifest.json is no JSON: {error}") from error
+            raise UsageError(f"{self.path}/manifest.json is not valid JSON: {error}") from error
         return document
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for this process; raises UsageError where another one holds it."""
+        """Locks the folder for this process. Raises UsageError if another process holds it."""
         try:
             file = (self.path / "study.lock").open("a+")
         except OSError as error:
@@ -81,38 +81,38 @@ class StudyFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UsageError(
-                    f"{self.path} is being run by another process; "
-                    "wait for it, or end it and resume"
+                    f"{self.path} is locked by another process; "
+                    "wait until it finishes, or stop it and resume the study"
                 ) from error
             yield
 
     def records(self) -> list[RunRecord]:
-        """All whole records; what cannot be read is run again."""
-        return [record for _, record in self._iter_records() if record is not None]
-
-    def _iter_records(self) -> Iterator[tuple[Path, RunRecord | None]]:
+        """All readable records of trace and timing runs; a run with a damaged one is repeated."""
+        records = []
         for path in sorted(self.runs.glob("*.t*.*.json")):
-            try:
-                yield path, load_record(path)
-            except BadRecordError:
-                yield path, None
+            with suppress(BadRecordError):
+                records.append(load_record(path))
+        return records
 
     def remaining(self, plan: Plan) -> list[RunSpec]:
-        """The runs without a record that counts, in the plan's order."""
+        """The runs that are not done, in the plan's order."""
         done = self.done()
         return [spec for spec in plan.runs if spec.run_id not in done]
 
     def done(self) -> set[str]:
-        """Ids of the runs whose record counts; one killed from outside is run again."""
-        return {one.run_id for one in self.records() if one.outcome is not Outcome.lost}
+        """Ids of the runs with a record, except lost ones, which `resume` runs again."""
+        return {record.run_id for record in self.records() if record.outcome is not Outcome.lost}
 
 
 def create_folder(
     request: Request, plan: Plan, probe: Probe, repeat_of: str | None = None
 ) -> StudyFolder:
-    """A new folder with its manifest, or the given one where it already holds this same study."""
-    name = _new_study_name(plan)
-    folder = StudyFolder(Path(request.study.dir) if request.study.dir else RESULTS / name)
+    """Creates the study's folder with its manifest, or reuses ``study.dir`` if it holds this study.
+
+    Raises UsageError if the folder cannot be written, holds anything else, or comes from another
+    machine or version.
+    """
+    folder = StudyFolder(Path(request.study.dir or RESULTS / _new_study_name(plan)))
     schedule = [spec.run_id for spec in plan.runs]
     if folder.path.exists() and any(folder.path.iterdir()):
         _check_same_study(folder, schedule)
@@ -120,8 +120,8 @@ def create_folder(
         check_same_machine(folder.manifest, probe)
         return folder
     try:
-        for part in ("runs", "logs"):
-            (folder.path / part).mkdir(parents=True, exist_ok=True)
+        for subfolder in ("runs", "logs"):
+            (folder.path / subfolder).mkdir(parents=True, exist_ok=True)
         write_json(folder.path / "schedule.json", schedule)
         write_json(folder.path / "manifest.json", _build_manifest(request, plan, probe, repeat_of))
     except OSError as error:
@@ -130,20 +130,22 @@ def create_folder(
 
 
 def _new_study_name(plan: Plan) -> str:
-    scenarios = list(dict.fromkeys(one.cell.scenario.label for one in plan.cells))
-    what = scenarios[0] if len(scenarios) == 1 else f"{len(scenarios)}-scenarios"
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{what}-{secrets.token_hex(2)}"
+    labels = list({planned.cell.scenario.label for planned in plan.cells})
+    subject = labels[0] if len(labels) == 1 else f"{len(labels)}-scenarios"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{subject}-{secrets.token_hex(2)}"
 
 
 def _check_same_study(folder: StudyFolder, schedule: Sequence[str]) -> None:
-    """A folder that holds something is only taken where it is this very study."""
+    """Raises UsageError if a folder that is not empty holds anything but this study."""
     if not (folder.path / "manifest.json").exists():
-        raise UsageError(f"study.dir={folder.path} is not empty and no study; name a new folder")
+        raise UsageError(
+            f"study.dir={folder.path} is not empty and has no manifest.json; choose a new folder"
+        )
     if json.loads((folder.path / "schedule.json").read_text()) != list(schedule):
         raise UsageError(
             f"study.dir={folder.path} belongs to another command: "
-            f"`{command(folder.manifest['words'])}`; name a new folder, "
-            f"or `python -m harness resume {folder.path}`"
+            f"`{command(folder.manifest['words'])}`; choose a new folder, "
+            f"or run `python -m harness resume {folder.path}`"
         )
 
 
@@ -161,27 +163,29 @@ def _build_manifest(
             )
         ),
         "device": probe.device,
-        "cells": [{"id": one.cell.id, **to_json(one)} for one in plan.cells],
+        "cells": [{"id": planned.cell.id, **to_json(planned)} for planned in plan.cells],
         "machine": describe_machine(),
         "image": container_image.identity(),
         "software": probe.software,
         "cuda": probe.cuda,
         "sources": probe.sources,
-        "claims": [claim_to_json(one, probe.device) for one in request.claims],
+        "claims": [claim_to_json(claim, probe.device) for claim in request.claims],
         "missing": _missing_cells(request, probe),
         "repeat_of": repeat_of,
     }
 
 
-def claim_to_json(asked: RequestedClaim, device: str) -> dict[str, Any]:
+def claim_to_json(requested: RequestedClaim, device: str) -> dict[str, Any]:
     """A claim with the ids of its cells, as the report reads it."""
-    cells = {role: on_device(cell, device).id for role, cell in asked.cells.items()}
-    return dataclasses.asdict(dataclasses.replace(asked.claim, cells=cells))
+    cells = {role: on_device(cell, device).id for role, cell in requested.cells.items()}
+    return dataclasses.asdict(dataclasses.replace(requested.claim, cells=cells))
 
 
 def _missing_cells(request: Request, probe: Probe) -> dict[str, str]:
-    """The claims' cells that cannot run here, by id, each with why."""
-    cells = [on_device(cell, probe.device) for one in request.claims for cell in one.cells.values()]
+    """Why each of the claims' cells that cannot run here is missing, by cell id."""
+    cells = [
+        on_device(cell, probe.device) for claim in request.claims for cell in claim.cells.values()
+    ]
     return {
         cell.id: probe.missing[cell.scenario.framework]
         for cell in cells
@@ -190,44 +194,44 @@ def _missing_cells(request: Request, probe: Probe) -> dict[str, str]:
 
 
 def request_from_manifest(document: dict[str, Any]) -> Request:
-    """The request of a manifest, for `resume`."""
-    asked = document["request"]
-
-    def cell(part: dict[str, Any] | None) -> Cell | None:
-        return Cell.from_json(part) if part else None
-
-    def extra(one: dict[str, Any]) -> tuple[str, bool, bool]:
-        return one["needs"], one["timed"], one["for_claim"]
-
+    """The request in a manifest, for `resume`."""
+    request = document["request"]
     return Request(
-        asked=tuple(
-            RequestedCell(Cell.from_json(one["cell"]), cell(one["baseline"]), *extra(one))
-            for one in asked["asked"]
-        ),
-        controls=tuple(Cell.from_json(one) for one in asked["controls"]),
-        runs=Runs(**asked["runs"]),
-        timing=Timing(**asked["timing"]),
-        trace=Trace(**asked["trace"]),
-        study=Study(**asked["study"]),
-        launch=Launch(**asked["launch"]),
-        matrix=asked["matrix"],
-        not_for_conclusions=asked["not_for_conclusions"],
-        settings_for_cuda=tuple(asked["settings_for_cuda"]),
-        words=tuple(asked["words"]),
+        asked=tuple(_requested_cell_from_json(entry) for entry in request["asked"]),
+        controls=tuple(Cell.from_json(entry) for entry in request["controls"]),
+        runs=Runs(**request["runs"]),
+        timing=Timing(**request["timing"]),
+        trace=Trace(**request["trace"]),
+        study=Study(**request["study"]),
+        launch=Launch.from_json(request["launch"]),
+        matrix=request["matrix"],
+        not_for_conclusions=request["not_for_conclusions"],
+        settings_for_cuda=tuple(request["settings_for_cuda"]),
+        words=tuple(request["words"]),
+    )
+
+
+def _requested_cell_from_json(entry: dict[str, Any]) -> RequestedCell:
+    return RequestedCell(
+        cell=Cell.from_json(entry["cell"]),
+        baseline=Cell.from_json(entry["baseline"]) if entry["baseline"] else None,
+        needs=entry["needs"],
+        timed=entry["timed"],
+        for_claim=entry["for_claim"],
     )
 
 
 def check_version(document: dict[str, Any]) -> None:
-    """Raises UsageError where another version wrote the manifest: its fields may be others too."""
+    """Raises UsageError if another version wrote the manifest, since its fields may differ."""
     if document.get("harness") != harness.__version__:
         raise UsageError(
-            f"cannot resume: harness was {document.get('harness')} and is {harness.__version__} "
-            "now; use that version, or begin a new study"
+            f"cannot resume: harness was {document.get('harness')} and is now "
+            f"{harness.__version__}; use the original version, or start a new study"
         )
 
 
 def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
-    """Raises UsageError, naming the field, where a resumed study would mix two machines."""
+    """Raises UsageError, naming the field, if a resumed study would mix two machines."""
     pairs: list[tuple[str, object, object]] = [
         (key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE
     ]
@@ -239,6 +243,6 @@ def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
     for field, then, now in pairs:
         if then != now:
             raise UsageError(
-                f"cannot resume: {field} was {then} and is {now} now; "
-                "runs of both are not one study. Begin a new one."
+                f"cannot resume: {field} was {then} and is now {now}; "
+                "one study cannot mix both. Start a new study."
             )

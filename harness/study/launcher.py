@@ -19,10 +19,9 @@ from harness.core.redact import redact
 from harness.core.spec import RunSpec
 from harness.host.gpu_monitor import GpuMonitor
 from harness.study.request import Launch
-from harness.study.worker_process import WorkerProcess
+from harness.study.worker_process import IMPORT_LIMIT_S, StartProcess, WorkerProcess, spawn
 
-IMPORT_LIMIT_S = 300.0  # a worker that has not imported torch by then never will
-LOG_TAIL_LINES = 12
+LOG_TAIL_LINES = 16
 LOG_TAIL_BYTES = 8192
 EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -34,6 +33,7 @@ class LocalLauncher:
     study: Path
     limits: Launch
     tick: Callable[[], None]
+    start: StartProcess = spawn
 
     def launch(self, runs: Sequence[RunSpec], first_position: int) -> Iterator[RunRecord]:
         """Yields the record of each run, in order, when it is on disk.
@@ -56,7 +56,7 @@ class LocalLauncher:
 
     def _spawn(self, spec: RunSpec) -> WorkerProcess:
         try:
-            return WorkerProcess(spec, self.study)
+            return WorkerProcess(spec, self.study, self.start)
         except OSError as error:
             raise StudyStoppedError(
                 f"no worker for {spec.run_id} could be started ({error.strerror})"

@@ -1,4 +1,4 @@
-"""Asks a worker, before anything is planned or created, what this machine is and can run."""
+"""Asks a worker what this machine is and can run, before anything is planned or created."""
 
 from __future__ import annotations
 
@@ -25,71 +25,72 @@ TORCH_FRAMEWORKS = {name for name, module in PROBES.items() if module == PROBES[
 
 @dataclass(frozen=True)
 class Probe:
-    """The answer: versions and threads, CUDA devices, digests of the scenarios' programs."""
+    """Versions and threads, CUDA devices, digests of the scenarios' programs."""
 
     software: dict[str, Any]
     cuda: list[dict[str, Any]]
     sources: dict[str, str]
-    missing: dict[str, str] = field(default_factory=dict)  # framework to why it cannot run here
+    missing: dict[str, str] = field(default_factory=dict)  # why a framework cannot run here
 
     @property
     def device(self) -> str:
-        """What ``device=auto`` means here."""
+        """The device that ``device=auto`` stands for here."""
         return "cuda" if self.cuda else "cpu"
 
 
 def probe(request: Request) -> Probe:
-    """Raises UsageError for what cannot run here: a device, a scenario's program or options.
+    """Probes this machine for all that the request needs.
 
-    What only a claim asks for, of a framework that cannot run here, is no error but ``missing``.
+    Raises UsageError if a device, a scenario's program or one of its options cannot be used here.
+    A framework that cannot run here but is requested by claims alone goes into ``missing``.
     """
-    cells = [asked.cell for asked in request.asked] + list(request.controls)
+    cells = [requested.cell for requested in request.asked] + list(request.controls)
     answer = _run_probe(
         "torch", [cell.scenario for cell in cells if cell.scenario.framework in TORCH_FRAMEWORKS]
     )
     device = "cuda" if answer["cuda"] else "cpu"
     missing = {}
     for name in sorted({cell.scenario.framework for cell in cells} - TORCH_FRAMEWORKS):
-        found, why = _probe_optional(name, request, device)
-        if why:
-            missing[name] = why
+        optional, reason = _probe_optional(name, request, device)
+        if reason:
+            missing[name] = reason
         else:
             answer = {
                 **answer,
-                **found,
-                "problems": answer["problems"] + found["problems"],
-                "sources": {**answer["sources"], **found["sources"]},
+                **optional,
+                "problems": answer["problems"] + optional["problems"],
+                "sources": {**answer["sources"], **optional["sources"]},
             }
     if answer["problems"]:
         raise UsageError("\n".join(answer["problems"]))
-    for kind in {cell.device for cell in cells}:
-        _check_device(kind, len(answer["cuda"]))
-    named = ("problems", "cuda", "sources", "gpus")
-    software = {key: value for key, value in answer.items() if key not in named}
+    for requested_device in {cell.device for cell in cells}:
+        _check_device(requested_device, len(answer["cuda"]))
+    not_software = ("problems", "cuda", "sources", "gpus")
+    software = {key: value for key, value in answer.items() if key not in not_software}
     return Probe(software, answer["cuda"], answer["sources"], missing)
 
 
 def _probe_optional(name: str, request: Request, device: str) -> tuple[dict[str, Any], str | None]:
-    """What a framework beside torch answers, or why none of its cells can run here.
+    """The answer of a framework other than torch, and why none of its cells can run here, if so.
 
-    Raises UsageError where such a cell is asked for by more than a claim.
+    Raises UsageError if they cannot run and one of them is requested by more than a claim.
     """
-    wished = [*request.asked, *(RequestedCell(cell, None) for cell in request.controls)]
-    asked = [one for one in wished if one.cell.scenario.framework == name]
-    why, found = FRAMEWORKS[name].missing, {}
+    candidates = [*request.asked, *(RequestedCell(cell, None) for cell in request.controls)]
+    cells = [entry for entry in candidates if entry.cell.scenario.framework == name]
+    reason, answer = FRAMEWORKS[name].missing, {}
     advice = f"pip install 'determinism-harness[{name}]', or `make setup-{name}`"
-    if why is None:
-        found = _run_probe(name, [one.cell.scenario for one in asked])
-        devices = {on_device(one.cell, device).device.partition(":")[0] for one in asked}
-        if "cuda" in devices and not found["gpus"]:
-            why = "its TensorFlow sees no CUDA device"
-            advice = "install one that does, or use device=cpu"
-    for one in asked:
-        if why and not one.for_claim:
+    if reason is None:
+        answer = _run_probe(name, [entry.cell.scenario for entry in cells])
+        devices = {on_device(entry.cell, device).device.partition(":")[0] for entry in cells}
+        if "cuda" in devices and not answer["gpus"]:
+            reason = "its TensorFlow finds no CUDA device"
+            advice = "install a TensorFlow with CUDA support, or use device=cpu"
+    for entry in cells:
+        if reason and not entry.for_claim:
             raise UsageError(
-                f"scenario '{one.cell.scenario.label}' cannot run here: {why}; {advice}"
+                f"scenario '{entry.cell.scenario.label}' cannot run here: {reason}; {advice}"
             )
-    return found, why
+    return answer, reason
 
 
 def _run_probe(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
@@ -105,7 +106,9 @@ def _run_probe(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
             timeout=PROBE_LIMIT_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{framework} did not answer within {PROBE_LIMIT_S:g} s") from error
+        raise UsageError(
+            f"the {framework} probe did not answer within {PROBE_LIMIT_S:g} s"
+        ) from error
     if done.returncode != 0:
         last = done.stderr.strip().split("\n")[-1]
         raise UsageError(f"{framework} cannot be used here: {last}")
@@ -113,10 +116,10 @@ def _run_probe(framework: str, scenarios: list[Scenario]) -> dict[str, Any]:
     return answer
 
 
-def _check_device(device: str, devices: int) -> None:
+def _check_device(device: str, cuda_devices: int) -> None:
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError(f"device={device}: allowed are auto, cpu, cuda and cuda:N")
-    if kind == "cuda" and int(index or 0) >= devices:
-        found = f"torch finds {devices} CUDA device{'s' * (devices != 1)}"
-        raise UsageError(f"device={device}: {found} here; use device=cpu or device=auto")
+        raise UsageError(f"device={device}: must be one of auto, cpu, cuda, cuda:N")
+    if kind == "cuda" and int(index or 0) >= cuda_devices:
+        available = f"torch finds {cuda_devices} CUDA device{'s' * (cuda_devices != 1)}"
+        raise UsageError(f"device={device}: {available} here; use device=cpu or device=auto")

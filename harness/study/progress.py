@@ -1,4 +1,4 @@
-"""What somebody sees who waits: a bar in a terminal, a line now and then elsewhere."""
+"""Progress of a study on standard error: a bar in a terminal, else a line every 30 s."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from harness.core.record import RunRecord
 from harness.core.spec import Kind, RunSpec
 
-# First guesses, replaced by what is measured as soon as runs are done.
-WARM_S = 1.5  # importing torch, on one core
+# First guesses, replaced by measured times once some runs are done.
+WARM_S = 1.5  # importing torch on one core
 TRAIN_S = 0.6  # one training of a shipped scenario
-LINE_EVERY_S = 30.0  # where there is no terminal
+LINE_EVERY_S = 30.0  # without a terminal
 REFRESH_EVERY_S = 0.5
 
 
 def estimate_s(runs: Sequence[RunSpec], cores: int) -> float:
-    """Seconds that the runs will take, guessed before the first of them."""
+    """Seconds that the runs are expected to take, before any of them has been measured."""
     trainings = sum(spec.repeats if spec.kind is Kind.trace else 1 for spec in runs)
     return len(runs) * WARM_S / max(1, cores) + trainings * TRAIN_S
 
@@ -34,7 +34,7 @@ def format_duration(seconds: float) -> str:
 
 @dataclass
 class Display:
-    """Counts runs and tells the time that is left; costs the parent next to nothing."""
+    """Counts finished runs and estimates the time left, at almost no cost to the parent."""
 
     total: int
     done: int
@@ -78,7 +78,7 @@ class Display:
         self.tick()
 
     def tick(self) -> None:
-        """Shows the state, at most twice a second."""
+        """Updates the bar at most every REFRESH_EVERY_S, or prints a line every LINE_EVERY_S."""
         now = time.monotonic()
         every = REFRESH_EVERY_S if self.bar else LINE_EVERY_S
         if now - self.last_shown < every:
@@ -97,6 +97,6 @@ class Display:
 
     def _time_left(self) -> str:
         done, to_do = self.done - self.first, self.total - self.done
-        if done < 5:  # too few to know better than the guess
+        if done < 5:  # too few to extrapolate from
             return format_duration(self.guess_s * to_do / max(1, self.total - self.first))
         return format_duration((time.monotonic() - self.began) / done * to_do)

@@ -1,7 +1,7 @@
-"""Puts a finished study where it can be committed: tables, report, figures, compressed runs.
+"""Copies a finished study to where it can be committed: tables, report, figures, compressed runs.
 
-A published study needs nothing else: ``python -m harness report results/published/NAME`` makes its
-report again from the compressed runs.
+A published study is self-contained: ``python -m harness report results/published/NAME`` rebuilds
+its report from the compressed runs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
 
 def publish(folder: StudyFolder) -> Path:
-    """The new folder under results/published/.
+    """Publishes a study and returns its new folder under results/published/.
 
-    Raises UsageError for a study that is unfinished, stamped, already published or not private.
+    Raises UsageError if the study is unfinished, stamped "not for conclusions" or already
+    published, or if its files contain private data.
     """
     manifest = folder.manifest
     _check_finished(folder, manifest)
@@ -57,36 +58,40 @@ def _check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
     if missing:
         raise UsageError(
             f"{folder.path} lacks {missing} of {len(planned)} runs; "
-            f"`python -m harness resume {folder.path}` first"
+            f"first run `python -m harness resume {folder.path}`"
         )
     if not all((folder.path / name).exists() for name in REQUIRED):
-        raise UsageError(f"{folder.path} has no report; `harness report {folder.path}` first")
+        raise UsageError(
+            f"{folder.path} has no report; first run `python -m harness report {folder.path}`"
+        )
     if manifest["request"]["not_for_conclusions"]:
-        raise UsageError(f"{folder.path} is stamped not for conclusions; use matrix=publish")
+        raise UsageError(
+            f"{folder.path} is stamped not for conclusions; run matrix=publish instead"
+        )
 
 
 def _check_private(folder: Path) -> None:
-    """Raises UsageError where a file names this machine's user, host, folders, or a secret."""
+    """Raises UsageError if a file contains this machine's user, host or folders, or a secret."""
     private = re.compile("|".join(_private_patterns()))
     for path in folder.rglob("*"):
         if path.suffix not in TEXTS:
             continue
         text = path.read_text(encoding="utf-8")
-        if found := private.search(text):
-            raise UsageError(f"{path} holds {found[0]!r}, which is private; not published")
+        if match := private.search(text):
+            raise UsageError(f"{path} contains {match[0]!r}, which is private; nothing published")
         if path.suffix != ".svg" and mask_secrets(text) != text:
-            raise UsageError(f"{path} holds what looks like a secret; not published")
+            raise UsageError(f"{path} contains what looks like a secret; nothing published")
 
 
 def _check_paths(manifest: dict[str, Any]) -> None:
-    """Raises UsageError where a scenario's program or option is a path of this machine alone."""
+    """Raises UsageError if a scenario's program or option is a path that only this machine has."""
     for cell in manifest["cells"]:
         scenario = cell["cell"]["scenario"]
         for value in (scenario["source"], *scenario["options"].values()):
             if isinstance(value, str) and value.startswith(("/", "~/")):
                 raise UsageError(
-                    f"scenario {scenario['label']} names {value}, a place on this "
-                    "machine; put it under the folder of the study"
+                    f"scenario {scenario['label']} uses {value}, a path on this machine; "
+                    "run the study with a path relative to the working directory"
                 )
 
 
@@ -95,12 +100,12 @@ def _private_patterns() -> Iterator[str]:
         if path != Path("/"):
             yield rf"{re.escape(str(path))}(?![\w.-])"
     for name in (user_name(), socket.gethostname()):
-        if len(name) > 3 and name not in ("root", "localhost"):  # shorter ones are parts of words
+        if len(name) > 3 and name not in ("root", "localhost"):  # shorter ones match ordinary words
             yield rf"\b{re.escape(name)}\b"
 
 
 def _pack_runs(runs: Path, archive: Path) -> None:
-    """Equal records give equal archives: sorted, without owners and times."""
+    """Packs the records reproducibly: sorted, without owners and times."""
 
     def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = entry.mtime = 0
@@ -113,7 +118,7 @@ def _pack_runs(runs: Path, archive: Path) -> None:
 
 
 def _write_index() -> None:
-    """results/published/README.md, made from the manifests that lie there."""
+    """Rewrites results/published/README.md from the published manifests."""
     lines = [
         "# Published studies",
         "",
@@ -121,16 +126,16 @@ def _write_index() -> None:
         "|---|---|---|---|---|",
     ]
     for path in sorted(PUBLISHED.glob("*/manifest.json")):
-        found = json.loads(path.read_text())
+        manifest = json.loads(path.read_text())
+        machine, cuda = manifest["machine"], manifest["cuda"]
         name = path.parent.name
-        device = found["cuda"][0]["name"] if found["cuda"] else found["machine"]["cpu"]
-        cores = f", {found['machine']['usable_cores']} cores" * (not found["cuda"])
+        device = cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores"
         row = (
             f"[{name}]({name}/report.md)",
-            f"`{command(found['words'])}`",
-            f"{device}{cores}",
-            found["software"]["torch"],
-            f"{found['harness']} ({found['machine']['git']})",
+            f"`{command(manifest['words'])}`",
+            device,
+            manifest["software"]["torch"],
+            f"{manifest['harness']} ({machine['git']})",
         )
         lines.append(f"| {' | '.join(row)} |")
     (PUBLISHED / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

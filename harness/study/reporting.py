@@ -1,4 +1,4 @@
-"""Reports and the gate, made in processes of their own, since they import pandas."""
+"""Runs the report and the gate in separate processes, since they import pandas."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from harness.core.errors import ReportError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FAILED, FINDING, RUNS_FAILED
 from harness.study.child_process import environment, module_command
 
-# Where a CI runner collects annotations, and how wide a terminal is.
+# Passed to the gate: where a CI runner collects annotations, and the width of the terminal.
 CHECK_VARIABLES = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")
 
 
 def report(study: Path) -> int:
-    """Makes the report; returns FAILED where a control failed.
+    """Makes the report; returns FAILED if a control failed, else DONE.
 
-    Raises ReportError where no report could be made.
+    Raises ReportError if no report could be made.
     """
     status = _run_module("harness.report", [str(study)])
     if status not in (DONE, FINDING):
         raise ReportError(
-            "the report could not be made; the runs are kept. Try again with:\n"
+            "the report could not be made; all runs are kept. Try again with:\n"
             f"  python -m harness report {study}"
         )
     return FAILED if status == FINDING else DONE
 
 
 def check(words: Sequence[str]) -> int:
-    """Judges a study; returns FAILED where a requirement does not hold.
+    """Runs the gate with these arguments; returns FAILED if a requirement is not met.
 
-    Raises ReportError where the gate itself failed.
+    Raises ReportError if the gate itself fails.
     """
     visible = {name: os.environ[name] for name in CHECK_VARIABLES if name in os.environ}
     status = _run_module("harness.check", words, visible)

@@ -1,26 +1,26 @@
-"""One command's wish, whole: the cells and how often, how and where to run them."""
+"""The frozen request of one command: which cells to run, how often, how and where."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.claims import Claim
 from harness.core.errors import UsageError
-from harness.core.spec import Algorithms, Cell, Determinism, Noise
+from harness.core.spec import Algorithms, Cell, Determinism, Isolation, Noise
 
-CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # ATEN_CPU_CAPABILITY
-FRESH_MEMORY = ("zeros", "nan", "pattern")  # what empty tensors are filled with
+CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # of ATEN_CPU_CAPABILITY
+FRESH_MEMORY = ("zeros", "nan", "pattern")  # what uninitialized memory is filled with
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
 
 @dataclass(frozen=True)
 class Runs:
-    """How many fresh processes each cell gets, and how often each of them trains when traced."""
+    """Fresh processes per cell, and trainings per trace run."""
 
     trace: int = 5
     timing: int = 8
@@ -29,7 +29,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Timing:
-    warmup: int = 3  # steps that are kept but not counted
+    warmup: int = 3  # steps that are recorded but not counted
 
 
 @dataclass(frozen=True)
@@ -40,61 +40,67 @@ class Trace:
 @dataclass(frozen=True)
 class Study:
     dir: str | None = None  # default: a new folder under results/
-    baseline: str | None = "seed"  # a setting; null leaves baseline and twin out
-    control: str | None = "indexing"  # a scenario that must vary; null leaves it out
+    baseline: str | None = "seed"  # a setting; null: no baseline and no twin
+    control: str | None = "indexing"  # a scenario that must vary; null: no control
     seed: int = 0  # of the order of the runs
-    repeat_failed: bool = True  # measure once more where an A/A twin's check failed
+    repeat_failed: bool = True  # run the study once more if a control fails
 
 
 @dataclass(frozen=True)
 class Launch:
     timeout_s: float = 600.0  # of one run, from its release
-    ahead: int = 4  # workers that import torch before it is their turn
-    retries: int = 2  # of a run that was killed from outside
+    ahead: int = 4  # workers that import torch while they wait for their turn
+    retries: int = 2  # per run that is killed from outside
+    isolation: Isolation = Isolation.spawn
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Launch:
+        """Also of studies begun before runs could be forked."""
+        return cls(**{**document, "isolation": Isolation(document.get("isolation", "spawn"))})
 
 
 @dataclass(frozen=True)
 class Diagnose:
-    """Of `python -m harness diagnose`, which asks for one cell."""
+    """Options of `python -m harness diagnose`, which takes one cell."""
 
     runs: int = 10  # untreated, in fresh processes
-    tries: int = 20  # runs whose operations are logged, until two of them part
-    window: str | None = None  # of steps to log, as 5 or 5-8; None: found from the trace runs
-    most: int = 30  # equal treated runs that a cure may need; where it needs more, undecided
+    tries: int = 20  # runs with logged operations, until two of them diverge
+    window: str | None = None  # steps to log, such as 5 or 5-8; None: chosen from the trace runs
+    most: int = 30  # a fix that needs more identical treated runs than this stays undecided
 
     @property
     def steps(self) -> tuple[int, int] | None:
-        """The window's first and last step; raises UsageError where it is none."""
+        """The window's first and last step; None if unset. Raises UsageError if it is malformed."""
         if self.window is None:
             return None
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", self.window)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", self.window)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
             raise UsageError(
-                f"diagnose.window={self.window}: a step, or first-last as in 5-8, is "
-                "needed; step 0 is the building of the training"
+                f"diagnose.window={self.window}: must be a step, such as 5, or a range, such as "
+                "5-8; step 0 builds the training"
             )
         return first, last
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Of `python -m harness replay`, which asks for one cell."""
+    """Options of `python -m harness replay`, which takes one cell."""
 
-    step: int = 0  # the first one that a new process makes; 0: the middle of the training
-    # What the checkpoint holds; position and *_rng are of the data and of the generators.
+    step: int = 0  # the first step of the new process; 0: the middle of the training
+    # Parts of the state; "position" is that of the data, "*_rng" are the random generators.
     checkpoint: list[str] = field(default_factory=lambda: ["parameters", "buffers", "optimizer"])
 
 
 @dataclass(frozen=True)
 class RequestedCell:
-    """A cell and the cell that its cost is measured against."""
+    """A cell and the cell that its cost is compared with."""
 
     cell: Cell
     baseline: Cell | None
-    needs: str = "any"  # the kind of device that it is asked for on: any, cpu, cuda
-    timed: bool = True  # a claim's cell is only traced where no cost decides
-    for_claim: bool = False  # nobody asked for it but a claim: it may be left out
+    needs: str = "any"  # the kind of device that it is requested for: any, cpu, cuda
+    timed: bool = True  # False: traced only, for a claim that no cost decides
+    for_claim: bool = False  # requested by a claim alone: skipped if it cannot run here
 
 
 @dataclass(frozen=True)
@@ -116,30 +122,30 @@ class Request:
     launch: Launch
     matrix: str | None
     not_for_conclusions: bool
-    settings_for_cuda: tuple[str, ...]  # asked for only where the device is a CUDA one
+    settings_for_cuda: tuple[str, ...]  # requested only if the device is CUDA
     words: tuple[str, ...]  # as typed, after `python -m harness`
     claims: tuple[RequestedClaim, ...] = ()
     diagnose: Diagnose = field(default_factory=Diagnose)
     replay: Replay = field(default_factory=Replay)
 
     def without_frameworks(self, missing: Collection[str]) -> Request:
-        """What is left to run where these frameworks cannot; the claims still name all cells."""
-        left = (one for one in self.asked if one.cell.scenario.framework not in missing)
-        return dataclasses.replace(self, asked=tuple(left))
+        """The request without cells of these frameworks; its claims still name all cells."""
+        kept = (entry for entry in self.asked if entry.cell.scenario.framework not in missing)
+        return dataclasses.replace(self, asked=tuple(kept))
 
     def only_cell(self, verb: str) -> Cell:
-        """The one cell of a verb that takes one; raises UsageError where there are several."""
+        """The cell of a verb that takes exactly one. Raises UsageError if there are several."""
         if len(self.asked) != 1:
-            raise UsageError(f"{verb} takes one cell, and these words name {len(self.asked)}")
+            raise UsageError(f"{verb} takes one cell, but these overrides name {len(self.asked)}")
         return self.asked[0].cell
 
     def for_cell(self, cell: Cell, runs: Runs) -> Request:
-        """The same request for this cell alone, without baseline and control."""
+        """The same request for this cell alone, without baseline and controls."""
         return dataclasses.replace(self, asked=(RequestedCell(cell, None),), controls=(), runs=runs)
 
     def check(self) -> None:
-        """Raises UsageError for numbers that no study can be made of."""
-        least = {
+        """Raises UsageError for values that no study can run with."""
+        minimums = {
             "runs.trace": (self.runs.trace, 1),
             "runs.timing": (self.runs.timing, 0),
             "runs.repeats": (self.runs.repeats, 1),
@@ -151,74 +157,70 @@ class Request:
             "replay.step": (self.replay.step, 0),
             "launch.retries": (self.launch.retries, 0),
         }
-        for key, (value, minimum) in least.items():
+        for key, (value, minimum) in minimums.items():
             if value < minimum:
-                raise UsageError(f"{key}={value}: at least {minimum} is needed")
-        _ = self.diagnose.steps  # raises where the window is none
+                raise UsageError(f"{key}={value}: must be at least {minimum}")
+        _ = self.diagnose.steps  # raises if the window is malformed
         if self.runs.timing == 1:
             raise UsageError(
-                "runs.timing=1: one block has no interval; at least 2 are needed, "
+                "runs.timing=1: one block has no confidence interval; use at least 2, "
                 "or 0 to measure no cost"
             )
         if not 0 < self.launch.timeout_s < math.inf:
             raise UsageError(
-                f"launch.timeout_s={self.launch.timeout_s}: a number of seconds above 0 is needed"
+                f"launch.timeout_s={self.launch.timeout_s}: must be a finite number above 0"
             )
-        for asked in self.asked:
-            _check_switches(asked.cell.determinism)
-            _check_noise(asked.cell)
-            _check_finite(asked.cell.scenario.options)
+        for requested in self.asked:
+            _check_switches(requested.cell.determinism)
+            _check_noise(requested.cell)
+            _check_finite(requested.cell.scenario.options)
 
 
 def _check_finite(options: dict[str, Any]) -> None:
-    """Raises UsageError for infinities and NaN, which JSON, and so a record, cannot hold."""
+    """Raises UsageError for infinities and NaN, which JSON records cannot hold."""
     for key, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"scenario.{key}={value}: a finite number is needed")
+            raise UsageError(f"scenario.{key}={value}: must be a finite number")
 
 
-def _check_switches(asked: Determinism) -> None:
-    """Raises UsageError for values that no interpreter or torch would take."""
-    largest = 2**32 - 1  # NumPy's and PYTHONHASHSEED's
+def _check_switches(determinism: Determinism) -> None:
+    """Raises UsageError for values that Python or torch would reject."""
+    largest = 2**32 - 1  # for NumPy and PYTHONHASHSEED
     for name in ("seed", "python_hash_seed"):
-        value = getattr(asked, name)
+        value = getattr(determinism, name)
         if value is not None and not 0 <= value <= largest:
-            raise UsageError(f"determinism.{name}={value}: 0 to {largest} or null are allowed")
-    if asked.threads is not None and asked.threads < 1:
-        raise UsageError(f"determinism.threads={asked.threads}: at least 1, or null, is needed")
-    if asked.matmul_precision not in (None, *PRECISIONS):
-        raise UsageError(
-            f"determinism.matmul_precision={asked.matmul_precision}: "
-            f"allowed are {', '.join(PRECISIONS)} and null"
-        )
-    if asked.fresh_memory not in (None, *FRESH_MEMORY):
-        raise UsageError(
-            f"determinism.fresh_memory={asked.fresh_memory}: "
-            f"allowed are {', '.join(FRESH_MEMORY)} and null"
-        )
-    if asked.cpu_capability not in (None, *CAPABILITIES):
-        raise UsageError(
-            f"determinism.cpu_capability={asked.cpu_capability}: "
-            f"allowed are {', '.join(CAPABILITIES)} and null"
-        )
+            raise UsageError(f"determinism.{name}={value}: must be 0 to {largest}, or null")
+    if determinism.threads is not None and determinism.threads < 1:
+        raise UsageError(f"determinism.threads={determinism.threads}: must be at least 1, or null")
+    choices = {
+        "matmul_precision": PRECISIONS,
+        "fresh_memory": FRESH_MEMORY,
+        "cpu_capability": CAPABILITIES,
+    }
+    for name, allowed in choices.items():
+        value = getattr(determinism, name)
+        if value not in (None, *allowed):
+            raise UsageError(
+                f"determinism.{name}={value}: must be one of {', '.join(allowed)}, or null"
+            )
 
 
 def _check_noise(cell: Cell) -> None:
-    """Raises UsageError where the setting lets vary what the noise is to hold, or the converse."""
-    noise, asked = cell.noise, cell.determinism
+    """Raises UsageError if the setting contradicts what the noise holds fixed or varies."""
+    noise, determinism = cell.noise, cell.determinism
     if noise is Noise.none:
         return
     if noise in (Noise.bit_flip, Noise.tiny) and cell.scenario.framework != "torch":
-        raise UsageError(f"noise={noise} is built for torch's trainings only")
-    if asked.seed is None:
+        raise UsageError(f"noise={noise} supports torch scenarios only")
+    if determinism.seed is None:
         raise UsageError(
-            f"noise={noise} needs a seed to hold or to vary, and determinism="
-            f"{cell.setting} has none; leave determinism= out"
+            f"noise={noise} needs a seed, and determinism={cell.setting} sets none; "
+            "omit determinism="
         )
-    held = asked.algorithms is Algorithms.require
-    if held != noise.holds_kernels:
-        wanted = "deterministic kernels" if noise.holds_kernels else "torch's own choice of kernels"
+    is_deterministic = determinism.algorithms is Algorithms.require
+    if is_deterministic != noise.holds_kernels:
+        kernels = "deterministic" if noise.holds_kernels else "torch's default"
         raise UsageError(
-            f"noise={noise} is defined under {wanted}, which determinism="
-            f"{cell.setting} does not ask for; leave determinism= out"
+            f"noise={noise} requires {kernels} kernels, and determinism={cell.setting} does not "
+            "select them; omit determinism="
         )

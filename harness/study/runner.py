@@ -1,4 +1,4 @@
-"""Runs what is left of a plan, and measures distances between runs as they diverge."""
+"""Runs what is left of a plan and measures the distances between runs that diverge."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.core.spec import Kind
 from harness.core.verdict import snapshots_match
 from harness.study.child_process import environment, module_command
 from harness.study.folder import StudyFolder
+from harness.study.fork_server import process_starter
 from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan
 from harness.study.progress import Display
@@ -23,31 +24,32 @@ class Runner:
     folder: StudyFolder
     request: Request
     plan: Plan
-    references: dict[str, RunRecord] = field(default_factory=dict)  # by cell: its first trace run
-    remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs to come, by cell
+    references: dict[str, RunRecord] = field(default_factory=dict)  # first trace run, by cell
+    remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs left, by cell
 
     def run(self, display: Display) -> None:
-        """Everything that has no record yet. Raises StudyStoppedError; Ctrl-C passes through."""
+        """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates."""
         remaining = self.folder.remaining(self.plan)
         done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
-        for record in sorted(done, key=lambda one: one.spec.number):
+        for record in sorted(done, key=lambda record: record.spec.number):
             self._note_reference(record)
             self._measure_missing(record)
         self.remaining_traces.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
-        launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick)
         next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
-        for record in launcher.launch(remaining, next_position):
-            if record.spec.kind is Kind.trace:
-                self._after_trace(record)
-            display.finished(record)
+        with process_starter(self.request.launch.isolation) as start:
+            launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick, start)
+            for record in launcher.launch(remaining, next_position):
+                if record.spec.kind is Kind.trace:
+                    self._after_trace(record)
+                display.finished(record)
 
     def _note_reference(self, record: RunRecord) -> None:
-        """The first trace run of a cell that came to its end: others are compared with it."""
+        """Makes a cell's first completed trace run the one that its others are compared with."""
         if record.outcome.completed:
             self.references.setdefault(record.spec.cell.id, record)
 
     def _measure_missing(self, record: RunRecord) -> None:
-        """Measures what an interrupted study had no time to, where snapshots are still there."""
+        """Measures a distance that an interrupted study did not get to, if snapshots remain."""
         reference = self.references.get(record.spec.cell.id)
         if not reference or not record.outcome.completed or snapshots_match(reference, record):
             return
@@ -58,7 +60,7 @@ class Runner:
             self._measure_distances(reference, record)
 
     def _after_trace(self, record: RunRecord) -> None:
-        """Distances where the run parted from the first; then its snapshots are not needed."""
+        """Measures the distances if the run diverged; deletes snapshots that nothing needs now."""
         cell = record.spec.cell.id
         self._note_reference(record)
         reference = self.references.get(cell)
@@ -71,10 +73,10 @@ class Runner:
             )
 
     def _measure_distances(self, reference: RunRecord, record: RunRecord) -> None:
-        """In a process of the telling side, which has NumPy; a failure leaves them unknown."""
-        words = [str(self.folder.path), reference.run_id, record.run_id]
+        """Runs in a separate process, which has NumPy. If it fails, the distances stay unknown."""
+        arguments = [str(self.folder.path), reference.run_id, record.run_id]
         subprocess.run(
-            module_command("harness.analysis.distances", *words),
+            module_command("harness.analysis.distances", *arguments),
             check=False,
             env=environment({}),
             stderr=subprocess.DEVNULL,

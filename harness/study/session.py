@@ -1,7 +1,7 @@
 """One study from request to report: probe, plan, create, lock, run, report.
 
-``bench`` and ``resume`` stop there. A verb with a question of its own (diagnose, replay) passes an
-Inquiry, which makes further runs once the planned ones are done.
+``bench`` and ``resume`` do no more. ``diagnose`` and ``replay`` pass an Inquiry, which launches
+further runs once the planned ones are done.
 """
 
 from __future__ import annotations
@@ -44,66 +44,66 @@ class Session:
 
 
 class Answer(Protocol):
-    """What an inquiry found out."""
+    """The result of an inquiry."""
 
     @property
     def exit_status(self) -> int: ...
 
     def write(self, folder: Path) -> None:
-        """Leaves a document in the study's folder, for the report."""
+        """Writes a document into the study's folder, for the report."""
 
     def show(self) -> None:
-        """Prints it."""
+        """Prints the result."""
 
 
 class Inquiry(Protocol):
-    """A question that takes more runs than a plan can name in advance."""
+    """A question whose runs cannot all be planned in advance."""
 
     def answer(self, session: Session) -> Answer:
-        """Raises UsageError or StudyStoppedError where there can be none."""
+        """Raises UsageError or StudyStoppedError if there is no answer."""
 
     def how_to_continue(self, session: Session) -> str:
-        """The advice after Ctrl-C or a full disk."""
+        """Advice to print after Ctrl-C or when the study stops, as on a full disk."""
 
 
 def bench(request: Request) -> int:
-    """Runs a study. One whose control failed is measured once more, in another order."""
+    """Runs a study; if a control fails, runs it once more in another order."""
     request.check()
-    found = probe(request)
-    request = request.without_frameworks(found.missing)
-    session = _create_session(request, found)
+    probed = probe(request)
+    request = request.without_frameworks(probed.missing)
+    session = _create_session(request, probed)
     status = _run_session(session)
     if status == FAILED and request.study.repeat_failed and request.runs.timing:
-        print(f"a control failed in {session.folder.path}: measuring once more, in another order")
-        return _run_session(_repeat_session(session, found))
+        print(f"a control failed in {session.folder.path}; running once more, in another order")
+        return _run_session(_repeat_session(session, probed))
     return status
 
 
 def run_inquiry(request: Request, inquiry: Inquiry) -> int:
-    """Runs a study for a question of its own."""
+    """Runs a study, then answers the inquiry from it and from further runs."""
     request.check()
     return _run_session(_create_session(request, probe(request)), inquiry)
 
 
 def resume(path: Path) -> int:
-    """Completes a study, on the machine and with the versions that it was begun with."""
+    """Completes a study, on the machine and with the versions that it was started with."""
     folder = StudyFolder(path)
     document = folder.manifest
     check_version(document)
     if not folder.runs.is_dir():
-        raise UsageError(f"{path} has no runs/: a published study is complete; begin a new one")
+        raise UsageError(f"{path} has no runs/: a published study is complete; start a new one")
     request = request_from_manifest(document)
     check_same_machine(document, probe(request))
     return _run_session(Session(folder, request, plan(request, document["device"])))
 
 
-def _create_session(request: Request, found: Probe, repeat_of: str | None = None) -> Session:
-    planned = plan(request, found.device)
-    return Session(create_folder(request, planned, found, repeat_of), request, planned)
+def _create_session(request: Request, probed: Probe, repeat_of: str | None = None) -> Session:
+    planned = plan(request, probed.device)
+    return Session(create_folder(request, planned, probed, repeat_of), request, planned)
 
 
-def _repeat_session(failed: Session, found: Probe) -> Session:
-    """Both studies are kept."""
+def _repeat_session(failed: Session, probed: Probe) -> Session:
+    """The same study in another order, in a second folder."""
     study = dataclasses.replace(
         failed.request.study,
         seed=failed.request.study.seed + 1,
@@ -111,11 +111,11 @@ def _repeat_session(failed: Session, found: Probe) -> Session:
         repeat_failed=False,
     )
     request = dataclasses.replace(failed.request, study=study)
-    return _create_session(request, found, repeat_of=failed.folder.path.name)
+    return _create_session(request, probed, repeat_of=failed.folder.path.name)
 
 
 def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
-    """Runs what is left, asks, reports; the last line printed names the study's folder."""
+    """Runs what is left, answers, reports. The last line printed names the study's folder."""
     folder = session.folder
     with folder.lock():
         signal.signal(signal.SIGTERM, _raise_interrupt)
@@ -134,7 +134,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
         if answer:
             answer.show()
             status = answer.exit_status
-        elif status == DONE and any(one.outcome in FAILURES for one in folder.records()):
+        elif status == DONE and any(record.outcome in FAILURES for record in folder.records()):
             status = RUNS_FAILED
         print(f"study: {folder.path}")
         return status
@@ -158,11 +158,11 @@ def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
     if inquiry:
         return inquiry.how_to_continue(session)
     study = session.folder.path
-    inside = container_image.identity() is not None
-    command = f"make resume STUDY={study}" if inside else f"python -m harness resume {study}"
-    return f"what is done is kept. Continue with:\n  {command}"
+    in_container = container_image.identity() is not None
+    command = f"make resume STUDY={study}" if in_container else f"python -m harness resume {study}"
+    return f"finished runs are kept. Continue with:\n  {command}"
 
 
 def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """SIGTERM ends a study as Ctrl-C does: workers first."""
+    """Makes SIGTERM end a study as Ctrl-C does: workers first."""
     raise KeyboardInterrupt

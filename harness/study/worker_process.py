@@ -1,4 +1,4 @@
-"""The parent's side of the process wall: one fresh interpreter, warmed, released, reaped."""
+"""The parent's end of one worker: start it, release it, wait for its words, reap it."""
 
 from __future__ import annotations
 
@@ -10,92 +10,143 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from harness.core.spec import RunSpec, to_json
 from harness.study.child_process import environment, module_command
 
-TICK_S = 0.5  # how often a wait comes up for the progress bar
+IMPORT_LIMIT_S = 300.0  # a process that has not imported its framework by then never will
+TICK_S = 0.5  # how often a wait calls ``tick``, which redraws the progress bar
 DUMP_LIMIT_S = 2.0
-LOG_KEPT_BYTES = 2**20  # of its beginning, and of its end
-EXIT_LIMIT_S = 10.0  # for a worker that has said its last word
+LOG_KEPT_BYTES = 2**20  # of a log's beginning, and of its end
+EXIT_LIMIT_S = 10.0  # for a worker that has sent its last word
+
+
+class Process(Protocol):
+    """What a worker needs of the process that it runs in, whether spawned or forked."""
+
+    @property
+    def pid(self) -> int | None:
+        """None until the process has started."""
+
+    def poll(self) -> int | None:
+        """The return code, negative for a signal; None while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The return code. Raises subprocess.TimeoutExpired."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """The child's ends of its channels to the parent."""
+
+    stdin: int
+    replies: int
+    log: int
+
+
+StartProcess = Callable[[RunSpec, Descriptors], Process]
+
+
+def spawn(spec: RunSpec, ends: Descriptors) -> Process:
+    """Starts a fresh interpreter in a session of its own, so that Ctrl-C reaches the parent alone.
+
+    Raises OSError.
+    """
+    return subprocess.Popen(
+        module_command("harness.worker", str(ends.replies)),
+        stdin=ends.stdin,
+        stdout=ends.log,
+        stderr=subprocess.STDOUT,
+        env=environment(spec.environment),
+        pass_fds=[ends.replies],
+        start_new_session=True,
+    )
 
 
 class WorkerProcess:
-    """A process that imports at once and trains only when released."""
+    """A process that imports at once and trains when it is released."""
 
-    def __init__(self, spec: RunSpec, study: Path) -> None:
+    def __init__(self, spec: RunSpec, study: Path, start: StartProcess) -> None:
+        """``start`` is ``spawn``, or the fork of a server that holds the run's environment."""
         self.spec = spec
         self.log = study / "logs" / f"{spec.run_id}.log"
-        read, write = os.pipe()
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                module_command("harness.worker", str(write)),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment(spec.environment),
-                pass_fds=[write],
-                start_new_session=True,  # so that Ctrl-C is the parent's to handle
-                text=True,
-            )
-        os.close(write)
-        self.replies: TextIO = os.fdopen(read, encoding="utf-8")
-        self.send({"spec": to_json(spec), "study": str(study.resolve())})
-
-    def send(self, message: dict[str, object]) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has died: the next wait will find out
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.flush()
+        stdin, commands = os.pipe()
+        replies, reply_end = os.pipe()
+        self.commands: TextIO = os.fdopen(commands, "w", encoding="utf-8")
+        self.replies: TextIO = os.fdopen(replies, encoding="utf-8")
+        try:
+            with self.log.open("wb") as log:
+                self.process = start(spec, Descriptors(stdin, reply_end, log.fileno()))
+        except BaseException:
+            self.commands.close()
+            self.replies.close()
+            raise
+        finally:
+            os.close(stdin)
+            os.close(reply_end)
+        self._send({"spec": to_json(spec), "study": str(study.resolve())})
 
     def release(self, position: int, attempt: int) -> None:
-        self.send({"position": position, "attempt": attempt})
+        self._send({"position": position, "attempt": attempt})
+
+    def _send(self, message: dict[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died: the next wait will find out
+            self.commands.write(json.dumps(message) + "\n")
+            self.commands.flush()
 
     def wait(self, timeout_s: float, tick: Callable[[], None]) -> str | None:
-        """The worker's next word; "" where it has ended without one, None past the time limit."""
+        """The worker's next word; "" if it has ended without one, None after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self.replies], [], [], min(TICK_S, left))[0]:
                 return self.replies.readline().strip()
             if self.process.poll() is not None:  # a DataLoader worker may hold the pipe open
-                said = select.select([self.replies], [], [], 0)[0]  # its last word, just before
-                return self.replies.readline().strip() if said else ""
+                has_word = select.select([self.replies], [], [], 0)[0]  # sent just before the end
+                return self.replies.readline().strip() if has_word else ""
             tick()
         return None
 
     def dump_stacks(self) -> None:
-        """Has a hanging worker print where it is: faulthandler answers SIGABRT with all stacks."""
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            self.process.send_signal(signal.SIGABRT)
-            self.process.wait(DUMP_LIMIT_S)
+        """Has a hanging worker print all stacks: faulthandler does so on SIGABRT."""
+        if self.process.poll() is None:
+            self._signal(os.kill, signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(DUMP_LIMIT_S)
 
     def end(self, graceful: bool = False) -> int:
-        """Reaps the process and whatever it has started; gives its exit status.
+        """Reaps the process and all that it started; returns its exit status.
 
-        A graceful end leaves it a moment to go by itself. A second call changes nothing.
+        If ``graceful``, the process first gets EXIT_LIMIT_S to exit. A second call changes nothing.
         """
         if self.replies.closed:
-            return self.process.returncode
+            return self.process.wait()
         if graceful:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(EXIT_LIMIT_S)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.replies.close()
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()  # type: ignore[union-attr]
+            self.commands.close()  # a worker that waits for its release exits
+        if self.process.poll() is None:
+            self._signal(os.kill, signal.SIGKILL)  # just forked, it leads no process group yet
+        self._signal(os.killpg, signal.SIGKILL)
+        status = self.process.wait()
+        self.replies.close()
         if self.log.exists() and self.log.stat().st_size == 0:
             self.log.unlink()
         elif self.log.exists():
             _truncate_log(self.log)
-        return self.process.returncode
+        return status
+
+    def _signal(self, kill: Callable[[int, int], None], number: int) -> None:
+        if self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(self.process.pid, number)
 
 
 def _truncate_log(log: Path) -> None:
-    """Of a training that prints without end, the beginning and the end are kept."""
+    """Keeps the beginning and the end of a long log: a training may print without end."""
     size = log.stat().st_size
     if size <= 2 * LOG_KEPT_BYTES:
         return

@@ -1,1 +1,1 @@
-"""Reproducibility as a test that fails: fresh processes that are compared, and golden files."""
+"""Tests for reproducibility: compare a function across fresh processes, or with a golden file."""

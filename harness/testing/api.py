@@ -1,6 +1,4 @@
-"""Reproducibility as a test that fails: a function called in fresh processes, its results compared
-bit by bit.
-"""
+"""The functions ``compare_runs`` and ``assert_reproducible``."""
 
 from __future__ import annotations
 
@@ -35,16 +33,19 @@ def assert_reproducible(
     threads: int | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Raises AssertionError where fresh runs of a training differ in any bit of what it returns.
+    """Assert that ``train_fn`` returns bitwise identical results in ``runs`` fresh processes.
 
-    Takes what ``compare_runs`` takes and raises what that raises. That n runs were equal bounds the
-    chance that another one differs, at 95 % confidence, by 1 - 0.05^(1/(n-1)): 78 % for 3 runs,
-    28 % for 10, 5 % for 60. Few runs find what differs often; they do not show that nothing does.
+    Takes the same arguments as ``compare_runs`` and raises the same exceptions, and AssertionError
+    if any two results differ.
+
+    A few runs detect frequent differences but cannot rule out rare ones. If all n runs agree, the
+    probability that another run differs is at most 1 - 0.05^(1/(n-1)), with 95 % confidence: 78 %
+    for 3 runs, 28 % for 10, 5 % for 60.
     """
-    found = compare_runs(train_fn, runs, determinism, threads=threads, timeout_s=timeout_s)
-    if found.difference is not None:
+    comparison = compare_runs(train_fn, runs, determinism, threads=threads, timeout_s=timeout_s)
+    if comparison.difference is not None:
         raise AssertionError(
-            f"{_name_of(train_fn)} under determinism={determinism}: {found.describe()}"
+            f"{_name_of(train_fn)} under determinism={determinism}: {comparison.describe()}"
         )
 
 
@@ -56,29 +57,33 @@ def compare_runs(
     threads: int | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Comparison:
-    """Calls a module-level function without arguments once in each of ``runs`` fresh processes.
+    """Call ``train_fn`` once in each of ``runs`` fresh processes and compare the results bitwise.
 
-    What it returns is compared: tensors, NumPy arrays, numbers, strings, what has a state_dict, and
-    dictionaries, lists, tuples and dataclasses of them. ``determinism`` names a setting
-    (`python -m harness list`), which is applied before the function's module is imported; how its
-    DataLoaders are seeded stays the function's own. ``threads`` is torch's number of threads, the
-    setting's where not given; ``timeout_s`` holds for each run.
+    ``train_fn`` is a module-level function without arguments. It returns tensors, NumPy arrays,
+    numbers, strings, objects with a ``state_dict``, or dictionaries, lists, tuples and dataclasses
+    of these.
 
-    The environment is the caller's, but for the variables that a setting can set (PYTHONHASHSEED,
-    CUBLAS_WORKSPACE_CONFIG, OMP_NUM_THREADS, MKL_NUM_THREADS, ATEN_CPU_CAPABILITY). Runs follow one
-    another, so that none computes beside another.
+    ``determinism`` names a setting (``python -m harness list`` shows them all). It is applied
+    before the function's module is imported; seeding DataLoaders is left to the function.
+    ``threads`` is the number of threads torch uses and defaults to the setting's value.
+    ``timeout_s`` is the time limit for each run, in seconds.
 
-    Raises TypeError for a function that a fresh process cannot find and for a result without
-    defined bits, ValueError for other arguments, TimeoutError with the stacks of a run that took
-    too long, and TrainingFailedError with the run's own traceback where one failed.
+    Runs inherit the caller's environment, except for the variables that a setting controls
+    (PYTHONHASHSEED, CUBLAS_WORKSPACE_CONFIG, OMP_NUM_THREADS, MKL_NUM_THREADS,
+    ATEN_CPU_CAPABILITY). They execute one after another, so they do not compete for the machine.
+
+    Raises TypeError if a fresh process cannot find the function, or if its result is empty or has
+    no defined bits; ValueError if another argument is invalid; TimeoutError, with the stacks of all
+    threads, if a run exceeds ``timeout_s``; and TrainingFailedError, with the run's own traceback,
+    if a run fails.
     """
     if runs < 2:
-        raise ValueError(f"runs={runs}: at least 2 are needed to compare")
+        raise ValueError(f"runs={runs}: at least 2 runs are required")
     if IN_RUN in os.environ:
         raise RuntimeError(
-            "a run cannot compare runs: this call was reached while a run imported "
-            "or called its function; keep it in a test, or under "
-            '`if __name__ == "__main__":`'
+            "compare_runs and assert_reproducible cannot be called from within a run: this call "
+            "was reached while a run imported or called its function. Move the call into a test, "
+            'or under `if __name__ == "__main__":`'
         )
     target, setting = reference_to(train_fn), presets.load_preset(determinism, threads)
     with tempfile.TemporaryDirectory(prefix="harness-runs-") as scratch:
@@ -88,32 +93,32 @@ def compare_runs(
 def _completed_runs(
     target: FunctionRef, setting: Determinism, scratch: Path, runs: int, timeout_s: float
 ) -> Iterator[Path]:
-    """Each run's folder when it has ended well."""
+    """Yield the folder of each run once the run has succeeded."""
     for number in range(1, runs + 1):
         folder = scratch / f"run-{number}"
         folder.mkdir()
         write_json(folder / REQUEST, {"target": asdict(target), "determinism": to_json(setting)})
-        which = f"run {number} of {runs} of {target.qualname}"
+        label = f"{target.qualname} (run {number} of {runs})"
         try:
             status = fresh_process.run(PROGRAM, [], setting, folder, timeout_s)
         except TimeoutError as error:
-            raise TimeoutError(f"{which}: {error}") from None
+            raise TimeoutError(f"{label} {error}") from None
         if status != 0:
-            raise _build_error(which, status, folder)
+            raise _build_error(label, status, folder)
         yield folder
 
 
-def _build_error(which: str, status: int, folder: Path) -> Exception:
-    """What the run says of itself, else its exit status; and all that it printed."""
-    text = fresh_process.printed(folder)
-    printed = f"\nand had printed\n{text}" if text else ""
+def _build_error(label: str, status: int, folder: Path) -> Exception:
+    """Build the exception for a failed run from its failure document, or else its exit status."""
+    output = fresh_process.printed(folder)
+    captured = f"\nCaptured output:\n{output}" if output else ""
     try:
-        said = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
+        failure = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return TrainingFailedError(f"{which} ended with exit status {status}{printed}")
-    if "unusable" in said:
-        return TypeError(f"{which}: {said['unusable']}")
-    return TrainingFailedError(f"{which} raised\n{said['traceback']}{printed}")
+        return TrainingFailedError(f"{label} exited with status {status}{captured}")
+    if "unusable" in failure:
+        return TypeError(f"{label}: {failure['unusable']}")
+    return TrainingFailedError(f"{label} raised an exception:\n{failure['traceback']}{captured}")
 
 
 def _name_of(function: Callable[[], Any]) -> str:

@@ -1,4 +1,4 @@
-"""One call of one function in one fresh process: import it, apply the setting, call, hand over."""
+"""The program of one fresh process: apply the setting, import the function, call it, save."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from harness.worker.torch_backend import settings, values
 
 
 def main() -> None:
-    """A failure is a document, so that the parent can raise it with the traceback of this side."""
+    """Write the result, or a failure document so that the parent can raise this traceback."""
     die_with_parent()
     folder = Path(os.environ[IN_RUN])
-    asked = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     try:
-        # before the import: a module may draw while it is loaded
-        settings.apply(Determinism.from_json(asked["determinism"]))
-        value = load_function(FunctionRef(**asked["target"]))()
+        # Apply the setting before the import: a module may draw random numbers while it loads.
+        settings.apply(Determinism.from_json(request["determinism"]))
+        value = load_function(FunctionRef(**request["target"]))()
     except BaseException as error:  # noqa: BLE001 - a user's function may raise anything
         write_json(folder / FAILURE, {"traceback": _traceback_of(error)})
         sys.exit(1)
     try:
-        seen = values.flatten(value, "result")
+        leaves = values.flatten(value, "result")
     except (TypeError, ValueError) as error:
         write_json(folder / FAILURE, {"unusable": str(error)})
         sys.exit(1)
-    values.save_result(folder, [leaf for leaf, _ in seen], values.copy_tensors(seen))
+    values.save_result(folder, [leaf for leaf, _ in leaves], values.copy_tensors(leaves))
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Without this file's own frame."""
+    """Format the traceback without this file's own frame."""
     inner: Any = error.__traceback__.tb_next if error.__traceback__ else None
     return "".join(traceback.format_exception(type(error), error, inner)).rstrip()
 

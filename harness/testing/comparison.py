@@ -1,4 +1,4 @@
-"""Several fresh runs' results against the first one's."""
+"""Comparison of the results of several fresh runs with the first run's."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from harness.testing.difference import Difference, difference
 
 @dataclass(frozen=True)
 class Comparison:
-    """What n runs in n fresh processes gave, by their exact bits."""
+    """The bitwise comparison of runs in fresh processes."""
 
     runs: int
-    distinct: int  # different results
-    differing: int  # runs whose result is not run 1's
-    verdict: Verdict  # identical, varies, or not tested (one run)
-    parted: int | None = None  # the first run, counted from 1, that differs from run 1
+    distinct: int  # number of distinct results
+    differing: int  # number of runs whose result differs from run 1
+    verdict: Verdict  # identical, varies, or not tested (only one run)
+    parted: int | None = None  # number, counted from 1, of the first run that differs from run 1
     difference: Difference | None = None  # between run 1 and that run
 
     def describe(self) -> str:
         if self.difference is None:
-            return f"no difference was seen in {self.runs} runs"
-        others = "1 differs" if self.differing == 1 else f"{self.differing} differ"
+            return f"no difference observed in {self.runs} runs"
+        verb = "differs" if self.differing == 1 else "differ"
         return (
-            f"of {self.runs} runs {others} from run 1 ({self.distinct} different results).\n"
+            f"{self.differing} of {self.runs} runs {verb} from run 1 "
+            f"({self.distinct} distinct results).\n"
             f"{self.difference.describe('run 1', f'run {self.parted}')}."
         )
 
 
 def compare(folders: Iterable[Path]) -> Comparison:
-    """Takes each run's folder when it is there; deletes the tensors of all but run 1."""
+    """Read each run's folder as it arrives; delete the tensors of every run but run 1."""
     results = []
-    parted, found = None, None
+    first_differing, first_difference = None, None
     reference = None
     for number, folder in enumerate(folders, 1):
         results.append(frozenset(leaves := read(folder)))
@@ -45,17 +46,19 @@ def compare(folders: Iterable[Path]) -> Comparison:
         if reference is None:
             reference = (leaves, tensors)
             continue
-        if found is None and results[-1] != results[0]:
-            parted = number
-            found = difference(reference[0], leaves, load_file(reference[1]), load_file(tensors))
+        if first_difference is None and results[-1] != results[0]:
+            first_differing = number
+            first_difference = difference(
+                reference[0], leaves, load_file(reference[1]), load_file(tensors)
+            )
         tensors.unlink()
-    differing = sum(one != results[0] for one in results)
+    differing = sum(result != results[0] for result in results)
     verdict = Verdict.varies if differing else Verdict.identical
     return Comparison(
         runs=len(results),
         distinct=len(set(results)),
         differing=differing,
         verdict=verdict if len(results) > 1 else Verdict.not_tested,
-        parted=parted,
-        difference=found,
+        parted=first_differing,
+        difference=first_difference,
     )

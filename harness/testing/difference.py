@@ -1,4 +1,4 @@
-"""The first place where two results differ: leaf, element, distance; and how far the rest does."""
+"""Where two results first differ, and how far they differ overall."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from harness.analysis.distances import Array, bit_pattern, max_ulp
 from harness.core.leaf_file import Leaf, Leaves
 
-# Kinds that have units in the last place, with how many of those of the type that they are kept in
-# (worker/snapshot.py) make one of their own: bfloat16 is the upper half of a float32.
+# Dtypes whose distances are reported in ulp. The value is how many ulps of the storage dtype
+# (worker/torch_backend/snapshot.py) make one ulp of the dtype itself: bfloat16 is stored as float32
+# and is its upper half.
 ULPS = {
     f"torch.{name}": 1
     for name in ("float16", "float32", "float64", "complex32", "complex64", "complex128")
@@ -21,59 +22,59 @@ ULPS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """Of the first leaf that differs, in the order of the first result; then of all of them."""
+    """The first leaf that differs, in the order of the first result, and totals over all leaves."""
 
-    name: str
-    one: str  # the first differing element, or a plain value, or what else it is, in words
-    other: str
-    element: tuple[int, ...] | None  # its place; None where there is none or it was not kept
+    name: str  # of the first differing leaf
+    one: str  # its first differing element, plain value, or description, in the first result
+    other: str  # the same in the second result
+    element: tuple[int, ...] | None  # index of that element; None if there is none or not stored
     is_tensor: bool
-    ulp: int | None  # between those two elements; None where they have no distance
-    differing: int | None  # elements of all tensors whose bits differ; None where not all were kept
-    elements: int
+    ulp: int | None  # distance between those two elements; None if undefined
+    differing: int | None  # elements of all tensors whose bits differ; None if some were not stored
+    elements: int  # of all tensors in the first result
     max_ulp: int | None  # over all elements that have a distance
 
     def describe(self, one: str, other: str) -> str:
-        """``one`` and ``other`` say where the results come from: run 1, the golden file."""
-        if self.element is None:
-            return f"{self.name} is {self.one} in {one} and {self.other} in {other}{self._rest()}"
-        place = f"[{', '.join(map(str, self.element))}]" if self.element else ""
-        apart = "" if self.ulp is None else f", {self.ulp:,} ulp apart"
+        """``one`` and ``other`` name the two results, for example "run 1" or "the golden file"."""
+        index = f"[{', '.join(map(str, self.element))}]" if self.element else ""
+        distance = "" if self.ulp is None else f", {self.ulp:,} ulp apart"
         return (
-            f"{self.name}{place} is {self.one} in {one} and {self.other} in {other}{apart}"
-            f"{self._rest()}"
+            f"{self.name}{index} is {self.one} in {one} and {self.other} in {other}{distance}"
+            f"{self._describe_totals()}"
         )
 
-    def _rest(self) -> str:
-        """How far the results differ altogether, as a sentence."""
+    def _describe_totals(self) -> str:
         if not self.differing or self.elements == 1:
             return ""
-        most = "" if self.max_ulp is None else f", by at most {self.max_ulp:,} ulp"
+        distance = "" if self.max_ulp is None else f", by at most {self.max_ulp:,} ulp"
         verb = "differs" if self.differing == 1 else "differ"
-        return f". Of {self.elements:,} elements {self.differing:,} {verb}{most}"
+        return f". {self.differing:,} of {self.elements:,} elements {verb}{distance}"
 
 
 def difference(
-    one: Leaves, other: Leaves, kept: Mapping[str, Array], other_kept: Mapping[str, Array]
+    one: Leaves, other: Leaves, tensors: Mapping[str, Array], other_tensors: Mapping[str, Array]
 ) -> Difference | None:
-    """None where the two are equal, in whatever order their names come.
+    """Return the difference between two results, or None if they are equal in any order of names.
 
-    ``kept`` has the tensors' elements, by name, as far as they were kept.
+    ``tensors`` and ``other_tensors`` hold the elements of each result's tensors by leaf name, as
+    far as they were stored.
     """
     a, b = ({leaf.name: leaf for leaf in leaves} for leaves in (one, other))
     names = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
     if not names:
         return None
-    pairs = [(a.get(name), b.get(name), kept.get(name), other_kept.get(name)) for name in names]
-    counted = [_count(*pair) for pair in pairs]
+    pairs = [
+        (a.get(name), b.get(name), tensors.get(name), other_tensors.get(name)) for name in names
+    ]
+    counted = [_count_differing(*pair) for pair in pairs]
     known = [differing for differing, _ in counted if differing is not None]
     ulps = [ulp for _, ulp in counted if ulp is not None]
-    place, words, ulp = _first(*pairs[0])
+    element, words, ulp = _find_first(*pairs[0])
     return Difference(
         name=names[0],
         one=words[0],
         other=words[1],
-        element=place,
+        element=element,
         is_tensor=any(leaf is not None and leaf.shape is not None for leaf in pairs[0][:2]),
         ulp=ulp,
         differing=sum(known) if len(known) == len(counted) else None,
@@ -82,8 +83,8 @@ def difference(
     )
 
 
-def _are_alike(a: Leaf | None, b: Leaf | None) -> bool:
-    """Whether both are tensors of one dtype and shape, so that elements have partners."""
+def _are_comparable(a: Leaf | None, b: Leaf | None) -> bool:
+    """Whether both are tensors of the same dtype and shape, so that elements correspond."""
     return (
         a is not None
         and b is not None
@@ -92,77 +93,78 @@ def _are_alike(a: Leaf | None, b: Leaf | None) -> bool:
     )
 
 
-def _count(
+def _count_differing(
     a: Leaf | None, b: Leaf | None, x: Array | None, y: Array | None
 ) -> tuple[int | None, int | None]:
-    """Differing elements and largest distance; tensors that are not alike differ in all of the
-    first's elements, and have none.
+    """Return the number of differing elements and the largest distance in ulp.
+
+    If the leaves are not comparable, every element of the first counts and there is no distance.
     """
-    if not _are_alike(a, b):
+    if not _are_comparable(a, b):
         return (math.prod(a.shape) if a is not None and a.shape is not None else 0), None
     assert a is not None
     if x is None or y is None:
         return None, None
     differing = _unequal(a, x, y)
-    return int(np.count_nonzero(differing)), _in_ulps(a.kind, x, y)
+    return int(np.count_nonzero(differing)), _max_distance(a.kind, x, y)
 
 
 def _unequal(leaf: Leaf, x: Array, y: Array) -> Array:
-    """Which elements' bits differ, flat; a complex number is one element of two parts."""
-    found: Array = np.not_equal(_elements(leaf, bit_pattern(x)), _elements(leaf, bit_pattern(y)))
-    return np.asarray(found.any(axis=1))
+    """Return a flat mask of the elements whose bits differ; a complex number is one element."""
+    mask: Array = np.not_equal(_as_rows(leaf, bit_pattern(x)), _as_rows(leaf, bit_pattern(y)))
+    return np.asarray(mask.any(axis=1))
 
 
-def _in_ulps(kind: str, x: Array, y: Array) -> int | None:
-    """In the tensor's own units; None where it has none, or where no two numbers meet."""
+def _max_distance(kind: str, x: Array, y: Array) -> int | None:
+    """Return the distance in ulp of ``kind``; None if it has no ulp or every pair has a NaN."""
     if kind not in ULPS or bool((np.isnan(x) | np.isnan(y)).all()):
         return None
     return max_ulp(x, y) // ULPS[kind]
 
 
-def _first(
+def _find_first(
     a: Leaf | None, b: Leaf | None, x: Array | None, y: Array | None
 ) -> tuple[tuple[int, ...] | None, tuple[str, str], int | None]:
-    """The first differing element's place, both values in words, and their distance."""
-    if not _are_alike(a, b):
-        return None, (_what(a), _what(b)), None
+    """Return the first differing element's index, both values as text, and their distance."""
+    if not _are_comparable(a, b):
+        return None, (_describe_leaf(a), _describe_leaf(b)), None
     assert a is not None
     assert b is not None
     assert a.shape is not None
     if x is None or y is None or not _unequal(a, x, y).any():
-        return None, (_digest_of(a), _digest_of(b)), None
-    place = int(np.argmax(_unequal(a, x, y)))
-    one, other = (_elements(a, values)[place] for values in (x, y))
-    index = tuple(int(i) for i in np.unravel_index(place, a.shape))
-    return index, _shown(one, other), _in_ulps(a.kind, one, other)
+        return None, (_describe_digest(a), _describe_digest(b)), None
+    position = int(np.argmax(_unequal(a, x, y)))
+    one, other = (_as_rows(a, values)[position] for values in (x, y))
+    index = tuple(int(i) for i in np.unravel_index(position, a.shape))
+    return index, _format_pair(one, other), _max_distance(a.kind, one, other)
 
 
-def _elements(leaf: Leaf, values: Array) -> Array:
-    """As rows of one number, or of a complex number's two parts."""
+def _as_rows(leaf: Leaf, values: Array) -> Array:
+    """One row per element: one number, or the two parts of a complex number."""
     return values.reshape(-1, 2 if "complex" in leaf.kind else 1)
 
 
-def _what(leaf: Leaf | None) -> str:
+def _describe_leaf(leaf: Leaf | None) -> str:
     if leaf is None:
         return "missing"
     return leaf.value if leaf.shape is None else f"{leaf.kind} of shape {leaf.shape}"
 
 
-def _digest_of(leaf: Leaf) -> str:
+def _describe_digest(leaf: Leaf) -> str:
     return f"{leaf.kind} of shape {leaf.shape} with digest {leaf.value}"
 
 
-def _shown(one: Array, other: Array) -> tuple[str, str]:
-    """Both as NumPy prints them; with their bits where that would be the same."""
-    a, b = (_number(values) for values in (one, other))
-    return (a, b) if a != b else (f"{a} (bits {_in_hex(one)})", f"{b} (bits {_in_hex(other)})")
+def _format_pair(one: Array, other: Array) -> tuple[str, str]:
+    """Format both as NumPy does, and add their bits if the two would read the same."""
+    a, b = _format_number(one), _format_number(other)
+    return (a, b) if a != b else (f"{a} (bits {_to_hex(one)})", f"{b} (bits {_to_hex(other)})")
 
 
-def _number(values: Array) -> str:
+def _format_number(values: Array) -> str:
     if len(values) == 1:
         return str(values[0])
     return f"{values[0]}{values[1]:+}j"
 
 
-def _in_hex(values: Array) -> str:
-    return " ".join(f"0x{int(one):0{2 * values.itemsize}x}" for one in bit_pattern(values))
+def _to_hex(values: Array) -> str:
+    return " ".join(f"0x{int(bits):0{2 * values.itemsize}x}" for bits in bit_pattern(values))

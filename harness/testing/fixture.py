@@ -1,4 +1,4 @@
-"""What the fixture ``same_across_runs`` gives a test: a function that takes a name and a value."""
+"""The two implementations of the fixture ``same_across_runs``."""
 
 from __future__ import annotations
 
@@ -24,41 +24,44 @@ from harness.worker.torch_backend.values import TensorLeaves
 
 
 class Same(Protocol):
+    """What a test receives from the fixture ``same_across_runs``."""
+
     def __call__(self, name: str, value: Any) -> None:
-        """Raises AssertionError where the value is not what it was."""
+        """Raises AssertionError if the value differs from the golden value of that name."""
 
     def finish(self) -> list[str]:
-        """Writes what is to be remembered, of a test that passed; gives the recorded names."""
+        """Write what a passing test recorded; return the names of new golden values."""
 
 
-class _Names:
-    """Each value of a test has a name of its own."""
+class _UniqueNames:
+    """Rejects a name that the test has already used."""
 
     def __init__(self) -> None:
-        self.taken: set[str] = set()
+        self.used: set[str] = set()
 
-    def take(self, name: str) -> None:
-        if name in self.taken:
+    def add(self, name: str) -> None:
+        if name in self.used:
             raise ValueError(
-                f"this test has given a value '{name}' before: give each one a name of its own"
+                f"the name '{name}' is already used in this test: pass a different name to each "
+                "call of same_across_runs"
             )
-        self.taken.add(name)
+        self.used.add(name)
 
 
 class RecordingFixture:
-    """One of several fresh runs of a marked test: takes everything, compares nothing."""
+    """Collects every value in one fresh run of a marked test; the parent process compares them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = _Names()
+        self.names = _UniqueNames()
         self.leaves: list[Leaf] = []
         self.tensors: dict[str, Tensor] = {}
 
     def __call__(self, name: str, value: Any) -> None:
-        self.names.take(name)
-        seen = values.flatten(value, name)
-        self.leaves += [leaf for leaf, _ in seen]
-        self.tensors |= values.copy_tensors(seen)  # of their own: the training goes on
+        self.names.add(name)
+        leaves = values.flatten(value, name)
+        self.leaves += [leaf for leaf, _ in leaves]
+        self.tensors |= values.copy_tensors(leaves)  # copies: the test may modify its tensors later
 
     def finish(self) -> list[str]:
         if self.leaves:
@@ -68,49 +71,49 @@ class RecordingFixture:
 
 @dataclass(frozen=True)
 class GoldenOptions:
-    """How golden values are treated, and where."""
+    """Which test is running, and when its golden values may be recorded."""
 
     test: str  # its name in the golden file
-    node: str  # its name on the command line
-    updates: bool  # renews what differs, and records what is missing
-    in_ci: bool  # records nothing unasked
-    limit_mb: float  # tensors above it are remembered by their digests alone
+    node: str  # its pytest node ID
+    updates: bool  # --update-golden: replace existing values, and record missing ones even in CI
+    in_ci: bool  # do not record missing values
+    limit_mb: float  # MiB; only digests are stored for larger values
 
 
 @dataclass
 class GoldenFixture:
-    """Compares with the golden file, or records there what it does not know."""
+    """Compares values with the golden file, and records those that it does not contain."""
 
     golden: Golden
     terms: GoldenOptions
-    names: _Names = field(default_factory=_Names)
+    names: _UniqueNames = field(default_factory=_UniqueNames)
     new: dict[str, Entry] = field(default_factory=dict)
-    copies: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by the tensors' file
+    copies: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by tensor file
 
     def __call__(self, name: str, value: Any) -> None:
         __tracebackhide__ = True
-        self.names.take(name)
-        seen = values.flatten(value, name)
+        self.names.add(name)
+        leaves = values.flatten(value, name)
         known = self.golden.entries().get(self.terms.test, {}).get(name)
         if known is None and self.terms.in_ci and not self.terms.updates:
             raise AssertionError(
-                f"no golden value '{name}' of {self.terms.test} in {self.golden.path}, and in CI "
-                "none is recorded unasked: run the test where it was written and commit the file, "
-                "or record here with --update-golden"
+                f"no golden value '{name}' for {self.terms.test} in {self.golden.path}, and "
+                "missing values are not recorded in CI: run the test locally and commit the file, "
+                "or record the value here with --update-golden"
             )
         if known is None or self.terms.updates:
-            self.take(name, seen)
-        elif frozenset(known.leaves) != frozenset(_leaves_in(seen)):
-            raise AssertionError(self.message(known, seen))
+            self.take(name, leaves)
+        elif frozenset(known.leaves) != frozenset(_without_tensors(leaves)):
+            raise AssertionError(self.message(known, leaves))
 
-    def take(self, name: str, seen: TensorLeaves) -> None:
+    def take(self, name: str, leaves: TensorLeaves) -> None:
         stem = None
-        if any(tensor is not None for _, tensor in seen) and (
-            values.size_mb(seen) <= self.terms.limit_mb
+        if any(tensor is not None for _, tensor in leaves) and (
+            values.size_mb(leaves) <= self.terms.limit_mb
         ):
-            stem = digest([(leaf.name, tensor) for leaf, tensor in seen if tensor is not None])
-            self.copies[stem] = values.copy_tensors(seen)
-        self.new[name] = Entry(_leaves_in(seen), describe_environment(seen), stem)
+            stem = digest([(leaf.name, tensor) for leaf, tensor in leaves if tensor is not None])
+            self.copies[stem] = values.copy_tensors(leaves)
+        self.new[name] = Entry(_without_tensors(leaves), describe_environment(leaves), stem)
 
     def finish(self) -> list[str]:
         if self.new:
@@ -121,27 +124,27 @@ class GoldenFixture:
         for stem, tensors in self.copies.items():
             save_once(self.golden.tensors, stem, lambda path, kept=tensors: save_file(kept, path))  # type: ignore[misc]
 
-    def message(self, known: Entry, seen: TensorLeaves) -> str:
-        kept, why_not = self.kept(known)
-        now = {name: tensor.numpy() for name, tensor in values.copy_tensors(seen).items()}
-        found = difference(known.leaves, _leaves_in(seen), kept, now)
-        assert found is not None
-        lines = [f"{found.describe('the golden file', 'this run')}."]
-        if why_not and found.is_tensor:
-            lines.append(f"Which elements differ is not known: {why_not}.")
+    def message(self, known: Entry, leaves: TensorLeaves) -> str:
+        golden_tensors, unavailable = self.kept(known)
+        tensors = {name: tensor.numpy() for name, tensor in values.copy_tensors(leaves).items()}
+        change = difference(known.leaves, _without_tensors(leaves), golden_tensors, tensors)
+        assert change is not None
+        lines = [f"{change.describe('the golden file', 'this run')}."]
+        if unavailable and change.is_tensor:
+            lines.append(f"Cannot locate the differing elements: {unavailable}.")
         lines.append(
-            f"{_describe_environment_change(known.environment, describe_environment(seen))}."
+            f"{_describe_environment_change(known.environment, describe_environment(leaves))}."
         )
         lines.append(
-            f"If the new value is right: pytest '{self.terms.node}' --update-golden "
-            f"({self.golden.path})."
+            "If the new value is correct, update the golden file: "
+            f"pytest '{self.terms.node}' --update-golden ({self.golden.path})."
         )
         return "\n".join(lines)
 
     def kept(self, known: Entry) -> tuple[dict[str, Array], str]:
-        """The elements that the golden value was recorded with; or none, and why."""
+        """Return the stored elements of the golden value, or none and the reason."""
         if known.tensors is None:
-            return {}, ("the value is above golden_limit_mb, so that only digests are kept")
+            return {}, "the value exceeds golden_limit_mb, so only digests are stored"
         path = self.golden.tensors_file(known.tensors)
         try:
             return load_file(path), ""
@@ -151,14 +154,16 @@ class GoldenFixture:
             return {}, f"{path} cannot be read ({error})"
 
 
-def _leaves_in(seen: TensorLeaves) -> tuple[Leaf, ...]:
-    return tuple(leaf for leaf, _ in seen)
+def _without_tensors(leaves: TensorLeaves) -> tuple[Leaf, ...]:
+    return tuple(leaf for leaf, _ in leaves)
 
 
 def _describe_environment_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What of the environment is not as it was when the value was recorded."""
+    """Say how the environment differs from the one in which the value was recorded."""
     changed = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
     if not changed:
-        return f"Recorded in an equal environment (torch {now['torch']}, {now['threads']} threads)"
-    told = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed)
-    return f"Recorded in another environment, between which bits need not agree: {told}"
+        return f"Recorded in the same environment (torch {now['torch']}, threads: {now['threads']})"
+    changes = "; ".join(
+        f"{name} was {before.get(name)}, is now {now.get(name)}" for name in changed
+    )
+    return f"Recorded in a different environment, where bits may differ: {changes}"

@@ -1,7 +1,7 @@
-"""The golden file beside a test file: what its tests' values were when they were recorded.
+"""The golden file next to a test file: the values of its tests at the time they were recorded.
 
-Processes write it side by side (pytest-xdist): each takes the folder's lock, reads what is there
-now, and adds its own.
+Several processes may write it at once (pytest-xdist): each locks the folder, reads the current
+file, and adds its own values.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ FORMAT = 1
 
 
 class BadGoldenError(Exception):
-    """A golden file that is no whole one: it is neither believed nor overwritten."""
+    """The golden file is damaged or has another format; it is neither used nor overwritten."""
 
 
 @dataclass(frozen=True)
 class Entry:
     leaves: Leaves
     environment: dict[str, Any]
-    tensors: str | None  # the name of the file with their elements; None above the limit
+    tensors: str | None  # name of the file with the tensors' elements; None if not stored
 
 
-Entries = dict[str, dict[str, Entry]]  # by test, then by the value's name
+Entries = dict[str, dict[str, Entry]]  # by test, then by value name
 
 
 class Golden:
@@ -43,33 +43,37 @@ class Golden:
         self.tensors = folder / test_file.stem
 
     def entries(self) -> Entries:
-        """Raises BadGoldenError where there is a file, and it cannot be read."""
+        """Return the recorded values, none if there is no file.
+
+        Raises BadGoldenError if the file cannot be read.
+        """
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
                 raise BadGoldenError(
-                    f"{self.path} has format {document['format']}, this version "
-                    f"reads {FORMAT}: use the version that wrote it"
+                    f"{self.path} has format {document['format']}, but this version of the harness "
+                    f"reads format {FORMAT}: use the version that wrote the file"
                 )
             return {
-                test: {name: _entry_of(one) for name, one in values.items()}
+                test: {name: _entry_from_json(entry) for name, entry in values.items()}
                 for test, values in document["values"].items()
             }
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadGoldenError(
-                f"{self.path} is no whole golden file ({type(error).__name__}: {error}): take it "
-                "from version control again, or delete it and record with --update-golden"
+                f"{self.path} is not a valid golden file ({type(error).__name__}: {error}): "
+                "restore it from version control, or delete it and record it again with "
+                "--update-golden"
             ) from error
 
     def tensors_file(self, name: str) -> Path:
         return self.tensors / f"{name}.safetensors"
 
     def record(self, test: str, new: Mapping[str, Entry], save: Callable[[], None]) -> None:
-        """Adds the test's new values to what is there; ``save`` writes their tensors first.
+        """Add or replace values of a test; ``save`` is called first to write their tensors.
 
-        Tensors that no entry names any more are deleted.
+        Tensor files that no entry refers to any more are deleted.
         """
         self.path.parent.mkdir(exist_ok=True)
         with self._locked():
@@ -77,21 +81,21 @@ class Golden:
             save()
             entries[test] = {**entries.get(test, {}), **new}
             document = {
-                test: {name: entry_to_json(one) for name, one in sorted(values.items())}
+                test: {name: entry_to_json(entry) for name, entry in sorted(values.items())}
                 for test, values in sorted(entries.items())
             }
             write_json(self.path, {"format": FORMAT, "values": document}, indent=1)
-            self._tidy(entries)
+            self._delete_unused_tensors(entries)
 
-    def _tidy(self, entries: Entries) -> None:
-        used = {one.tensors for values in entries.values() for one in values.values()}
+    def _delete_unused_tensors(self, entries: Entries) -> None:
+        used = {entry.tensors for values in entries.values() for entry in values.values()}
         for path in self.tensors.glob("*.safetensors"):
             if path.stem not in used:
                 path.unlink()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Holds the folder itself: a lock file would lie among what is committed."""
+        """Lock the folder itself: a lock file would end up among the committed files."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -108,7 +112,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry_of(document: Mapping[str, Any]) -> Entry:
+def _entry_from_json(document: Mapping[str, Any]) -> Entry:
     return Entry(
         leaves_from_json(document["leaves"]), dict(document["environment"]), document["tensors"]
     )

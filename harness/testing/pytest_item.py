@@ -1,4 +1,4 @@
-"""A marked test under ``--reproducible``: run several times, each in a fresh pytest process."""
+"""The pytest item that runs a marked test several times, each in a fresh pytest process."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from harness.core.spec import to_json
 from harness.testing import fresh_process
 from harness.testing.comparison import compare
 
-# Nothing of ours before pytest: it could not rewrite the assertions of what is imported already,
-# and warns of that.
+# Import pytest first: it cannot rewrite the assertions of modules that are already imported, and
+# warns about them.
 PROGRAM = "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
-SKIPPED = "skipped"  # in a run's folder: why
+SKIPPED = "skipped"  # file in a run's folder with the reason
 MARK = "reproducible"
 
 
 @dataclass(frozen=True)
 class _RunOptions:
-    """What the mark may say."""
+    """The arguments of the mark."""
 
     runs: int = 3
     determinism: str = "full"
@@ -36,18 +36,18 @@ class _RunOptions:
 
 
 class IsolatedItem(pytest.Item):
-    """Stands in the place of the test, with its marks and without its fixtures."""
+    """Replaces a marked test; has the test's marks but none of its fixtures."""
 
     original: pytest.Item
 
     @classmethod
     def of(cls, original: pytest.Item) -> IsolatedItem:
         assert original.parent is not None
-        made: IsolatedItem = cls.from_parent(original.parent, name=original.name)
-        made.original = original
-        made.own_markers = original.own_markers
-        made.keywords.update(original.keywords)
-        return made
+        item: IsolatedItem = cls.from_parent(original.parent, name=original.name)
+        item.original = original
+        item.own_markers = original.own_markers
+        item.keywords.update(original.keywords)
+        return item
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         return self.original.reportinfo()
@@ -55,58 +55,61 @@ class IsolatedItem(pytest.Item):
     def runtest(self) -> None:
         mark = self.get_closest_marker(MARK)
         assert mark is not None
-        terms = _RunOptions(*mark.args, **mark.kwargs)
-        if terms.runs < 2:
-            pytest.fail(f"runs={terms.runs}: at least 2 are needed to compare", pytrace=False)
+        options = _RunOptions(*mark.args, **mark.kwargs)
+        if options.runs < 2:
+            pytest.fail(f"runs={options.runs}: at least 2 runs are required", pytrace=False)
         with tempfile.TemporaryDirectory(prefix="harness-runs-") as scratch:
-            found = compare(self._made(terms, Path(scratch)))
-        if found.difference is not None:
-            pytest.fail(f"under determinism={terms.determinism}, {found.describe()}", pytrace=False)
+            comparison = compare(self._completed_runs(options, Path(scratch)))
+        if comparison.difference is not None:
+            pytest.fail(
+                f"under determinism={options.determinism}: {comparison.describe()}", pytrace=False
+            )
 
-    def _made(self, terms: _RunOptions, scratch: Path) -> Iterator[Path]:
-        """Each run's folder when it has ended well."""
-        setting = presets.load_preset(terms.determinism, terms.threads)
-        for number in range(1, terms.runs + 1):
+    def _completed_runs(self, options: _RunOptions, scratch: Path) -> Iterator[Path]:
+        """Yield the folder of each run once the run has succeeded."""
+        setting = presets.load_preset(options.determinism, options.threads)
+        for number in range(1, options.runs + 1):
             folder = scratch / f"run-{number}"
             folder.mkdir()
             write_json(folder / REQUEST, {"determinism": to_json(setting)})
-            which = f"run {number} of {terms.runs}"
+            label = f"run {number} of {options.runs}"
             try:
-                status = fresh_process.run(PROGRAM, self.words(), setting, folder, terms.timeout_s)
+                status = fresh_process.run(
+                    PROGRAM, self.words(), setting, folder, options.timeout_s
+                )
             except TimeoutError as error:
-                pytest.fail(f"{which}: {error}", pytrace=False)
+                pytest.fail(f"{label} {error}", pytrace=False)
             if status != 0:
                 pytest.fail(
-                    f"{which} ended with pytest's exit status {status}\n"
-                    f"{fresh_process.printed(folder)}",
+                    f"{label}: pytest exited with status {status}\n{fresh_process.printed(folder)}",
                     pytrace=False,
                 )
             if (folder / SKIPPED).exists():
                 pytest.skip((folder / SKIPPED).read_text(encoding="utf-8"))
             if not (folder / RESULT).exists():
                 pytest.fail(
-                    "nothing was compared, for the test gave nothing to its fixture: "
+                    "nothing to compare: pass at least one value to the fixture, for example "
                     "same_across_runs('weights', model)",
                     pytrace=False,
                 )
             yield folder
 
     def words(self) -> list[str]:
-        """Of a pytest that runs this test alone, with the plugins and the file of this one."""
-        known = self.config.option
+        """Arguments for a pytest that runs only this test, with the same plugins and ini file."""
+        option = self.config.option
         words = [
             f"{self.path}::{name_in_file(self)}",
             f"--rootdir={self.config.rootpath}",
-            f"--import-mode={known.importmode}",
+            f"--import-mode={option.importmode}",
             "--color=no",
         ]
         if self.config.inipath is not None:
             words += ["-c", str(self.config.inipath)]
-        for word in known.override_ini or ():
-            words += ["-o", word]
+        for override in option.override_ini or ():
+            words += ["-o", override]
         plugins = self.config.pluginmanager
-        own = plugins.get_name(sys.modules["harness.testing.pytest_plugin"])
-        for name in dict.fromkeys([*known.plugins, own]):
+        this_plugin = plugins.get_name(sys.modules["harness.testing.pytest_plugin"])
+        for name in dict.fromkeys([*option.plugins, this_plugin]):
             words += ["-p", name]
         return [
             *words,
@@ -116,7 +119,7 @@ class IsolatedItem(pytest.Item):
 
 
 def name_in_file(item: pytest.Item) -> str:
-    """Classes, function and parameters: the test's name without its file's."""
+    """Return the node ID without the file: classes, function and parameters."""
     module = item.getparent(pytest.Module)
     chain = item.listchain()
     return "::".join(node.name for node in chain[chain.index(module) + 1 if module else -1 :])

@@ -1,6 +1,6 @@
-"""The pytest plugin: ``same_across_runs``, ``--reproducible`` and the mark of that name.
+"""The pytest plugin: the fixture ``same_across_runs``, ``--reproducible`` and its mark.
 
-Nothing beside pytest and the standard library is imported before a test asks for it.
+Only pytest and the standard library are imported until a test needs more.
 """
 
 from __future__ import annotations
@@ -25,69 +25,69 @@ RECORDED = "golden value recorded"
 PASSED = pytest.StashKey[bool]()
 HELP = (
     "reproducible(runs=3, determinism='full', threads=None, timeout_s=600): with --reproducible, "
-    "run the test in so many fresh processes under that setting, and compare what it gives to "
-    "same_across_runs"
+    "run the test in `runs` fresh processes under that determinism setting and compare the values "
+    "it passes to same_across_runs"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup(MARK, "reproducible results")
+    group = parser.getgroup(MARK, "reproducibility")
     group.addoption(
         "--reproducible",
         action="store_true",
-        help="run each test marked `reproducible` several times, in fresh processes, "
-        "and compare the values that it gives to same_across_runs",
+        help="run each test marked `reproducible` several times, in fresh processes, and compare "
+        "the values it passes to same_across_runs",
     )
     group.addoption(
         "--update-golden",
         action="store_true",
-        help="record the values given to same_across_runs, also where others are "
-        "recorded already, and also in CI",
+        help="record the values passed to same_across_runs, replacing existing golden values, "
+        "even in CI",
     )
     parser.addini(
         "golden_limit_mb",
-        "size in MiB above which a value's tensors are kept by their "
-        "digests alone in __reproducible__/",
+        "largest value, in MiB, whose tensors are stored in __reproducible__/; only digests are "
+        "stored for larger values",
         default="1",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", HELP)
-    if _in_run() is not None:
+    if _run_folder() is not None:
         die_with_parent()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Last, so that what is deselected is gone already."""
-    if not config.getoption("--reproducible") or _in_run() is not None:
+    """Runs last, after other hooks have deselected tests."""
+    if not config.getoption("--reproducible") or _run_folder() is not None:
         return
     if not any(item.get_closest_marker(MARK) for item in items):
         return
-    from harness.testing.pytest_item import IsolatedItem  # noqa: PLC0415 - NumPy only where it is needed
+    from harness.testing.pytest_item import IsolatedItem  # noqa: PLC0415 - NumPy only when needed
 
     items[:] = [IsolatedItem.of(item) if item.get_closest_marker(MARK) else item for item in items]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """In a fresh run the setting holds before any fixture draws."""
-    folder = _in_run()
+    """In a fresh run, apply the setting before any fixture draws random numbers."""
+    folder = _run_folder()
     if folder is None:
         return
     from harness.worker.torch_backend import settings  # noqa: PLC0415 - torch only in a fresh run
 
-    asked = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    settings.apply(Determinism.from_json(asked["determinism"]))
+    document = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    settings.apply(Determinism.from_json(document["determinism"]))
 
 
 @pytest.fixture
 def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, None]:
-    """``same_across_runs("weights", model)`` fails where the value has other bits than before:
-    before is the golden file in __reproducible__/ beside the test's file.
+    """Fail if a value's bits differ from its golden value: ``same_across_runs("weights", model)``.
 
-    A value that is not there yet is recorded when the test has passed.
+    Golden values are stored in ``__reproducible__/`` next to the test file. A missing value is
+    recorded once the test has passed.
     """
     same = _same_for(request)
     yield same
@@ -99,21 +99,21 @@ def same_across_runs(request: pytest.FixtureRequest) -> Generator[Same, None, No
 
 def _same_for(request: pytest.FixtureRequest) -> Same:
     from harness.testing.fixture import GoldenFixture, GoldenOptions, RecordingFixture  # noqa: PLC0415
-    from harness.testing.golden import Golden  # noqa: PLC0415 - torch only where a test asks for it
+    from harness.testing.golden import Golden  # noqa: PLC0415 - torch only when a test needs it
     from harness.testing.pytest_item import name_in_file  # noqa: PLC0415
 
-    folder = _in_run()
+    folder = _run_folder()
     if folder is not None:
         return RecordingFixture(folder)
     config = request.config
-    terms = GoldenOptions(
+    options = GoldenOptions(
         test=name_in_file(request.node),
         node=request.node.nodeid,
         updates=config.getoption("--update-golden"),
         in_ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
         limit_mb=float(config.getini("golden_limit_mb")),
     )
-    return GoldenFixture(Golden(request.path), terms)
+    return GoldenFixture(Golden(request.path), options)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -123,7 +123,7 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "call":
         item.stash[PASSED] = report.passed
-    folder = _in_run()
+    folder = _run_folder()
     if folder is not None and report.skipped:
         from harness.testing.pytest_item import SKIPPED  # noqa: PLC0415
 
@@ -132,8 +132,8 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Recorded values are new claims: whoever commits them should have read of them."""
-    reports = [one for reports in terminalreporter.stats.values() for one in reports]
+    """List newly recorded values, so that whoever commits them knows what they claim."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
     recorded = [
         text
         for report in reports
@@ -146,10 +146,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("golden values recorded in __reproducible__/")
     for text in recorded:
         terminalreporter.write_line(text)
-    terminalreporter.write_line("later runs are compared with them: commit them with the tests")
+    terminalreporter.write_line(
+        "later runs are compared with these values: commit them with the tests"
+    )
 
 
-def _in_run() -> Path | None:
-    """The folder of this run, where this process is one of several that are compared."""
+def _run_folder() -> Path | None:
+    """Return the folder of this run if this process is one of the runs that are compared."""
     folder = os.environ.get(IN_RUN)
     return Path(folder) if folder else None

@@ -1,4 +1,4 @@
-"""One run in one fresh process: import, wait for the turn, train, write the record, end."""
+"""One run in one process: import, wait for the release, train, write the record, exit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from harness.core.protocol import DONE, READY, UNWRITTEN
 from harness.core.spec import RunSpec
@@ -15,26 +16,32 @@ from harness.worker.pipe import ParentPipe
 
 
 def main() -> None:
-    wall = ParentPipe(reply=int(sys.argv[1]))
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log tells how far
-    asked = json.loads(wall.receive())
-    spec, study = RunSpec.from_json(asked["spec"]), Path(asked["study"])
+    run_worker(int(sys.argv[1]))
 
-    from harness.core import record  # noqa: PLC0415 - imports are the warming up
+
+def run_worker(replies: int) -> NoReturn:
+    """Does one run; ``replies`` is the descriptor of the pipe to the parent. Ends the process."""
+    parent = ParentPipe(replies)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # logs show progress
+    request = json.loads(parent.receive())
+    spec, study = RunSpec.from_json(request["spec"]), Path(request["study"])
+
+    from harness.core.record import save_record  # noqa: PLC0415 - importing is the warm-up
     from harness.worker.backend import load_backend  # noqa: PLC0415
     from harness.worker.run import execute  # noqa: PLC0415
 
-    load_backend(spec.cell.scenario.framework).warm_up(spec.cell.scenario)
-    wall.send(READY)
-    turn = json.loads(wall.receive())
+    backend = load_backend(spec.cell.scenario.framework)
+    backend.warm_up()
+    backend.load_scenario(spec.cell.scenario)
+    parent.send(READY)
+    release = json.loads(parent.receive())
     try:
-        done = execute(spec, study)
-        record.save_record(study / "runs", replace(done, **turn))
+        save_record(study / "runs", replace(execute(spec, study), **release))
     except OSError as error:
-        wall.send(f"{UNWRITTEN}: {error.strerror}")
+        parent.send(f"{UNWRITTEN}: {error.strerror}")
     else:
-        wall.send(DONE)
-    atexit._run_exitfuncs()  # what libraries clean up: Keras' generated files, say
+        parent.send(DONE)
+    atexit._run_exitfuncs()  # libraries clean up after themselves: Keras's generated files
     sys.stdout.flush()
     os._exit(0)  # the record is on disk; unloading torch would cost the next run 0.2 s
 

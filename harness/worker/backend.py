@@ -1,4 +1,4 @@
-"""The one door from a run to its framework: nothing before it knows torch or Keras."""
+"""The interface between a run and its framework: code above it imports neither torch nor Keras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 from harness.core.record import Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 
-# By name, so that a worker of one framework never imports the other.
+# Imported by name, so that the worker of one framework never imports another.
 MODULES = {
     "torch": "harness.worker.torch_backend.backend",
     "script": "harness.worker.script_backend.backend",
@@ -23,38 +23,42 @@ MODULES = {
 class TimedRun:
     timed: Timed
     setup_s: float
-    peak_mb: float  # before evaluation and digests, which may need more
+    peak_mb: float  # MiB, read before evaluation and digests, which may need more
 
 
 class Backend(Protocol):
-    """A module with these names."""
+    """The names that a backend module defines."""
 
-    # What it says where an operation has no deterministic version; the first group is its name.
+    # Errors for an operation without a deterministic implementation; group 1 is the operation.
     REFUSALS: tuple[re.Pattern[str], ...]
 
-    def warm_up(self, scenario: Scenario) -> None:
-        """Loads what a first training would load; draws nothing, makes no device context."""
+    def warm_up(self) -> None:
+        """Import what the first training would import; draw nothing, create no device context."""
+
+    def load_scenario(self, scenario: Scenario) -> None:
+        """Import the scenario's program, unless importing it has side effects."""
 
     def run_trace(self, spec: RunSpec, snapshots: Path) -> Repeat:
-        """One training from a full reset, watched step by step."""
+        """Train once from a full reset and digest every step; store parameters in ``snapshots``."""
 
     def run_timing(self, spec: RunSpec) -> TimedRun:
-        """One training with a clock around it; nothing is digested before that has stopped."""
+        """Train once with a clock around it; compute digests only after the clock has stopped."""
 
     def run_operations(self, spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
-        """One training whose operations in the window are logged, into ``folder``.
+        """Train once and log the operations of ``spec.window`` into ``folder``.
 
-        Gives the outcome digests where the training was to come to its end.
+        Returns the outcome digests by component, or an empty dictionary unless ``spec.to_end``.
+        Raises UsageError if the backend cannot log operations.
         """
 
     def run_replay(self, spec: RunSpec, states: Path) -> Repeat:
-        """A training saved before one of its steps, or gone on with from there.
+        """Save a training before step ``spec.begin``, or resume it from there.
 
-        Raises UsageError where nothing of a training can be saved from outside.
+        Raises UsageError if the training's state cannot be saved from outside.
         """
 
     def effective_settings(self) -> dict[str, Any]:
-        """The switches in effect, under the names of Determinism's fields."""
+        """Return the switches in effect, keyed by the field names of Determinism."""
 
     def threads(self) -> int: ...
 

@@ -1,9 +1,8 @@
-"""The digest itself, free of any framework: 128 bits of XXH3 over exact bytes, with their headers.
+"""Framework-independent digests: 128 bits of XXH3 over exact bytes and their headers.
 
-It tells apart what equality and norms do not (+0 and -0, NaN payloads) and what sums and XORs do
-not: a permutation, a swapped pair, ``ones(4)`` and ``zeros(4)``, which ``torch.hash_tensor`` gives
-one value. XXH3 reads at the speed of memory; it is no defence against an adversary, and none is
-needed here.
+A digest detects what equality and norms miss (+0 and -0, NaN payloads) and what sums and XORs miss:
+a permutation, a swapped pair, or ``ones(4)`` and ``zeros(4)``, for which ``torch.hash_tensor``
+returns the same value. XXH3 runs at memory speed. It does not resist an adversary and need not.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ import numpy.typing as npt
 import xxhash
 
 CHUNK = 16 * 2**20  # bytes
-THREADS = 4  # more than a few only wait for the memory
+THREADS = 4  # more threads only wait for memory
 
 
 @dataclass(frozen=True)
 class Part:
-    """A dense array: ``dtype`` as torch spells it (``torch.float32``), contiguous bytes."""
+    """A named dense array: ``dtype`` in torch's spelling (``torch.float32``), contiguous bytes."""
 
     name: str
     dtype: str
@@ -35,23 +34,23 @@ class Part:
     data: memoryview
 
 
-def hash_parts(parts: Iterable[Part], plain: Mapping[str, Any] | None = None) -> str:
-    """32 hexadecimal digits of the parts, in the order given, and of plain JSON values."""
+def hash_parts(parts: Iterable[Part], values: Mapping[str, Any] | None = None) -> str:
+    """Return 32 hexadecimal digits for the parts, in the order given, and for the JSON values."""
     state = xxhash.xxh3_128()
     for part in parts:
         elements = math.prod(part.shape)
-        # a header that no other part has
+        # unique to this name, dtype and shape
         state.update(f"{part.name}\0{part.dtype}\0{part.shape}\0{elements}\0".encode())
         state.update(_content_hash(part.data))
-    if plain:
-        state.update(json.dumps(plain, sort_keys=True).encode())
+    if values:
+        state.update(json.dumps(values, sort_keys=True).encode())
     return state.hexdigest()
 
 
 def _content_hash(data: memoryview) -> bytes:
-    """16 bytes; those of data above CHUNK are made of its chunks' own, hashed side by side.
+    """Return 16 bytes; above CHUNK bytes, hash the hashes of the chunks, computed in parallel.
 
-    The chunks are part of the definition, the number of threads is not.
+    The chunk size is part of the digest's definition; the number of threads is not.
     """
     if len(data) <= CHUNK:
         return xxhash.xxh3_128_digest(data)
@@ -61,19 +60,20 @@ def _content_hash(data: memoryview) -> bytes:
 
 @cache
 def _thread_pool() -> ThreadPoolExecutor:
-    """Made at the first large tensor; xxhash lets go of the interpreter lock."""
+    """Start the pool at the first large tensor; xxhash releases the GIL."""
     return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "digest")
 
 
 def array_part(name: str, array: npt.NDArray[Any]) -> Part:
-    """Its digest is that of the torch tensor of the same bytes, dtype, shape and name.
+    """Return an array of any shape as a part with the digest of the equivalent torch tensor.
 
-    Raises TypeError, naming the array, where its elements are not numbers (bfloat16 and its like,
-    which NumPy knows by ml_dtypes, are).
+    Raises TypeError, naming the array, if its elements are not numbers; bfloat16 and the other
+    types that ml_dtypes adds to NumPy are numbers.
     """
     if array.dtype.kind in "OSUMm" or array.dtype.names:
         raise TypeError(
-            f"no digest for array '{name}' of dtype {array.dtype}: only numbers have defined bytes"
+            f"cannot digest array '{name}' of dtype {array.dtype}: only numbers have defined "
+            "bytes; convert it to a numeric dtype"
         )
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     data = np.ascontiguousarray(native).reshape(-1).view(np.uint8).data

@@ -1,6 +1,7 @@
-"""The worker's side of the process wall: one line in, words out, on pipes of its own.
+"""The worker's end of its two pipes to the parent: one line of JSON in, words out.
 
-Standard input and output belong to the training: it may read from nothing and print what it likes.
+Standard input and output belong to the training, which may print what it likes and reads from
+/dev/null.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import TextIO
 
 
 class ParentPipe:
-    """Private copies of the two pipes; ``reply`` is the number of the inherited one."""
+    """Takes over standard input; ``replies`` is the descriptor of the pipe to the parent."""
 
-    def __init__(self, reply: int) -> None:
+    def __init__(self, replies: int) -> None:
         die_with_parent()
         self.incoming: TextIO = os.fdopen(os.dup(0), encoding="utf-8")
-        self.outgoing: TextIO = os.fdopen(reply, "w", encoding="utf-8")
+        self.outgoing: TextIO = os.fdopen(replies, "w", encoding="utf-8")
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
@@ -26,7 +27,7 @@ class ParentPipe:
             os.set_inheritable(pipe.fileno(), False)
 
     def receive(self) -> str:
-        """The parent's next line; ends the process where the parent has gone."""
+        """The parent's next line; exits if the parent has closed the pipe."""
         line = self.incoming.readline()
         if not line:
             sys.exit(0)
@@ -38,7 +39,9 @@ class ParentPipe:
 
 
 def die_with_parent() -> None:
-    """On Linux the kernel kills an orphan: `resume` never measures beside one (prctl(2))."""
+    """Asks Linux to kill this process when its parent dies (prctl(2)), so that no orphan computes
+    beside a resumed study.
+    """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

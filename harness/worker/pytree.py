@@ -1,4 +1,4 @@
-"""Batches and optimizer states of any shape, taken apart."""
+"""Traversal of nested batches and optimizer states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every leaf of nested mappings, sequences and dataclasses with its path."""
+    """Yield each leaf of nested mappings, sequences and dataclasses with its dotted path."""
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         tree = {f.name: getattr(tree, f.name) for f in dataclasses.fields(tree)}
     if isinstance(tree, Mapping):

@@ -1,4 +1,4 @@
-"""Does one run and says how it ended: every ending becomes an outcome, none a lost worker."""
+"""Executes one run and records how it ended: every error becomes an outcome."""
 
 from __future__ import annotations
 
@@ -21,40 +21,43 @@ from harness.host.system_load import SystemLoad
 from harness.worker.backend import load_backend
 
 TRACEBACK_LINES = 12
-FULL_BELOW = 64 * 2**20  # bytes; snapshots of a large model fail well before the last one is used
+FULL_BELOW = 64 * 2**20  # bytes; a large model's snapshot fails well before the last byte is used
 
 
 def execute(spec: RunSpec, study: Path) -> RunRecord:
-    """The record of the run; an exception of the training's becomes its outcome."""
-    tools = load_backend(spec.cell.scenario.framework)
-    began, load = time.perf_counter(), SystemLoad()
+    """Return the record of the run; an exception from the training becomes its outcome.
+
+    Raises OSError (ENOSPC) if the disk that holds ``study`` is full.
+    """
+    backend = load_backend(spec.cell.scenario.framework)
+    start, load = time.perf_counter(), SystemLoad()
     record = RunRecord(run_id=spec.run_id, spec=spec, outcome=Outcome.ok)
     try:
         record = RUNNERS[spec.kind](spec, record, study)
     except Exception as error:
         if _is_disk_full(error, study):  # the machine's fault, not the training's
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        record = _failed_record(record, error, tools.REFUSALS)
+        record = _failed_record(record, error, backend.REFUSALS)
     return replace(
         record,
-        effective=tools.effective_settings(),
-        threads=tools.threads(),
-        wall_s=time.perf_counter() - began,
+        effective=backend.effective_settings(),
+        threads=backend.threads(),
+        wall_s=time.perf_counter() - start,
         other_load=load.others(),
     )
 
 
 def _is_disk_full(error: Exception, study: Path) -> bool:
-    """Whether the study's disk is what is full; a DataLoader says the same of shared memory."""
-    says_so = os.strerror(errno.ENOSPC) in str(error)
-    return says_so and shutil.disk_usage(study).free < FULL_BELOW
+    """Whether the study's disk is full; a DataLoader raises the same error for shared memory."""
+    is_no_space_error = os.strerror(errno.ENOSPC) in str(error)
+    return is_no_space_error and shutil.disk_usage(study).free < FULL_BELOW
 
 
 def _trace_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
-    tools = load_backend(spec.cell.scenario.framework)
+    backend = load_backend(spec.cell.scenario.framework)
     snapshots = study / "snapshots" / spec.cell.id
-    repeats = [tools.run_trace(spec, snapshots) for _ in range(spec.repeats)]
-    all_finite = all(isinstance(loss, float) for one in repeats for loss in one.losses)
+    repeats = [backend.run_trace(spec, snapshots) for _ in range(spec.repeats)]
+    all_finite = all(isinstance(loss, float) for repeat in repeats for loss in repeat.losses)
     return replace(record, outcome=Outcome.ok if all_finite else Outcome.nan, repeats=repeats)
 
 
@@ -70,17 +73,17 @@ def _timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # 
 
 
 def _operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
-    """The logs stand beside the records: they are large, and nothing but `diagnose` reads them."""
-    tools = load_backend(spec.cell.scenario.framework)
+    """Write the logs beside the records: they are large, and only `diagnose` reads them."""
+    backend = load_backend(spec.cell.scenario.framework)
     folder = study / op_log.FOLDER
     folder.mkdir(exist_ok=True)
-    ends = [tools.run_operations(spec, folder, number) for number in range(1, spec.repeats + 1)]
+    ends = [backend.run_operations(spec, folder, number) for number in range(1, spec.repeats + 1)]
     return replace(record, ends=ends)
 
 
 def _replay_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
-    tools = load_backend(spec.cell.scenario.framework)
-    return replace(record, repeats=[tools.run_replay(spec, study / op_log.FOLDER)])
+    backend = load_backend(spec.cell.scenario.framework)
+    return replace(record, repeats=[backend.run_replay(spec, study / op_log.FOLDER)])
 
 
 RUNNERS: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {
@@ -94,12 +97,12 @@ RUNNERS: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {
 def _failed_record(
     record: RunRecord, error: Exception, refusals: Sequence[re.Pattern[str]]
 ) -> RunRecord:
-    """Refused where the framework named an operation, else crashed, with the traceback's end."""
-    for line in str(error).split("\n"):  # TensorFlow says it after a heading
+    """Refused if the framework names an operation, else crashed with the end of the traceback."""
+    for line in str(error).split("\n"):  # TensorFlow prints a heading first
         for pattern in refusals:
-            if found := pattern.search(line):
+            if match := pattern.search(line):
                 return replace(
-                    record, outcome=Outcome.refused, operation=found[1], message=redact(line)
+                    record, outcome=Outcome.refused, operation=match[1], message=redact(line)
                 )
     if isinstance(error, UsageError):
         return replace(record, outcome=Outcome.crashed, message=redact(str(error)))

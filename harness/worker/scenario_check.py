@@ -1,4 +1,4 @@
-"""What about the scenarios asked for does not fit, and a digest of each one's program."""
+"""Validates the requested scenarios and digests their programs."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from harness.worker.script_backend import sandbox
 
 
 def find_problems(scenarios: list[dict[str, Any]]) -> list[str]:
-    """One sentence for each scenario whose program or options do not fit."""
-    found = []
+    """Return one message for each scenario whose program or options are invalid."""
+    problems = []
     for document in scenarios:
-        asked = Scenario.from_json(document)
+        scenario = Scenario.from_json(document)
         try:
-            if asked.framework == "script":
-                script.program_path(asked)
-                sandbox.check_size(asked)
+            if scenario.framework == "script":
+                script.program_path(scenario)
+                sandbox.check_size(scenario)
             else:
-                scenario_loader.build_options(scenario_loader.load_module(asked), asked)
+                scenario_loader.build_options(scenario_loader.load_module(scenario), scenario)
         except UsageError as error:
-            found.append(str(error))
+            problems.append(str(error))
         except Exception as error:  # noqa: BLE001 - a user's file may raise anything
-            found.append(f"scenario '{asked.label}' cannot be loaded: {error!r}")
-    return list(dict.fromkeys(found))
+            problems.append(f"scenario '{scenario.label}' cannot be loaded: {error!r}")
+    return list(dict.fromkeys(problems))
 
 
 def hash_sources(scenarios: list[dict[str, Any]]) -> dict[str, str]:
-    """A digest of each scenario's program, so that `resume` can tell that it has changed."""
-    found = {}
+    """Return each program's digest by scenario name, so that `resume` can detect a change."""
+    digests = {}
     for document in scenarios:
         program = _program_file(Scenario.from_json(document)).read_bytes()
         part = Part("program", "torch.uint8", (len(program),), memoryview(program))
-        found[document["name"]] = hash_parts([part])
-    return found
+        digests[document["name"]] = hash_parts([part])
+    return digests
 
 
-def _program_file(asked: Scenario) -> Path:
-    if asked.framework == "script":
-        return script.program_path(asked)
-    return Path(str(scenario_loader.load_module(asked).__file__))
+def _program_file(scenario: Scenario) -> Path:
+    if scenario.framework == "script":
+        return script.program_path(scenario)
+    return Path(str(scenario_loader.load_module(scenario).__file__))

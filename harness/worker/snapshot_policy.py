@@ -1,4 +1,4 @@
-"""When parameters are kept for the distances between runs, and that equal ones are kept once."""
+"""When to save parameter snapshots, and how to save equal ones only once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def is_due(step: int) -> bool:
-    """At steps 1, 2, 4, 8, …: divergence grows by factors, not by steps."""
+    """Whether to save after ``step``: 1, 2, 4, 8, …, because divergence grows geometrically."""
     return step & (step - 1) == 0
 
 
 def save_once(folder: Path, name: str, save: Callable[[Path], None]) -> str:
-    """Has them saved under their digest, which is returned, unless that is there already."""
+    """Save to ``<name>.safetensors`` unless it exists; return ``name``, the content's digest."""
     path = folder / f"{name}.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

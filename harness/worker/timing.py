@@ -1,4 +1,4 @@
-"""The timing run: the training's own three lines with a clock around them, and nothing else."""
+"""The timing loop: a training's own three lines with a clock around them, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.core.errors import UsageError
 
 
 class TimedTraining(Protocol):
-    """What any framework's training is to a clock."""
+    """What the timing loop needs from a training of any framework."""
 
     def batches(self) -> Iterable[Any]: ...
 
@@ -21,7 +21,7 @@ class TimedTraining(Protocol):
 
 @dataclass(frozen=True)
 class Clock:
-    """``seconds(before, after)`` lie between two marks; a mark must not wait for the device."""
+    """``seconds`` measures from one mark to the next; ``mark`` must not wait for the device."""
 
     mark: Callable[[], Any]
     seconds: Callable[[Any, Any], float]
@@ -32,14 +32,15 @@ class Clock:
 class StepTimes:
     counted_s: float
     counted_steps: int
-    step_s: list[float]
-    loss: Any
+    step_s: list[float]  # warm-up steps included
+    loss: Any  # of the last step
 
 
 def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
-    """Trains; t = (synchronised end - synchronised start) / counted steps, fetching included.
+    """Train to the end; t = (synchronised end - synchronised start) / counted steps.
 
-    A synchronisation per step would time the synchronisation: single steps only get marks.
+    Batch fetching is timed too. Single steps are only marked: synchronising after each one would
+    time the synchronisation. Raises UsageError if ``warmup`` leaves no step to count.
     """
     mark, step = clock.mark, training.step
     batches = iter(training.batches())
@@ -58,7 +59,7 @@ def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
     counted = len(marks) - 1 - warmup
     if loss is None or counted < 1:
         raise UsageError(
-            f"timing.warmup={warmup} leaves no counted step of {len(marks) - 1}: "
+            f"timing.warmup={warmup} leaves none of the {len(marks) - 1} steps to time: "
             "use a smaller timing.warmup or more steps"
         )
     step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
@@ -66,5 +67,5 @@ def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
 
 
 def elapsed(before: float, after: float) -> float:
-    """Between two marks of time.perf_counter."""
+    """Return the seconds between two marks of time.perf_counter."""
     return after - before

@@ -96,7 +96,7 @@ def test_an_operation_that_varies_and_is_cured_agrees_with_its_document(row: Row
 def test_a_refusal_of_what_never_differed_is_told(row: Row) -> None:
     found = row("max_unpool2d", "same", "refused", "refused")
     assert found["alert"] == "refuses"
-    assert found["disagree"] == "refused, and no difference was seen"
+    assert found["disagree"] == "refused, but no difference was seen"
     assert found["threads"] == "not known"
 
 
@@ -111,15 +111,15 @@ def test_a_loss_that_adds_up_otherwise_is_not_the_operations(row: Row) -> None:
 @pytest.mark.parametrize(
     ("documented", "refused", "seed", "full", "told"),
     [
-        ("refused", False, SAME, SAME, "documented as refused, and runs"),
+        ("refused", False, SAME, SAME, "documented as refused, but runs"),
         (
             "not listed",
             True,
             VARIES,
             Verdict.refused,
-            "refused, though documented otherwise; varies, and is not listed",
+            "refused, but documented otherwise; varies, but is not listed",
         ),
-        ("not listed", False, VARIES, SAME, "varies, and is not listed"),
+        ("not listed", False, VARIES, SAME, "varies, but is not listed"),
         ("deterministic", False, VARIES, VARIES, "varies under deterministic algorithms"),
         ("deterministic", False, VARIES, SAME, ""),
     ],

@@ -31,16 +31,16 @@ def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
     assert table.loc["algorithm", "weight_rel_l2"] > 0.1
     assert 0 < table.loc["bit_flip", "weight_rel_l2"] < 1e-3
     assert "Noise by source" in (study / "report.md").read_text()
-    assert "asked seed" not in (study / "report.md").read_text()
+    assert "requested seed" not in (study / "report.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["noise=algorithm", "determinism=seed"], "defined under deterministic kernels"),
-        (["noise=both", "determinism=full"], "defined under torch's own choice of kernels"),
+        (["noise=algorithm", "determinism=seed"], "requires deterministic kernels"),
+        (["noise=both", "determinism=full"], "requires torch's default kernels"),
         (["noise=implementation", "determinism=none"], "needs a seed"),
-        (["determinism.cpu_capability=sse2"], "allowed are default, avx2"),
+        (["determinism.cpu_capability=sse2"], "must be one of default, avx2"),
     ],
 )
 def test_noise_that_contradicts_its_setting_is_refused(

@@ -56,7 +56,8 @@ def test_equal_bits_in_enough_runs_hold_with_their_bound(evidence: Evidence, tra
     found = one_cell(evidence("full", traces=equal(trace, 5)), "--require", "identical")
     assert found.state is State.holds
     assert found.found == (
-        "no difference seen in 5 runs (a fresh run differs with a chance of at most 53 %)"
+        "no difference seen in 5 runs "
+        "(a fresh run differs with probability at most 53 %, at 95 % confidence)"
     )
     sure = one_cell(evidence("full", traces=equal(trace, 30)), "--require", "identical")
     assert sure.found.startswith("identical in 30 runs (a fresh run differs with")
@@ -69,7 +70,7 @@ def test_equal_bits_in_fewer_runs_than_wanted_are_broken(
     cell = evidence("full", traces=equal(trace, 5))
     found = one_cell(cell, "--require", "identical", "--min-runs", wanted)
     assert found.state is state
-    assert ("and 6 are wanted" in found.found) == (state is State.broken)
+    assert ("but 6 runs are required" in found.found) == (state is State.broken)
 
 
 def test_one_other_run_of_many_breaks_it(evidence: Evidence, trace: Make) -> None:
@@ -85,17 +86,20 @@ def test_a_timing_run_that_ends_otherwise_breaks_it(
     cell = evidence("full", traces=equal(trace, 5), timings=[timing(1, 1.0, final="z")])
     found = one_cell(cell, "--require", "identical")
     assert found.state is State.broken
-    assert "seen in timing runs" in found.found
+    assert "timing runs differ" in found.found
 
 
 @pytest.mark.parametrize(
     ("outcomes", "told"),
     [
         ([Outcome.ok, Outcome.ok, Outcome.crashed], "failed: 1 of 3 runs crashed"),
-        ([Outcome.ok, Outcome.ok, Outcome.timeout], "1 of 3 runs ran past launch.timeout_s"),
-        ([Outcome.refused] * 3, "refused: 3 of 3 runs were refused deterministic mode"),
-        ([Outcome.ok], "not tested: 1 run came to an end, and 2 are needed"),
-        ([], "not tested: 0 runs came to an end"),
+        ([Outcome.ok, Outcome.ok, Outcome.timeout], "1 of 3 runs exceeded launch.timeout_s"),
+        (
+            [Outcome.refused] * 3,
+            "refused: 3 of 3 runs called an operation that has no deterministic implementation",
+        ),
+        ([Outcome.ok], "not tested: 1 run completed, but 2 are required"),
+        ([], "not tested: 0 runs completed"),
     ],
 )
 def test_what_cannot_be_decided_is_broken(
@@ -289,6 +293,6 @@ def test_controls_and_baselines_are_left_out_unless_named(evidence: Evidence, tr
     with pytest.raises(UsageError, match="leave no cell"):
         cells("--determinism", "cudnn")
     gate = parse_options(["s", "--require", "varies"])
-    assert "left out unless named: mlp-seed-cpu indexing-seed" in summary(
+    assert "excluded unless named: mlp-seed-cpu indexing-seed" in summary(
         study, select_cells(study, gate), []
     )

@@ -23,12 +23,12 @@ from tests.conftest import harness
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "nothing is required: name --require identical, --max-cost 1.10, or both"),
+        ([], "no requirement: use --require identical, --max-cost 1.10, or both"),
         (["--require", "same"], "choose from 'identical', 'varies'"),
         (["--require", "failed"], "invalid choice"),
         (["--require", "identical", "--min-runs", "1"], "at least 2"),
-        (["--require", "varies", "--min-runs", "5"], "which was not asked"),
-        (["--max-cost", "0.99"], "0.99: a ratio of at least 1 is needed"),
+        (["--require", "varies", "--min-runs", "5"], "--min-runs needs --require identical"),
+        (["--max-cost", "0.99"], "0.99: expected a ratio of at least 1"),
         (["--max-cost", "nan"], "at least 1"),
         (["--max-cost", "inf"], "at least 1"),
         (["--max-cost", "10%"], "at least 1"),
@@ -80,7 +80,7 @@ def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Pa
         len(
             re.findall(
                 r"^holds: mlp-(?:seed|full)-cpu-\w+: identical: no difference seen in "
-                r"2 runs \(.* 95 %\)$",
+                r"2 runs \(.* 95 %, at 95 % confidence\)$",
                 good.stdout,
                 re.MULTILINE,
             )
@@ -120,10 +120,14 @@ def empty(folder: Path) -> None:
     ("spoil", "status", "told"),
     [
         (lambda one: next((one / "runs").glob("*.trace.*")).unlink(), 3, "lacks 1 of"),
-        (lambda one: min((one / "runs").glob("*.trace.*")).write_text("{"), 3, "no whole record"),
+        (
+            lambda one: min((one / "runs").glob("*.trace.*")).write_text("{"),
+            3,
+            "not a complete record",
+        ),
         (lose, 3, "lacks 1 of"),
         (empty, 3, "has no records"),
-        (lambda one: (one / "manifest.json").unlink(), 2, "is no study"),
+        (lambda one: (one / "manifest.json").unlink(), 2, "is not a study"),
         (lambda one: (one / "manifest.json").write_text("{}"), 2, "can read (KeyError: 'cells')"),
         (lambda one: (one / "schedule.json").unlink(), 2, "can read (FileNotFoundError"),
     ],

@@ -1,4 +1,4 @@
-"""One private engine and one image for all tests that run in it."""
+"""One private Docker engine and one image, shared by all tests that need them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from container.run import FLAGS
 from tests.conftest import ROOT
 from tests.container.private_engine import build_settings, make_base, make_wheels, private_engine
 
-PARTS = ("harness", "scenarios", "conf", "requirements", "container", "Dockerfile", ".dockerignore")
+SOURCES = (
+    "harness",
+    "scenarios",
+    "conf",
+    "requirements",
+    "container",
+    "Dockerfile",
+    ".dockerignore",
+)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """The environment that leads to the private engine, with a base and wheels in it."""
+    """A private engine that holds a base image and wheels, and the variables that select it."""
 
     environment: dict[str, str]
 
@@ -43,7 +51,7 @@ class Engine:
 def container(
     *words: str, root: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m container`, with this environment and no other."""
+    """Run `python -m container` with exactly this environment."""
     return subprocess.run(
         [sys.executable, "-m", "container", *words],
         cwd=root,
@@ -60,7 +68,7 @@ def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
     if not request.config.getoption("--image"):
-        pytest.skip("needs a Docker engine of its own: `make test-image` starts one")
+        pytest.skip("needs a private Docker engine, which `make test-image` starts")
     folder = tmp_path_factory.mktemp("wheels")
     settings = build_settings(tmp_path_factory.mktemp("conf"))
     with private_engine() as environment:
@@ -71,7 +79,7 @@ def engine(
 
 @pytest.fixture(scope="session")
 def image(engine: Engine) -> str:
-    """The built image's id."""
+    """Build the image and return its ID."""
     built = engine.container("image")
     assert built.returncode == 0, built.stdout + built.stderr
     return built.stdout.strip().split()[-1]
@@ -79,7 +87,7 @@ def image(engine: Engine) -> str:
 
 @pytest.fixture
 def inside(engine: Engine, image: str) -> Callable[[str], str]:
-    """What a Python program prints that runs as the harness does."""
+    """Run a Python program in the container as the harness runs, and return its output."""
 
     def run(program: str) -> str:
         words = ["--entrypoint", "python", image, "-c", dedent(program)]
@@ -92,9 +100,9 @@ def inside(engine: Engine, image: str) -> Callable[[str], str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the image is made of, to be changed."""
-    for part in PARTS:
-        source = ROOT / part
+    """A copy of the image's sources that a test may modify."""
+    for name in SOURCES:
+        source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, tmp_path / part)
+        copy(source, tmp_path / name)
     return tmp_path

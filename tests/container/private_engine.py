@@ -1,4 +1,4 @@
-"""A Docker engine of the tests' own, and a base image made without a registry."""
+"""A private Docker engine for the tests, and a base image made without a registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from container.image import ROOT
 
-CLIENT = "/usr/bin/docker"  # Debian's, which builds with BuildKit by itself
+CLIENT = "/usr/bin/docker"  # Debian's client, which has BuildKit built in
 BASE = "test/base:bookworm"
 WHEELS = "test/wheels:locked"
 STARTS_WITHIN_S = 30.0
@@ -28,7 +28,7 @@ LOCKS = ("build", "base", "torch-cpu")
 
 @contextmanager
 def private_engine() -> Iterator[dict[str, str]]:
-    """The environment in which `docker` means an engine of its own, with no network at all."""
+    """Start a Docker engine without network; yield the environment that selects it."""
     work = Path(tempfile.mkdtemp(prefix="engine-"))
     socket = f"unix://{work}/docker.sock"
     words = [
@@ -70,7 +70,7 @@ def wait_for_answer(
         [CLIENT, "version"], env=environment, capture_output=True, check=False
     ).returncode:
         if daemon.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("dockerd does not answer:\n" + log.read_text()[-2000:])
+            raise RuntimeError("dockerd does not respond:\n" + log.read_text()[-2000:])
         time.sleep(0.1)
 
 
@@ -80,7 +80,7 @@ def mounts_under(folder: Path) -> list[str]:
 
 
 def make_base(environment: dict[str, str]) -> None:
-    """A small Debian with Python, in place of the pinned base that only a registry has."""
+    """Create a small Debian with Python to replace the pinned base, which only a registry has."""
     sources = [
         str(path)
         for path in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
@@ -95,9 +95,9 @@ def make_base(environment: dict[str, str]) -> None:
 
 
 def build_settings(folder: Path) -> dict[str, str]:
-    """Variables for `python -m container image`: base and wheels from here, and no index.
+    """Return variables for `python -m container image`: local base and wheels, no index.
 
-    ``folder`` is empty; pip's configuration for the build is written there.
+    Writes the pip configuration for the build into ``folder``.
     """
     conf = folder / "pip.conf"
     conf.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
@@ -105,7 +105,7 @@ def build_settings(folder: Path) -> dict[str, str]:
 
 
 def make_wheels(environment: dict[str, str], folder: Path) -> None:
-    """What the locks name, fetched as this machine fetches it: the build then needs no network."""
+    """Download the locked wheels with this machine's pip, so that the build needs no network."""
     for lock in LOCKS:
         subprocess.run(
             [

@@ -1,4 +1,4 @@
-"""What the Dockerfile promises, read from it."""
+"""Properties of the Dockerfile, checked by reading it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ VARIED = ("CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_N
 
 @pytest.mark.parametrize("variant", BASE_ARGUMENTS)
 def test_every_base_is_pinned_by_digest(variant: str) -> None:
+    """Every external base image is pinned by its SHA-256 digest."""
     defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
     stages = re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
     for source in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
@@ -24,19 +25,23 @@ def test_every_base_is_pinned_by_digest(variant: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_is_a_stage(target: str) -> None:
+def test_every_target_has_a_stage(target: str) -> None:
+    """Every build target maps to a stage of the Dockerfile."""
     assert re.search(rf"^FROM \S+ AS {stage_of(target)}$", DOCKERFILE, re.MULTILINE)
 
 
-def test_a_build_without_a_target_is_the_harness_for_cuda() -> None:
+def test_the_default_build_is_the_harness_for_cuda() -> None:
+    """A build without a target produces the harness with the CUDA build of torch."""
     assert DOCKERFILE.endswith("\nFROM program\n")
     assert "\nARG VARIANT=cuda\n" in DOCKERFILE
 
 
-def test_it_sets_nothing_that_the_matrix_varies() -> None:
+def test_no_varied_environment_variable_is_set() -> None:
+    """The image sets none of the variables that determinism settings vary."""
     instructions = "\n".join(line for line in DOCKERFILE.split("\n") if not line.startswith("#"))
     assert not [name for name in VARIED if name in instructions]
 
 
-def test_it_fetches_no_frontend() -> None:
+def test_no_external_frontend_is_requested() -> None:
+    """No syntax directive makes BuildKit download a frontend."""
     assert not re.search(r"^#\s*syntax\s*=", DOCKERFILE, re.MULTILINE)

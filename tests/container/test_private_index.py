@@ -1,4 +1,4 @@
-"""A build behind a private index, over https with a certificate that only CA_BUNDLE knows."""
+"""A build from a private package index over HTTPS, whose certificate CA_BUNDLE provides."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ INFO = {
 
 @dataclass(frozen=True)
 class Index:
-    """An index on this machine's own loopback that serves one package."""
+    """A package index on the loopback interface that serves one package."""
 
     url: str
     certificate: Path
     wheel_sha256: str
-    asked: list[str] = field(default_factory=list)  # the paths that were asked for
+    requested: list[str] = field(default_factory=list)  # paths
 
 
 @pytest.fixture
@@ -42,16 +42,16 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     certificate, key = make_certificate(folder)
     packages = folder / "served" / "simple" / "tiny"
     packages.mkdir(parents=True)
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
         def log_request(self, *_: object) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder / "served"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(  # hands are shaken in the request's own thread
+    server.socket = context.wrap_socket(  # the handshake happens in the request's thread
         server.socket, server_side=True, do_handshake_on_connect=False
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -59,14 +59,14 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         f"https://127.0.0.1:{server.server_port}/simple",
         certificate,
         make_wheel(packages / WHEEL),
-        asked,
+        requested,
     )
     server.shutdown()
     server.server_close()
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate that signs itself, for a day, and its key."""
+    """Create a self-signed certificate, valid for one day, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         [
@@ -94,7 +94,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def make_wheel(path: Path) -> str:
-    """Writes a package without a module; its SHA-256."""
+    """Write a package without modules and return its SHA-256."""
     with zipfile.ZipFile(path, "w") as wheel:
         for name, text in INFO.items():
             wheel.writestr(f"tiny-1.0.dist-info/{name}", text)
@@ -102,8 +102,8 @@ def make_wheel(path: Path) -> str:
 
 
 @pytest.fixture
-def behind_it(index: Index, checkout: Path) -> dict[str, str]:
-    """A checkout that needs nothing but the served package, and the variables of its build."""
+def private_build(index: Index, checkout: Path) -> dict[str, str]:
+    """Make the checkout need only the served package; return the variables for its build."""
     for lock in LOCKS:
         path = checkout / "requirements" / f"{lock}.txt"
         path.write_text(f"tiny==1.0 --hash=sha256:{index.wheel_sha256}\n")
@@ -112,23 +112,25 @@ def behind_it(index: Index, checkout: Path) -> dict[str, str]:
     return {"PIP_CONF": str(conf), "BUILD_NETWORK": "host"}
 
 
-def test_with_its_certificate_the_build_fetches_from_it(
-    engine: Engine, index: Index, checkout: Path, behind_it: dict[str, str]
+def test_a_build_with_the_certificate_downloads_from_the_index(
+    engine: Engine, index: Index, checkout: Path, private_build: dict[str, str]
 ) -> None:
-    settings = {**behind_it, "CA_BUNDLE": str(index.certificate)}
+    """With the index's certificate in CA_BUNDLE, the build downloads the package from it."""
+    settings = {**private_build, "CA_BUNDLE": str(index.certificate)}
     done = engine.container("image", root=checkout, **settings)
     assert done.returncode == 0, done.stderr
-    assert f"/simple/tiny/{WHEEL}" in index.asked
+    assert f"/simple/tiny/{WHEEL}" in index.requested
 
 
 @pytest.mark.parametrize("bundle", ["none", "empty"])
-def test_without_its_certificate_the_build_fails_and_says_why(
-    engine: Engine, index: Index, checkout: Path, behind_it: dict[str, str], bundle: str
+def test_a_build_without_the_certificate_fails_with_the_reason(
+    engine: Engine, index: Index, checkout: Path, private_build: dict[str, str], bundle: str
 ) -> None:
+    """Without the index's certificate, the build fails and reports that pip does not trust it."""
     empty = checkout / "empty.pem"
     empty.touch()
-    settings = {**behind_it, "CA_BUNDLE": str(empty) if bundle == "empty" else ""}
+    settings = {**private_build, "CA_BUNDLE": str(empty) if bundle == "empty" else ""}
     done = engine.container("image", root=checkout, **settings)
     assert done.returncode == 2
     assert "pip does not trust the certificate of an index" in done.stderr
-    assert index.asked == []
+    assert index.requested == []

@@ -97,7 +97,7 @@ def test_atomics_in_a_backward_are_named_with_their_cure(tmp_path: Path) -> None
     assert [told for words, told in answers(found).items() if "algorithms=require" in words] == [
         "fixed"
     ]
-    assert "demand deterministic algorithms" in found["advice"]
+    assert "enable deterministic algorithms" in found["advice"]
 
 
 def test_a_training_that_is_the_same_in_every_run_says_so_with_its_bound(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_training_that_changes_when_it_is_watched_is_told(tmp_path: Path) -> N
     found = own(tmp_path, "shy", "determinism=full", "diagnose.runs=3")
     assert (found["verdict"], found["faults"]) == ("identical", ["observer"])
     assert found["observed"]["changed_by"] == ["a log of its operations"]
-    assert "watching changes the bits" in found["paragraph"]
+    assert "observation changes the bits" in found["paragraph"]
 
 
 def test_a_window_past_the_last_step_is_refused_and_the_runs_are_kept(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_training_that_cannot_be_logged_is_told_with_what_was_found(tmp_path: 
     found = own(tmp_path, "delicate", "determinism=none", "diagnose.runs=3", "diagnose.window=1")
     assert found["faults"] == ["unseeded randomness"]
     assert "do not look" in found["origin_evidence"]["failure"]
-    assert "The origin was not caught" in found["paragraph"]
+    assert "The origin was not found" in found["paragraph"]
 
 
 def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> None:
@@ -184,9 +184,12 @@ def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> N
     ("words", "told"),
     [
         (["-m", "scenario=mlp,cnn"], "takes one cell"),
-        (["scenario=mlp", "diagnose.tries=1"], "diagnose.tries=1: at least 2"),
-        (["scenario=mlp", "diagnose.window=8-5"], "diagnose.window=8-5: a step, or first-last"),
-        (["scenario=mlp", "determinism.fresh_memory=ones"], "allowed are zeros, nan, pattern"),
+        (["scenario=mlp", "diagnose.tries=1"], "diagnose.tries=1: must be at least 2"),
+        (
+            ["scenario=mlp", "diagnose.window=8-5"],
+            "diagnose.window=8-5: must be a step, such as 5, or a range",
+        ),
+        (["scenario=mlp", "determinism.fresh_memory=ones"], "must be one of zeros, nan, pattern"),
     ],
 )
 def test_what_cannot_be_diagnosed_is_refused(words: list[str], told: str, tmp_path: Path) -> None:

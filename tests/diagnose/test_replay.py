@@ -78,7 +78,7 @@ def test_what_the_usual_checkpoint_misses_is_told(tmp_path: Path) -> None:
     whole = ",".join(found["available"])
     again = harness("replay", *words, f"replay.checkpoint=[{whole}]", cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "it ends bit for bit like the straight training" in again.stdout
+    assert "it is bitwise identical to the uninterrupted training" in again.stdout
 
 
 @pytest.mark.long
@@ -95,7 +95,7 @@ def test_the_one_part_that_a_checkpoint_lacks_is_named(missing: str, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (["scenario=mlp", "determinism=none"], 1, "a replay could show nothing"),
+        (["scenario=mlp", "determinism=none"], 1, "a replay proves nothing"),
         (["scenario=mlp", "replay.checkpoint=[weights]"], 2, "this training has no weights; it ha"),
         (["scenario=mlp", "replay.step=99"], 2, "replay.step=99: the training has 5 steps"),
         (["-m", "scenario=mlp,cnn"], 2, "replay takes one cell"),

@@ -54,5 +54,5 @@ def test_throttled_timing_runs_are_told_with_what_to_do() -> None:
     slow = RunRecord("a", spec, Outcome.ok, throttled=["software power cap"], timed=timed)
     told = list(load_caveats([slow, RunRecord("b", spec, Outcome.ok, timed=timed)]))
     assert [caution.what for caution in told] == [
-        "During 1 timing runs the GPU held its clocks back: software power cap."
+        "The GPU lowered its clocks during 1 timing run: software power cap."
     ]

@@ -98,7 +98,7 @@ def test_timms_seed_and_flags_are_left_alone_and_told(tmp_path: Path) -> None:
     assert told.verdicts == {"full": "identical"}
     assert told.steps() == {2 * 3}
     assert told.files_that_differ("full") == []
-    assert "asked cudnn.benchmark=False, in effect was True" in told.report
+    assert "requested cudnn.benchmark=False, effective True" in told.report
 
 
 def test_two_ranks_step_where_their_gradients_are_exchanged(tmp_path: Path) -> None:

@@ -55,4 +55,4 @@ def test_runs_that_parted_without_whole_distances_are_told_as_not_measured(
         distances=read_distances(path),
     )
     (caution,) = cell_caveats(cell)
-    assert caution.what == "c: runs parted and their distance was not measured."
+    assert caution.what == "c: runs diverged, but their distance was not measured."

@@ -50,7 +50,7 @@ def test_a_cell_that_is_identical_is_filled(draw: Draw) -> None:
 def test_a_cell_that_varies_only_when_timed_is_hollow_on_the_bottom_line(draw: Draw) -> None:
     figure = draw([repeat("a"), repeat("a")], ends="ab")
     assert len(re.findall(HOLLOW, str(figure.svg))) == 2
-    assert "Hollow: the cell varies all the same" in figure.caption
+    assert "Hollow: the weights agree but the cell varies" in figure.caption
 
 
 def test_a_cell_whose_losses_alone_vary_is_hollow_too(draw: Draw) -> None:

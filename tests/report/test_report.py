@@ -50,15 +50,7 @@ COLUMNS = {
     "runs_refused",
     "runs_failed",
 }
-SECTIONS = [
-    "Verdicts",
-    "Controls",
-    "The matrix",
-    "Figures",
-    "Warnings",
-    "The machine",
-    "The command",
-]
+SECTIONS = ["Verdicts", "Controls", "Results", "Figures", "Warnings", "Machine", "Command"]
 
 
 def cells(study: Path) -> pd.DataFrame:
@@ -163,7 +155,7 @@ def test_a_missing_and_a_broken_record_are_told(study: Path, tmp_path: Path) -> 
     assert done.returncode in (0, 1), done.stderr
     text = (copy / "report.md").read_text()
     assert "2 of" in text
-    assert f"{paths[1].name} is no whole record" in text
+    assert f"{paths[1].name} is not a complete record" in text
     assert "mlp" in text
 
 
@@ -178,10 +170,10 @@ def test_damaged_distances_are_told_and_never_printed_as_0(study: Path, tmp_path
     found = row(copy, "mlp", "none")
     assert pd.isna(found["weight_rel_l2"])
     text = (copy / "report.md").read_text()
-    assert f"{found['cell']}: runs parted and their distance was not measured." in text
+    assert f"{found['cell']}: runs diverged, but their distance was not measured." in text
     (line,) = re.findall(r"^\| mlp[^|]*\| none.*$", text, re.MULTILINE)
     weights = [value.strip() for value in line.strip("|").split("|")][
-        MATRIX_COLUMNS.index("weights")
+        MATRIX_COLUMNS.index("weight distance")
     ]
     assert weights == "–"
 

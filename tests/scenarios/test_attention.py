@@ -34,5 +34,5 @@ def test_a_kernel_that_this_device_lacks_is_named() -> None:
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
-    with pytest.raises(ValueError, match="heads=5: the width, 32, must divide by it"):
+    with pytest.raises(ValueError, match="heads=5: must be positive and divide width=32"):
         attention.Options(heads=5)

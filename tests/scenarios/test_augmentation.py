@@ -50,5 +50,5 @@ def test_only_augmentation_and_dropout_draw_during_a_step(
 
 @pytest.mark.parametrize("options", [augmentation.Options, lstm.Options])
 def test_a_dropout_of_everything_is_refused(options: type) -> None:
-    with pytest.raises(ValueError, match=r"dropout=1\.0: a share from 0 to below 1"):
+    with pytest.raises(ValueError, match=r"dropout=1\.0: must be at least 0 and less than 1"):
         options(dropout=1.0)

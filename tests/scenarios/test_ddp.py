@@ -166,8 +166,8 @@ def test_the_setting_reaches_other_ranks_whole() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"processes": 0}, "processes=0: at least 1 is needed"),
-        ({"processes": 3}, "batch_size=64: it must divide by the number of processes, 3"),
+        ({"processes": 0}, "processes=0: must be at least 1"),
+        ({"processes": 3}, "batch_size=64: must be divisible by processes=3"),
     ],
 )
 def test_processes_that_cannot_share_a_batch_are_refused(
@@ -180,5 +180,7 @@ def test_processes_that_cannot_share_a_batch_are_refused(
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert ddp.devices_from(torch.device("cuda"), 2) == [torch.device(f"cuda:{i}") for i in (0, 1)]
-    with pytest.raises(ValueError, match="processes=2: each needs a GPU of its own from cuda:1 on"):
+    with pytest.raises(
+        ValueError, match="processes=2: each process needs its own GPU, starting at cuda:1"
+    ):
         ddp.devices_from(torch.device("cuda:1"), 2)

@@ -252,7 +252,10 @@ def test_cross_validation_holds_every_example_out_once() -> None:
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"folds": 0}, "folds=0: 1 to 898"), ({"held_out": 0}, "held_out=0: 1 to 1796")],
+    [
+        ({"folds": 0}, "folds=0: must be from 1 to 898"),
+        ({"held_out": 0}, "held_out=0: must be from 1 to 1796"),
+    ],
 )
 def test_a_split_that_leaves_nothing_is_refused(options: dict[str, int], told: str) -> None:
     with pytest.raises(ValueError, match=told):
@@ -275,7 +278,9 @@ def test_every_literal_option_is_described_in_its_yaml() -> None:
 
 def test_a_batch_larger_than_the_data_is_refused_and_not_trained_empty() -> None:
     training = mlp.build(mlp.Options(batch_size=2000), Context(torch.device("cpu")))
-    with pytest.raises(ValueError, match="batch_size=2000: there are only 1000 examples"):
+    with pytest.raises(
+        ValueError, match="batch_size=2000: must not exceed the number of examples, 1000"
+    ):
         next(training.batches())
 
 

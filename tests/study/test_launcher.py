@@ -1,7 +1,8 @@
-"""Real workers that end in every way there is."""
+"""Real workers, spawned and forked, that end in every way there is."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,10 +18,12 @@ import pytest
 
 from harness.core.errors import StudyStoppedError
 from harness.core.record import Outcome, RunRecord
-from harness.core.spec import Algorithms, Cell, Determinism, Kind, RunSpec, Scenario
+from harness.core.spec import Algorithms, Cell, Determinism, Kind, RunSpec, Scenario, to_json
 from harness.study.child_process import environment
+from harness.study.fork_server import ForkServers
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Launch
+from harness.study.worker_process import Descriptors, Process, spawn
 
 PROGRAM = '''
 """A scenario that does what its option says."""
@@ -98,12 +101,30 @@ def spec(study: Path) -> Callable[..., RunSpec]:
     return make
 
 
-def run(study: Path, *specs: RunSpec, **limits: float) -> list[RunRecord]:
-    launcher = LocalLauncher(study, Launch(**limits), tick=lambda: None)  # type: ignore[arg-type]
-    return list(launcher.launch(specs, 0))
-
-
+Start = Callable[[RunSpec, Descriptors], Process]
 Spec = Callable[..., RunSpec]
+Run = Callable[..., list[RunRecord]]
+
+
+@pytest.fixture(scope="module")
+def fork() -> Iterator[Start]:
+    servers = ForkServers()
+    yield servers.start
+    servers.close()
+
+
+@pytest.fixture(params=[pytest.param("spawn", marks=pytest.mark.slow), "fork"])
+def start(request: pytest.FixtureRequest, fork: Start) -> Start:
+    return fork if request.param == "fork" else spawn
+
+
+@pytest.fixture
+def run(study: Path, start: Start) -> Run:
+    def run(*specs: RunSpec, folder: Path = study, **limits: float) -> list[RunRecord]:
+        launch = Launch(**limits)  # type: ignore[arg-type]
+        return list(LocalLauncher(folder, launch, lambda: None, start).launch(specs, 0))
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -118,68 +139,80 @@ Spec = Callable[..., RunSpec]
     ],
 )
 def test_every_ending_is_an_outcome(
-    study: Path, spec: Spec, act: str, outcome: Outcome, message: str
+    run: Run, spec: Spec, act: str, outcome: Outcome, message: str
 ) -> None:
-    (record,) = run(study, spec(act))
+    """Each way in which a worker can end becomes the outcome of its record."""
+    (record,) = run(spec(act))
     assert record.outcome is outcome, record.message
     assert message in record.message
 
 
-def test_a_refused_run_names_its_operation(study: Path, spec: Spec) -> None:
-    (record,) = run(study, spec("refuse"))
+def test_a_refused_run_names_its_operation(run: Run, spec: Spec) -> None:
+    """The record names the operation that torch refused."""
+    (record,) = run(spec("refuse"))
     assert record.operation is not None
     assert "max_unpooling2d" in record.operation
 
 
-def test_a_secret_in_a_traceback_does_not_reach_the_record(study: Path, spec: Spec) -> None:
-    (record,) = run(study, spec("raise"))
+def test_a_secret_in_a_traceback_is_redacted(run: Run, study: Path, spec: Spec) -> None:
+    """A record keeps the error message and not the secret in it."""
+    (record,) = run(spec("raise"))
     assert "went wrong" in record.message
     assert "c4n4ry" not in (study / "runs" / f"{record.run_id}.json").read_text()
 
 
-def test_one_that_hangs_is_ended_at_its_limit_and_the_next_runs(study: Path, spec: Spec) -> None:
-    first, second = run(study, spec("hang"), spec("train", number=2), timeout_s=2)
+def test_a_hanging_run_is_ended_at_its_limit_and_the_next_one_starts(run: Run, spec: Spec) -> None:
+    """A timeout ends one run, with the stack where it hung, and the study continues."""
+    first, second = run(spec("hang"), spec("train", number=2), timeout_s=2)
     assert (first.outcome, second.outcome) == (Outcome.timeout, Outcome.ok)
     assert "launch.timeout_s" in first.message
-    assert "in step" in first.message, "the log's tail tells where it hung"
+    assert "in step" in first.message, "the end of the log shows the stack"
 
 
-def test_one_killed_from_outside_is_run_again(study: Path, spec: Spec) -> None:
-    (record,) = run(study, spec("killed once", mark=str(study / "mark")))
+def test_a_run_that_was_killed_is_repeated(run: Run, study: Path, spec: Spec) -> None:
+    """A worker killed by SIGKILL is started a second time."""
+    (record,) = run(spec("killed once", mark=str(study / "mark")))
     assert (record.outcome, record.attempt) == (Outcome.ok, 2)
 
 
-def test_one_killed_every_time_is_lost_after_its_retries(study: Path, spec: Spec) -> None:
-    (record,) = run(study, spec("killed"), retries=1)
+def test_a_run_that_is_killed_every_time_is_lost_after_its_retries(run: Run, spec: Spec) -> None:
+    """launch.retries bounds how often a killed run is repeated."""
+    (record,) = run(spec("killed"), retries=1)
     assert (record.outcome, record.attempt) == (Outcome.lost, 2)
     assert "SIGKILL" in record.message
 
 
-def test_every_record_is_on_disk_in_the_order_of_release(study: Path, spec: Spec) -> None:
-    records = run(study, *(spec("train", number=n) for n in range(1, 6)), ahead=2)
-    assert [one.position for one in records] == [0, 1, 2, 3, 4]
-    assert {path.stem for path in (study / "runs").iterdir()} == {one.run_id for one in records}
+def test_every_record_is_on_disk_in_the_order_of_release(run: Run, study: Path, spec: Spec) -> None:
+    """Positions follow the order of the plan, across batches of workers."""
+    records = run(*(spec("train", number=n) for n in range(1, 6)), ahead=2)
+    assert [record.position for record in records] == [0, 1, 2, 3, 4]
+    names = {path.stem for path in (study / "runs").iterdir()}
+    assert names == {record.run_id for record in records}
 
 
-def test_one_run_at_a_time_trains(study: Path, spec: Spec) -> None:
-    records = run(study, *(spec("slow", number=n) for n in range(1, 5)), ahead=4)  # 0.5 s each
-    ends = [(study / "runs" / f"{one.run_id}.json").stat().st_mtime for one in records]
-    begins = [end - (one.wall_s or 0) for end, one in zip(ends, records, strict=True)]
+def test_one_run_at_a_time_trains(run: Run, study: Path, spec: Spec) -> None:
+    """No run starts before the previous one has ended, even if their workers wait side by side."""
+    records = run(*(spec("slow", number=n) for n in range(1, 5)), ahead=4)  # 0.5 s each
+    paths = [study / "runs" / f"{record.run_id}.json" for record in records]
+    ends = [path.stat().st_mtime for path in paths]
+    begins = [end - (record.wall_s or 0) for end, record in zip(ends, records, strict=True)]
     slack = 0.1  # between the clock's end and the file's time
     assert all(begin > end - slack for begin, end in zip(begins[1:], ends, strict=False))
 
 
-def test_what_a_training_prints_is_kept_apart_from_the_words(study: Path, spec: Spec) -> None:
-    (record,) = run(study, spec("train"))
+def test_what_a_training_prints_goes_to_its_log(run: Run, study: Path, spec: Spec) -> None:
+    """Standard output of the training is kept apart from the worker's replies."""
+    (record,) = run(spec("train"))
     assert "hello" in (study / "logs" / f"{record.run_id}.log").read_text()
 
 
 def test_a_worker_sees_only_allowed_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's OMP_NUM_THREADS and secrets do not reach a worker."""
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     monkeypatch.setenv("SOME_TOKEN", "c4n4ry")
-    seen = environment({"PYTHONHASHSEED": "3"})
-    assert seen["PYTHONHASHSEED"] == "3"
-    assert not {"OMP_NUM_THREADS", "SOME_TOKEN"} & seen.keys()
+    variables = environment({"PYTHONHASHSEED": "3"})
+    assert variables["PYTHONHASHSEED"] == "3"
+    assert not {"OMP_NUM_THREADS", "SOME_TOKEN"} & variables.keys()
 
 
 @pytest.fixture
@@ -197,69 +230,139 @@ def tiny_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_stops_the_study_with_a_sentence(
-    tiny_disk: Path, study: Path, spec: Spec
-) -> None:
+def test_a_full_disk_stops_the_study_with_a_sentence(run: Run, tiny_disk: Path, spec: Spec) -> None:
+    """If a record cannot be written, the study stops and keeps the records before it."""
     for part in ("runs", "logs"):
         (tiny_disk / part).mkdir()
     with pytest.raises(StudyStoppedError, match=r"No space left"):
-        run(tiny_disk, *(spec("train", number=n) for n in range(1, 60)))
+        run(*(spec("train", number=n) for n in range(1, 60)), folder=tiny_disk)
     kept = list((tiny_disk / "runs").glob("*.json"))
-    assert kept, "what was measured before is kept"
+    assert kept, "the records before it are kept"
     for path in kept:
         json.loads(path.read_text())
 
 
-def test_a_disk_that_is_full_while_tracing_stops_the_study_too(
-    tiny_disk: Path, study: Path, spec: Spec
+def test_a_disk_that_fills_up_during_a_trace_stops_the_study(
+    run: Run, tiny_disk: Path, spec: Spec
 ) -> None:
+    """A snapshot that does not fit leaves no temporary file behind."""
     for part in ("runs", "logs"):
         (tiny_disk / part).mkdir()
     free = os.statvfs(tiny_disk)
     (tiny_disk / "thesis").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 8192))
     with pytest.raises(StudyStoppedError):
-        run(tiny_disk, *(spec("train", number=n, kind=Kind.trace) for n in range(1, 9)))
+        run(*(spec("train", number=n, kind=Kind.trace) for n in range(1, 9)), folder=tiny_disk)
     assert not list(tiny_disk.rglob("*.tmp"))
 
 
-def test_stopping_early_leaves_no_process_behind(study: Path, spec: Spec) -> None:
-    launcher = LocalLauncher(study, Launch(ahead=3), tick=lambda: None)
+def test_stopping_early_leaves_no_worker_behind(study: Path, start: Start, spec: Spec) -> None:
+    """Closing the iteration ends the workers that were started ahead."""
+    launcher = LocalLauncher(study, Launch(ahead=3), lambda: None, start)
     runs = launcher.launch([spec("train", number=n) for n in range(1, 4)], 0)
     next(runs)
     runs.close()  # type: ignore[attr-defined]
-    children = psutil.Process().children(recursive=True)
-    assert not [one for one in children if "harness.worker" in " ".join(one.cmdline())]
+    assert not [child for child in workers(os.getpid()) if child.is_running()]
 
 
-def test_an_orphan_dies_with_its_parent(study: Path, spec: Spec) -> None:
+PARENT = """
+import json, sys
+from pathlib import Path
+from harness.core.spec import RunSpec
+from harness.study.fork_server import ForkServers
+from harness.study.launcher import LocalLauncher
+from harness.study.request import Launch
+from harness.study.worker_process import spawn
+
+spec = RunSpec.from_json(json.loads(sys.argv[1]))
+start = spawn if sys.argv[3] == "spawn" else ForkServers().start
+list(LocalLauncher(Path(sys.argv[2]), Launch(), lambda: None, start).launch([spec], 0))
+"""
+
+
+@pytest.mark.parametrize("isolation", [pytest.param("spawn", marks=pytest.mark.slow), "fork"])
+def test_a_worker_dies_with_its_parent(isolation: str, study: Path, spec: Spec) -> None:
     """A parent killed by SIGKILL takes its worker with it: `resume` never measures beside one."""
     if sys.platform != "linux":
-        pytest.skip("only Linux's kernel ends orphans (prctl); run this on Linux")
-    program = (
-        "import sys, json\nfrom pathlib import Path\n"
-        "from harness.study.launcher import LocalLauncher\n"
-        "from harness.study.request import Launch\nfrom harness.core.spec import RunSpec\n"
-        "spec = RunSpec.from_json(json.loads(sys.argv[1]))\n"
-        "list(LocalLauncher(Path(sys.argv[2]), Launch(), lambda: None).launch([spec], 0))\n"
-    )
-    from harness.core.spec import to_json  # noqa: PLC0415
-
-    asked = json.dumps(to_json(spec("hang")))
+        pytest.skip("only Linux ends orphans (prctl); run this on Linux")
+    hanging = spec("hang")
     parent = subprocess.Popen(
-        [sys.executable, "-c", program, asked, str(study)], env={**os.environ, **environment({})}
+        [sys.executable, "-c", PARENT, json.dumps(to_json(hanging)), str(study), isolation],
+        env={**os.environ, **environment({})},
     )
-    log = study / "logs" / f"{spec('hang').run_id}.log"
+    log = study / "logs" / f"{hanging.run_id}.log"
     wait_until(lambda: log.exists() and "hello" in log.read_text())
-    (worker,) = psutil.Process(parent.pid).children()
+    descendants = psutil.Process(parent.pid).children(recursive=True)
+    assert len(descendants) == (1 if isolation == "spawn" else 2)  # the server, and its child
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    worker.wait(timeout=10)
-    assert not worker.is_running()
+    _, alive = psutil.wait_procs(descendants, timeout=10)
+    assert not alive
+
+
+DRAWS = """
+import os, random
+from dataclasses import dataclass
+import numpy as np, torch
+from harness.scenarios import mlp
+from harness.scenario import Context
+
+@dataclass(frozen=True)
+class Options:
+    steps: int = 1
+
+def build(options, context):
+    training = mlp.build(mlp.Options(steps=1), context)
+    drawn = {"python": random.random(), "numpy": np.random.rand(), "torch": torch.rand(1).item()}
+    training.facts = lambda: {**drawn, "hash": hash("a"), "address": id(object), "pid": os.getpid()}
+    return training
+"""
+
+
+def test_forked_children_share_hash_seed_and_addresses_but_no_random_numbers(
+    tmp_path: Path, fork: Start, make_cell: Callable[..., Cell]
+) -> None:
+    """Unseeded generators of two children differ, as those of two fresh interpreters do."""
+    for part in ("runs", "logs"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "draws.py").write_text(DRAWS)
+    scenario = Scenario("draws", "draws", {"steps": 1}, source=str(tmp_path / "draws.py"))
+    cell = dataclasses.replace(make_cell("none"), scenario=scenario, determinism=Determinism())
+    specs = [RunSpec(cell, Kind.trace, number) for number in (1, 2)]
+    launcher = LocalLauncher(tmp_path, Launch(), lambda: None, fork)
+    one, other = (record.repeats[0].facts for record in launcher.launch(specs, 0))
+    assert {name for name in one if one[name] == other[name]} == {"hash", "address"}
+
+
+def test_a_server_that_was_killed_is_replaced(
+    run: Run, spec: Spec, request: pytest.FixtureRequest
+) -> None:
+    """The next run gets a new fork server."""
+    if "fork" not in request.node.callspec.id:
+        pytest.skip("spawned workers have no server")
+    run(spec("train"))
+    for process in psutil.Process().children():
+        if "fork_server" in " ".join(process.cmdline()):
+            process.kill()
+            process.wait()
+    (record,) = run(spec("train", number=2))
+    assert record.outcome is Outcome.ok
+
+
+def workers(parent: int) -> list[psutil.Process]:
+    """Running worker processes, without the fork servers that wait for requests."""
+    children = psutil.Process(parent).children(recursive=True)
+    servers = {child.pid for child in children if "fork_server" in " ".join(child.cmdline())}
+    return [
+        child
+        for child in children
+        if "harness.worker" in " ".join(child.cmdline())
+        and not (child.pid in servers and child.ppid() == parent)
+    ]
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     waiting = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, "did not come about in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         waiting.wait(0.05)

@@ -50,7 +50,7 @@ def test_a_claim_about_keras_stays_open_and_says_why(tmp_path: Path) -> None:
     with (study / "tables" / "claims.csv").open() as file:
         rows = {one["claim"]: (one["answer"], one["why"]) for one in csv.DictReader(file)}
     assert rows["keras_mlp"] == ("cannot be decided here", "extra 'keras' not installed")
-    assert "wants 10 runs" in rows["mlp"][1]
+    assert "needs at least 10 runs" in rows["mlp"][1]
     manifest = json.loads((study / "manifest.json").read_text())
     assert manifest["missing"] == {"keras_mlp-seed-cpu": "extra 'keras' not installed"}
     assert {one["cell"]["scenario"]["name"] for one in manifest["cells"]} == {"mlp"}

@@ -88,7 +88,7 @@ def test_a_place_on_this_machine_is_not_published(copied: Path) -> None:
     path.write_text(json.dumps(manifest))
     done = harness("publish", "results/mine", cwd=copied)
     assert done.returncode == 2
-    assert "names /mnt/lab/patients.csv, a place on this machine" in done.stderr
+    assert "uses /mnt/lab/patients.csv, a path on this machine" in done.stderr
 
 
 def test_a_run_killed_from_outside_is_not_a_finished_one(copied: Path) -> None:

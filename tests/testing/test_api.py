@@ -1,9 +1,10 @@
-"""Functions compared over real fresh processes: equal, differing, failing and refused ones."""
+"""``compare_runs`` and ``assert_reproducible`` with real fresh processes."""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,14 +39,14 @@ def small_training() -> dict[str, Any]:
     return {"net": net, "losses": losses, "step": 3, "array": np.arange(2)}
 
 
-def plant_an_ulp() -> list[Any]:
-    """The first run leaves a mark beside its own folder; later ones find it."""
-    mark = Path(os.environ["HARNESS_IN_RUN"]).parent / "mark"
+def inject_one_ulp() -> list[Any]:
+    """Change one element by 1 ulp in every run but the first, which leaves a marker file."""
+    marker = Path(os.environ["HARNESS_IN_RUN"]).parent / "marker"
     layer = nn.Linear(4, 3).double()
-    if mark.exists():
+    if marker.exists():
         with torch.no_grad():
             layer.weight[2, 1] = torch.nextafter(layer.weight[2, 1], torch.tensor(9.0).double())
-    mark.touch()
+    marker.touch()
     return [small_training(), {"layer": layer}]
 
 
@@ -67,12 +68,12 @@ def hangs() -> None:
     time.sleep(600)
 
 
-def gives_nothing() -> None:
+def returns_none() -> None:
     return None
 
 
-def under_full() -> dict[str, Any]:
-    names = ("OMP_NUM_THREADS", "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "OF_THE_CALLER")
+def checks_full_setting() -> dict[str, Any]:
+    names = ("OMP_NUM_THREADS", "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "CALLERS_OWN")
     values = [os.environ.get(name) for name in names]
     assert values == ["1", "42", ":4096:8", "kept"], values
     assert torch.get_num_threads() == 1
@@ -86,105 +87,114 @@ class Holder:
         return torch.rand(()).item()
 
 
-def test_an_unseeded_training_is_told_apart_in_every_run() -> None:
+def test_an_unseeded_training_is_not_reproducible() -> None:
+    """assert_reproducible fails for an unseeded training and names the first difference."""
     with pytest.raises(AssertionError) as raised:
         assert_reproducible(small_training, 2, "none", threads=1)
-    told = str(raised.value)
-    assert told.startswith(
-        "small_training under determinism=none: of 2 runs 1 differs from run 1 "
-        "(2 different results).\nresult.net.0.weight[0, 0] is "
+    message = str(raised.value)
+    assert message.startswith(
+        "small_training under determinism=none: 1 of 2 runs differs from run 1 "
+        "(2 distinct results).\nresult.net.0.weight[0, 0] is "
     )
-    assert "in run 1 and" in told
-    assert "ulp apart. Of " in told
+    assert "in run 1 and" in message
+    assert re.search(r"ulp apart\. [\d,]+ of [\d,]+ elements differ, by at most ", message)
 
 
-def test_a_planted_ulp_is_named_with_its_element() -> None:
-    found = compare_runs(plant_an_ulp, 2, "seed", threads=1)
-    assert (found.verdict, found.distinct, found.differing) == (Verdict.varies, 2, 1)
-    assert found.parted == 2
-    assert found.difference is not None
-    assert found.difference.name == "result.1.layer.weight"
-    assert found.difference.element == (2, 1)
-    assert (found.difference.ulp, found.difference.max_ulp) == (1, 1)
-    assert found.difference.differing == 1
+def test_a_difference_of_one_ulp_is_located() -> None:
+    """A difference of 1 ulp in one element is reported with the element's name and index."""
+    comparison = compare_runs(inject_one_ulp, 2, "seed", threads=1)
+    assert (comparison.verdict, comparison.distinct, comparison.differing) == (Verdict.varies, 2, 1)
+    assert comparison.parted == 2
+    assert comparison.difference is not None
+    assert comparison.difference.name == "result.1.layer.weight"
+    assert comparison.difference.element == (2, 1)
+    assert (comparison.difference.ulp, comparison.difference.max_ulp) == (1, 1)
+    assert comparison.difference.differing == 1
 
 
-def test_hash_order_is_seen_also_where_the_caller_has_a_hash_seed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_callers_hash_seed_is_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set order varies between runs under `seed` even if the caller sets PYTHONHASHSEED."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")
-    found = compare_runs(hash_order, 2, "seed", threads=1)
-    assert found.verdict is Verdict.varies
-    assert found.difference is not None
-    assert found.difference.name.startswith("result.")
-    assert not found.difference.is_tensor
+    comparison = compare_runs(hash_order, 2, "seed", threads=1)
+    assert comparison.verdict is Verdict.varies
+    assert comparison.difference is not None
+    assert comparison.difference.name.startswith("result.")
+    assert not comparison.difference.is_tensor
 
 
-def test_a_training_and_a_hash_order_are_equal_under_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the setting's variables and beside the caller's others."""
+def test_runs_are_identical_under_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `full`, runs agree, with the setting's variables and the caller's other variables."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setenv("OF_THE_CALLER", "kept")
-    found = compare_runs(under_full, 2, "full", threads=1)
-    assert (found.verdict, found.runs, found.distinct) == (Verdict.identical, 2, 1)
-    assert found.difference is None
+    monkeypatch.setenv("CALLERS_OWN", "kept")
+    comparison = compare_runs(checks_full_setting, 2, "full", threads=1)
+    assert (comparison.verdict, comparison.runs, comparison.distinct) == (Verdict.identical, 2, 1)
+    assert comparison.difference is None
 
 
-def test_a_crash_is_raised_with_the_runs_own_traceback() -> None:
+def test_an_exception_is_raised_with_the_runs_traceback() -> None:
+    """An exception in a run raises TrainingFailedError with the run's traceback and output."""
     with pytest.raises(TrainingFailedError) as raised:
         compare_runs(crashes, 2, threads=1)
-    told = str(raised.value)
-    assert told.startswith("run 1 of 2 of crashes raised\nTraceback")
-    assert "in crashes" in told
-    assert told.endswith(
-        "FileNotFoundError: the data are not there\nand had printed\nbefore the end"
+    message = str(raised.value)
+    assert message.startswith("crashes (run 1 of 2) raised an exception:\nTraceback")
+    assert "in crashes" in message
+    assert message.endswith(
+        "FileNotFoundError: the data are not there\nCaptured output:\nbefore the end"
     )
 
 
-def test_a_killed_run_is_told_with_what_it_printed() -> None:
-    with pytest.raises(TrainingFailedError, match=r"(?s)exit status -9\nand had printed\ngoodbye$"):
+def test_a_killed_run_is_reported_with_its_output() -> None:
+    """A run killed by a signal raises TrainingFailedError with its exit status and output."""
+    message = r"exited with status -9\nCaptured output:\ngoodbye$"
+    with pytest.raises(TrainingFailedError, match=message):
         compare_runs(kills_itself, 2, threads=1)
 
 
-def test_a_run_that_hangs_is_ended_and_asked_where_it_was() -> None:
-    told = r"(?s)run 1 of 2 of hangs: not done after 2 s\n.*most recent call first"
-    with pytest.raises(TimeoutError, match=told):
+def test_a_hanging_run_times_out_with_its_stack() -> None:
+    """A run that exceeds the time limit is killed, and TimeoutError contains its stack."""
+    message = r"(?s)hangs \(run 1 of 2\) timed out after 2 s\n.*most recent call first"
+    with pytest.raises(TimeoutError, match=message):
         compare_runs(hangs, 2, threads=1, timeout_s=2)
 
 
-def test_a_result_that_says_nothing_is_refused() -> None:
-    told = "run 1 of 2 of gives_nothing: 'result' is None, which says nothing of a training"
-    with pytest.raises(TypeError, match=told):
-        compare_runs(gives_nothing, 2, threads=1)
+def test_an_empty_result_is_rejected() -> None:
+    """A function that returns None raises TypeError."""
+    message = (
+        r"returns_none \(run 1 of 2\): 'result' is None, which says nothing about the training"
+    )
+    with pytest.raises(TypeError, match=message):
+        compare_runs(returns_none, 2, threads=1)
 
 
-def test_what_a_fresh_process_cannot_find_is_refused_before_anything_runs() -> None:
+def test_a_function_that_cannot_be_imported_is_rejected() -> None:
+    """Closures, lambdas, partials and shadowed functions are rejected; static methods are not."""
+
     def closure() -> int:
         return 1
 
-    for function, told in (
-        (closure, "is a function inside a function, which a fresh process cannot find: move it"),
+    for function, message in (
+        (closure, "is a nested function, which a fresh process cannot find: move it"),
         (lambda: 1, "is a lambda"),
         (functools.partial(small_training), "write a module-level function"),
-        (functools.wraps(hash_order)(lambda: 1), "is another object by now"),
+        (functools.wraps(hash_order)(lambda: 1), "is now a different object"),
     ):
-        with pytest.raises(TypeError, match=told):
+        with pytest.raises(TypeError, match=message):
             compare_runs(function, 2)
     assert reference_to(Holder.train).qualname == "Holder.train"
 
 
-def test_arguments_that_make_no_sense_are_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
+    """A single run and an unknown setting raise ValueError."""
     with pytest.raises(ValueError, match="runs=1: at least 2"):
         compare_runs(small_training, 1)
     with pytest.raises(
-        ValueError, match="no determinism setting 'ful': there are benchmark, cudnn"
+        ValueError, match="unknown determinism setting 'ful': allowed are benchmark, cudnn"
     ):
         compare_runs(small_training, 2, "ful")
 
 
-def test_a_script_compares_its_own_function(tmp_path: Path) -> None:
-    """Its module is `__main__`, it has a neighbour and processes of its own, and no guard is
-    forgotten silently.
-    """
+def test_a_script_can_compare_its_own_function(tmp_path: Path) -> None:
+    """A script with local imports and child processes works, and needs a `__main__` guard."""
     (tmp_path / "neighbour.py").write_text("def value():\n    return 0.5\n")
     script = (
         "import harness\n"
@@ -222,10 +232,11 @@ def test_a_script_compares_its_own_function(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "a run cannot compare runs" in bare.stderr
+    assert "compare_runs and assert_reproducible cannot be called from within a run" in bare.stderr
 
 
-def test_importing_the_harness_imports_nothing_heavy() -> None:
+def test_importing_the_harness_is_cheap() -> None:
+    """Importing harness and the pytest plugin imports neither torch nor NumPy nor Hydra."""
     code = (
         "import sys, harness, harness.testing.pytest_plugin\n"
         "heavy = {'torch', 'numpy', 'omegaconf', 'hydra', 'safetensors'} & set(sys.modules)\n"

@@ -1,4 +1,4 @@
-"""The plugin in real pytest processes, in a folder that has never seen this project."""
+"""The pytest plugin in real pytest processes, in a folder outside this project."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ import pytest
 
 def weights():
     import torch
-    found = {"bias": torch.zeros(2), "weight": torch.arange(12.0).reshape(3, 4)}
-    if "PLANT" in os.environ:
-        found["weight"][2, 1] = torch.nextafter(found["weight"][2, 1], torch.tensor(99.0))
-    return found
+    state = {"bias": torch.zeros(2), "weight": torch.arange(12.0).reshape(3, 4)}
+    if "CHANGE" in os.environ:
+        state["weight"][2, 1] = torch.nextafter(state["weight"][2, 1], torch.tensor(99.0))
+    return state
 
 def test_without_values():
     import sys
-    ours = {"harness.testing.fixture", "harness.testing.golden"}
-    assert not {"torch", "safetensors", *ours} & set(sys.modules)
+    parts = {"harness.testing.fixture", "harness.testing.golden"}
+    assert not {"torch", "safetensors", *parts} & set(sys.modules)
 
 def test_training(same_across_runs):
     same_across_runs("weights", weights())
@@ -44,22 +44,22 @@ class TestSized:
 
 def test_that_fails(same_across_runs):
     same_across_runs("value", 1.0)
-    assert "PLANT" in os.environ
+    assert "CHANGE" in os.environ
 """
 MARKED = """
 import random
 import pytest
 
 @pytest.fixture
-def drawn():
+def noise():
     import torch
     return torch.rand(3)
 
 @pytest.mark.reproducible(runs=2, threads=1)
-def test_seeded(drawn, same_across_runs):
+def test_seeded(noise, same_across_runs):
     import torch
     assert torch.are_deterministic_algorithms_enabled()
-    same_across_runs("drawn", drawn)
+    same_across_runs("noise", noise)
     same_across_runs("order", list({"a", "b", "c", "d", "e", "f", "g", "h"}))
 
 @pytest.mark.parametrize("name", ["c::d [1] "])
@@ -68,7 +68,7 @@ def test_by_chance(name, same_across_runs):
     same_across_runs("value", {name: random.SystemRandom().random()})
 
 @pytest.mark.reproducible(runs=2, threads=1)
-def test_gives_nothing():
+def test_without_a_value():
     pass
 
 @pytest.mark.reproducible(runs=2, threads=1)
@@ -90,7 +90,7 @@ def test_ordinary():
 INI = "[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n"
 
 
-# By its module's name: pytest takes a plugin once, and it may be installed here or not.
+# Load the plugin by module name, because the package may or may not be installed here.
 PYTEST = [sys.executable, "-m", "pytest", "--color=no", "-p", "harness.testing.pytest_plugin"]
 ENVIRONMENT = {
     **{
@@ -124,7 +124,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_value_is_recorded_then_held_and_renewed_when_asked(folder: Path) -> None:
+def test_golden_values_are_recorded_compared_and_updated(folder: Path) -> None:
+    """A passing test records its values; later runs must match until --update-golden."""
     first = run_pytest(folder)
     assert "1 failed, 4 passed" in first.stdout
     assert "test_that_fails: value" not in first.stdout
@@ -134,24 +135,27 @@ def test_a_value_is_recorded_then_held_and_renewed_when_asked(folder: Path) -> N
     later = run_pytest(folder, "-k", "training or Sized", CI="true")
     assert later.returncode == 0, later.stdout
     assert "golden values" not in later.stdout
-    changed = run_pytest(folder, "-k", "training", PLANT="1")
+    changed = run_pytest(folder, "-k", "training", CHANGE="1")
     assert changed.returncode == 1
     assert (
         "weights.weight[2, 1] is 9.0 in the golden file and 9.000001 in this run, 1 ulp apart. "
-        "Of 14 elements 1 differs, by at most 1 ulp."
+        "1 of 14 elements differs, by at most 1 ulp."
     ) in changed.stdout
-    assert "Recorded in an equal environment (torch" in changed.stdout
+    assert "Recorded in the same environment (torch" in changed.stdout
     assert "pytest 'tests/test_own.py::test_training' --update-golden" in changed.stdout
-    assert run_pytest(folder, "-k", "training", "--update-golden", PLANT="1").returncode == 0
-    assert run_pytest(folder, "-k", "training", PLANT="1").returncode == 0
+    assert run_pytest(folder, "-k", "training", "--update-golden", CHANGE="1").returncode == 0
+    assert run_pytest(folder, "-k", "training", CHANGE="1").returncode == 0
     golden = Golden(folder / "tests" / "test_own.py")
     entries = golden.entries()
     assert set(entries) == {"test_training", "TestSized::test_size[1]", "TestSized::test_size[2]"}
-    named = {one.tensors for values in entries.values() for one in values.values() if one.tensors}
-    assert {path.stem for path in golden.tensors.glob("*")} == named  # the old weights' are gone
+    used = {
+        entry.tensors for values in entries.values() for entry in values.values() if entry.tensors
+    }
+    assert {path.stem for path in golden.tensors.glob("*")} == used  # the old weights are deleted
 
 
-def test_processes_side_by_side_lose_no_value(folder: Path) -> None:
+def test_concurrent_processes_lose_no_value(folder: Path) -> None:
+    """Two pytest processes that record into one golden file at once keep all values."""
     many = "".join(
         f"def test_{n}(same_across_runs):\n    same_across_runs('n', {n})\n" for n in range(40)
     )
@@ -169,25 +173,27 @@ def test_processes_side_by_side_lose_no_value(folder: Path) -> None:
     assert len(Golden(folder / "tests" / "test_own.py").entries()) == 40
 
 
-def test_marked_tests_are_compared_over_fresh_processes(folder: Path) -> None:
+def test_marked_tests_are_compared_across_fresh_processes(folder: Path) -> None:
+    """With --reproducible, each marked test runs in fresh processes and fails if they differ."""
     (folder / "tests" / "test_own.py").write_text(MARKED)
     done = run_pytest(folder, "--reproducible", "-rA")
-    told = done.stdout
-    assert "3 failed, 2 passed, 2 skipped" in told, told
-    assert "PASSED tests/test_own.py::test_seeded\n" in told
-    assert "PASSED tests/test_own.py::test_ordinary\n" in told
+    output = done.stdout
+    assert "3 failed, 2 passed, 2 skipped" in output, output
+    assert "PASSED tests/test_own.py::test_seeded\n" in output
+    assert "PASSED tests/test_own.py::test_ordinary\n" in output
     assert (
-        "under determinism=seed, of 2 runs 1 differs from run 1 (2 different results).\n"
+        "under determinism=seed: 1 of 2 runs differs from run 1 (2 distinct results).\n"
         "value.c::d [1]  is "
-    ) in told
-    assert "nothing was compared, for the test gave nothing to its fixture" in told
-    assert "run 1 of 2 ended with pytest's exit status 1" in told
-    assert "FileNotFoundError: the data are not there" in told
-    assert "no such device" in told
+    ) in output
+    assert "nothing to compare: pass at least one value to the fixture" in output
+    assert "run 1 of 2: pytest exited with status 1" in output
+    assert "FileNotFoundError: the data are not there" in output
+    assert "no such device" in output
     assert not (folder / "tests" / "__reproducible__").exists()
 
 
-def test_without_the_option_a_marked_test_runs_once_and_remembers(folder: Path) -> None:
+def test_without_the_option_a_marked_test_uses_the_golden_file(folder: Path) -> None:
+    """Without --reproducible, a marked test runs once and records a golden value."""
     (folder / "tests" / "test_own.py").write_text(
         "import pytest\n"
         "@pytest.mark.reproducible(runs=2)\n"
@@ -199,8 +205,8 @@ def test_without_the_option_a_marked_test_runs_once_and_remembers(folder: Path) 
     assert "tests/test_own.py::test_one: one\n" in done.stdout
 
 
-def remembered(folder: Path, **changes: Any) -> GoldenFixture:
-    terms = {
+def golden_fixture(folder: Path, **changes: Any) -> GoldenFixture:
+    options = {
         "test": "test_a",
         "node": "test_x.py::test_a",
         "updates": False,
@@ -208,90 +214,100 @@ def remembered(folder: Path, **changes: Any) -> GoldenFixture:
         "limit_mb": 1.0,
         **changes,
     }
-    return GoldenFixture(Golden(folder / "test_x.py"), GoldenOptions(**terms))  # type: ignore[arg-type]
+    return GoldenFixture(Golden(folder / "test_x.py"), GoldenOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Callable[..., None]:
     def record(value: Any, **changes: Any) -> None:
-        same = remembered(tmp_path, **changes)
+        same = golden_fixture(tmp_path, **changes)
         same("value", value)
         assert same.finish() == ["value"]
 
     return record
 
 
-def test_another_torch_and_another_machine_are_named(
-    tmp_path: Path, recorded: Callable[..., None]
-) -> None:
+def test_a_changed_environment_is_reported(tmp_path: Path, recorded: Callable[..., None]) -> None:
+    """A difference is reported with the changes in the environment since the recording."""
     recorded(torch.tensor([1.0, 2.0]))
     path = tmp_path / "__reproducible__" / "test_x.json"
     document = json.loads(path.read_text())
     environment = document["values"]["test_a"]["value"]["environment"]
     environment |= {"torch": "2.0.0", "device": "cuda (Tesla T4)"}
     path.write_text(json.dumps(document))
-    remembered(tmp_path)("value", torch.tensor([1.0, 2.0]))  # equal bits need no excuse
+    golden_fixture(tmp_path)(
+        "value", torch.tensor([1.0, 2.0])
+    )  # equal bits pass in any environment
     with pytest.raises(AssertionError) as raised:
-        remembered(tmp_path)("value", torch.tensor([1.0, 3.0]))
+        golden_fixture(tmp_path)("value", torch.tensor([1.0, 3.0]))
     assert "value[1] is 2.0 in the golden file and 3.0 in this run" in str(raised.value)
     assert (
-        "Recorded in another environment, between which bits need not agree: torch was 2.0.0, "
-        f"is {torch.__version__}; device was cuda (Tesla T4), is cpu"
+        "Recorded in a different environment, where bits may differ: torch was 2.0.0, "
+        f"is now {torch.__version__}; device was cuda (Tesla T4), is now cpu"
     ) in str(raised.value)
 
 
-def test_a_missing_value_fails_in_ci_and_is_recorded_there_when_asked(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match=r"no golden value 'value' of test_a in .*commit the"):
-        remembered(tmp_path, in_ci=True)("value", 1)
+def test_a_missing_value_fails_in_ci(tmp_path: Path) -> None:
+    """In CI, a missing golden value fails unless --update-golden records it."""
+    with pytest.raises(AssertionError, match=r"no golden value 'value' for test_a in .*commit the"):
+        golden_fixture(tmp_path, in_ci=True)("value", 1)
     assert not (tmp_path / "__reproducible__").exists()
-    same = remembered(tmp_path, in_ci=True, updates=True)
+    same = golden_fixture(tmp_path, in_ci=True, updates=True)
     same("value", 1)
     same.finish()
-    remembered(tmp_path, in_ci=True)("value", 1)
+    golden_fixture(tmp_path, in_ci=True)("value", 1)
 
 
 @pytest.mark.parametrize("text", ["", '{"format": 1, "val', "[]", '{"format": 1, "values": [1]}'])
 @pytest.mark.parametrize("updates", [False, True])
-def test_a_corrupt_golden_file_is_neither_believed_nor_overwritten(
+def test_a_corrupt_golden_file_is_rejected_and_left_unchanged(
     tmp_path: Path, recorded: Callable[..., None], text: str, updates: bool
 ) -> None:
+    """A damaged golden file raises BadGoldenError and is not overwritten."""
     recorded(1)
     path = tmp_path / "__reproducible__" / "test_x.json"
     path.write_text(text)
-    with pytest.raises(BadGoldenError, match=r"is no whole golden file .*take it from version"):
-        remembered(tmp_path, updates=updates)("value", 2)
+    with pytest.raises(
+        BadGoldenError, match=r"is not a valid golden file .*restore it from version"
+    ):
+        golden_fixture(tmp_path, updates=updates)("value", 2)
     assert path.read_text() == text
 
 
-def test_a_golden_file_of_a_later_format_says_so(
+def test_a_golden_file_of_another_format_is_rejected(
     tmp_path: Path, recorded: Callable[..., None]
 ) -> None:
+    """A golden file of another format raises BadGoldenError with both format numbers."""
     recorded(1)
     path = tmp_path / "__reproducible__" / "test_x.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(BadGoldenError, match="has format 2, this version reads 1"):
-        remembered(tmp_path)("value", 1)
+    with pytest.raises(
+        BadGoldenError, match="has format 2, but this version of the harness reads format 1"
+    ):
+        golden_fixture(tmp_path)("value", 1)
 
 
 @pytest.mark.parametrize(
-    ("limit_mb", "why"),
-    [(0.0, "the value is above golden_limit_mb"), (1.0, "is missing"), (2.0, "cannot be read")],
+    ("limit_mb", "reason"),
+    [(0.0, "the value exceeds golden_limit_mb"), (1.0, "is missing"), (2.0, "cannot be read")],
 )
-def test_without_kept_elements_the_tensor_is_named_and_why_no_more(
-    tmp_path: Path, recorded: Callable[..., None], limit_mb: float, why: str
+def test_without_stored_elements_a_difference_names_only_the_tensor(
+    tmp_path: Path, recorded: Callable[..., None], limit_mb: float, reason: str
 ) -> None:
+    """If a tensor's elements were not stored, the message names the tensor and the reason."""
     recorded({"w": torch.zeros(2)}, limit_mb=limit_mb)
     for path in (tmp_path / "__reproducible__" / "test_x").glob("*"):
         path.write_text("damaged") if limit_mb == 2.0 else path.unlink()
     with pytest.raises(AssertionError) as raised:
-        remembered(tmp_path)("value", {"w": torch.ones(2)})
+        golden_fixture(tmp_path)("value", {"w": torch.ones(2)})
     assert "value.w is torch.float32 of shape (2,) with digest " in str(raised.value)
-    assert "Which elements differ is not known: " in str(raised.value)
-    assert why in str(raised.value)
+    assert "Cannot locate the differing elements: " in str(raised.value)
+    assert reason in str(raised.value)
 
 
-def test_a_name_is_given_once_in_a_test(tmp_path: Path) -> None:
-    same = remembered(tmp_path)
+def test_a_name_can_be_used_only_once_in_a_test(tmp_path: Path) -> None:
+    """A second value under the same name raises ValueError."""
+    same = golden_fixture(tmp_path)
     same("value", 1)
-    with pytest.raises(ValueError, match="has given a value 'value' before"):
+    with pytest.raises(ValueError, match="the name 'value' is already used in this test"):
         same("value", 1)

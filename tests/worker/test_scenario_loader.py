@@ -19,15 +19,15 @@ def fitted(name: str, **asked: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "asked", "message"),
     [
-        ("mlp", {"foo": 1}, "no option 'foo'; it has batch_size"),
-        ("mlp", {"steps": "many"}, "scenario.steps=many: int is needed"),
-        ("mlp", {"steps": 1.5}, "int is needed"),
-        ("mlp", {"steps": True}, "int is needed"),
+        ("mlp", {"foo": 1}, "no option 'foo'; its options are batch_size"),
+        ("mlp", {"steps": "many"}, "scenario.steps=many: must be of type int"),
+        ("mlp", {"steps": 1.5}, "must be of type int"),
+        ("mlp", {"steps": True}, "must be of type int"),
         ("mlp", {"steps": 0}, "at least 1"),
         ("mlp", {"batch_size": -4}, "negative"),
-        ("mlp", {"data": "faces"}, "allowed are random, digits"),
+        ("mlp", {"data": "faces"}, "must be one of random, digits"),
         ("upsample", {"impl": "expand", "mode": "bicubic"}, "mode=nearest"),
-        ("loader", {"rng": "none"}, "allowed are global, owned, per_worker"),
+        ("loader", {"rng": "none"}, "must be one of global, owned, per_worker"),
     ],
 )
 def test_what_does_not_fit_is_named(name: str, asked: dict[str, Any], message: str) -> None:

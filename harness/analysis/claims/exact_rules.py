@@ -1,4 +1,4 @@
-"""Rules about sameness, and about what trainings tell of themselves."""
+"""Rules that compare bits, or facts that the scenario records."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     if verdict is not Verdict.identical:
         return Ruling(Answer.open, f"{cell.id}: {verdict}")
     if runs < MIN_RUNS:
-        return Ruling(Answer.open, f"sameness wants {MIN_RUNS} runs, and {cell.id} had {runs}")
+        return Ruling(Answer.open, f"needs at least {MIN_RUNS} runs; {cell.id} has {runs}")
     return Ruling(Answer.holds, describe_sameness(cell, table))
 
 
 def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Where the claim names a component, only a parting that begins there decides for it."""
-    found = negate(identical(claim, cells, table))
-    at = table[cells["it"].measured_id]["first_component"]
-    if found.answer is Answer.holds and claim.component not in ("", at):
-        why = f"{cells['it'].id} parts at {at} already, before {claim.component}"
-        return Ruling(Answer.open, why, found.measured)
-    return found
+    """Whether runs differ; if the claim names a component, they must first diverge there."""
+    ruling = negate(identical(claim, cells, table))
+    component = table[cells["it"].measured_id]["first_component"]
+    if ruling.answer is Answer.holds and claim.component not in ("", component):
+        why = f"{cells['it'].id} first diverges at {component}, not at {claim.component}"
+        return Ruling(Answer.open, why, ruling.measured)
+    return ruling
 
 
 def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:
@@ -52,68 +52,64 @@ def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:
         return Ruling(Answer.holds, f"{operation} was refused")
     if verdict in (Verdict.failed, Verdict.not_tested):
         return Ruling(Answer.open, f"{cells['it'].id}: {verdict}")
-    return Ruling(Answer.fails, f"{cells['it'].id} ran: {verdict}")
+    return Ruling(Answer.fails, f"{cells['it'].id} was not refused: {verdict}")
 
 
 def cured(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Only what varied untreated can be cured."""
+    """Whether the treated cell is identical; undecided unless the untreated cell varies."""
     untreated, _ = verdict_of(cells["untreated"])
     if not untreated.differs:
-        return Ruling(
-            Answer.open,
-            f"{cells['untreated'].id} did not vary ({untreated}), so there was nothing to cure",
-        )
-    found = identical(claim, {"it": cells["treated"]}, table)
-    return Ruling(found.answer, f"{cells['untreated'].id} {untreated}; {found.why}", found.measured)
+        why = f"{cells['untreated'].id} did not vary ({untreated}), so there is nothing to fix"
+        return Ruling(Answer.open, why)
+    treated = identical(claim, {"it": cells["treated"]}, table)
+    why = f"{cells['untreated'].id} {untreated}; {treated.why}"
+    return Ruling(treated.answer, why, treated.measured)
 
 
 def unequal(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Two cells, each of which gives one result only: are the two results the same?"""
-    ends = {}
+    """Whether the results of two cells differ, if each cell is identical."""
+    results = {}
     for role in ("one", "other"):
         verdict, _ = verdict_of(cells[role])
         if verdict is not Verdict.identical:
-            return Ruling(Answer.open, f"{cells[role].id}: {verdict}, so it has no one result")
-        ends[role] = final_key(cells[role].completed[0].repeats[0].final)
-    if ends["one"] != ends["other"]:
-        return Ruling(Answer.holds, "each gives one result, and the two differ")
-    return Ruling(Answer.fails, "both give the same bits")
+            return Ruling(Answer.open, f"{cells[role].id}: {verdict}, so it has no single result")
+        results[role] = final_key(cells[role].completed[0].repeats[0].final)
+    if results["one"] != results["other"]:
+        return Ruling(Answer.holds, "each cell has a single result, and the two differ")
+    return Ruling(Answer.fails, "both cells have the same bits")
 
 
 def equal(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Two cells, each of which gives one result in enough runs: are the two results the same?"""
-    found = unequal(claim, cells, table)
+    """Whether the results of two cells are the same bits, if each is identical in enough runs."""
+    difference = unequal(claim, cells, table)
     runs = {cells[role].id: verdict_of(cells[role])[1] for role in ("one", "other")}
     for id_, number in runs.items():
-        if number < MIN_RUNS and found.answer is not Answer.open:
-            return Ruling(Answer.open, f"sameness wants {MIN_RUNS} runs, and {id_} had {number}")
-    return negate(found)
+        if number < MIN_RUNS and difference.answer is not Answer.open:
+            return Ruling(Answer.open, f"needs at least {MIN_RUNS} runs; {id_} has {number}")
+    return negate(difference)
 
 
 def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Every training of every run must tell what the claim says."""
-    told, measured = True, []
+    """Whether every training of every run recorded the facts that the claim states."""
+    holds, measured = True, []
     for fact in claim.facts:
         values = _values_of(fact, cells[fact.cell])
         if not values:
             verdict, _ = verdict_of(cells[fact.cell])
-            return Ruling(Answer.open, f"{cells[fact.cell].id} ({verdict}) tells no {fact.path}")
-        told = told and all(_satisfies(fact, value) for value in values)
-        shown = dict.fromkeys(_format_fact(value) for value in values)
-        few = list(shown)[:3] + ["…"] * (len(shown) > 3)
-        measured.append(
-            f"{fact.path} = {' or '.join(few)} ({cells[fact.cell].cell.scenario.label})"
-        )
-    return Ruling(
-        Answer.holds if told else Answer.fails, "what its trainings tell", "; ".join(measured)
-    )
+            return Ruling(Answer.open, f"{cells[fact.cell].id} ({verdict}) recorded no {fact.path}")
+        holds = holds and all(_satisfies(fact, value) for value in values)
+        distinct = list(dict.fromkeys(_format_fact(value) for value in values))
+        shown = " or ".join(distinct[:3] + ["…"] * (len(distinct) > 3))
+        measured.append(f"{fact.path} = {shown} ({cells[fact.cell].cell.scenario.label})")
+    answer = Answer.holds if holds else Answer.fails
+    return Ruling(answer, "facts that its trainings recorded", "; ".join(measured))
 
 
 def _values_of(fact: Fact, cell: CellData) -> list[Any]:
-    """What every training of the cell, traced or timed, tells under the fact's path."""
-    told = [repeat.facts for _, repeat in cell.trainings()]
-    told += [run.timed.facts for run in cell.timings if run.timed]
-    return [value for one in told for value in _find_values(one, fact.path.split("."))]
+    """Return the values at the fact's path from every training of the cell, traced or timed."""
+    trees = [repeat.facts for _, repeat in cell.trainings()]
+    trees += [run.timed.facts for run in cell.timings if run.timed]
+    return [value for tree in trees for value in _find_values(tree, fact.path.split("."))]
 
 
 def _find_values(tree: Any, path: list[str]) -> list[Any]:
@@ -121,7 +117,7 @@ def _find_values(tree: Any, path: list[str]) -> list[Any]:
         return [tree]
     step, rest = path[0], path[1:]
     if step == "[]":
-        return [value for one in tree for value in _find_values(one, rest)]
+        return [value for item in tree for value in _find_values(item, rest)]
     return _find_values(tree[step], rest) if isinstance(tree, dict) and step in tree else []
 
 

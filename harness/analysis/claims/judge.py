@@ -1,7 +1,8 @@
-"""Each claim judged by this study's runs: it holds here, it does not, or it cannot be told.
+"""The claims table: whether each claim holds in this study, does not, or cannot be decided.
 
-A rule reads the cells that the claim names and gives a ruling. Sameness needs at least ``ENOUGH``
-runs and carries its bound; a cure needs something that was ill.
+A rule reads the cells that the claim names and returns a ruling. To call results identical, a rule
+needs at least ``MIN_RUNS`` runs and reports the bound. A fix is judged only if the untreated cell
+varies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from harness.core.claims import RULES, Claim
 
 
 def claims_table(study: StudyData, cells: pd.DataFrame) -> pd.DataFrame:
-    """A row for each claim, with the cells that it rests on; none where the study had no claims."""
+    """Return a row for each claim, with the cells that decide it; empty if the study has none."""
     rows = []
     table = {
         str(row["cell"]): {str(key): value for key, value in row.items()}
@@ -47,23 +48,23 @@ def _judge_claim(claim: Claim, study: StudyData, table: Rows) -> Ruling:
     if not claim.applies_to(study.manifest["device"]):
         return Ruling(
             Answer.open,
-            f"it speaks of {claim.needs.upper()} devices, and this study "
+            f"the claim is about {claim.needs.upper()} devices; this study "
             f"ran on {study.manifest['device'].upper()}",
         )
-    missing = study.manifest.get("missing", {})  # older studies had nothing to miss
+    missing = study.manifest.get("missing", {})  # older manifests lack the key
     if why := next((missing[id_] for id_ in claim.cells.values() if id_ in missing), None):
         return Ruling(Answer.open, why)
     known = {cell.id: cell for cell in study.cells}
     cells = {role: known[id_] for role, id_ in claim.cells.items() if id_ in known}
     if cells.keys() != claim.cells.keys():
-        return Ruling(Answer.open, "its cells were not part of this study")
+        return Ruling(Answer.open, "this study does not contain the cells of the claim")
     return rule_function(claim.rule)(claim, cells, table)
 
 
 def rule_function(rule: str) -> Callable[[Claim, Cells, Rows], Ruling]:
-    """A rule's function has the rule's name."""
+    """Return the function named after the rule; raises KeyError if there is none."""
     for module in (exact_rules, statistical_rules):
         if rule in RULES and hasattr(module, rule):
-            found: Callable[[Claim, Cells, Rows], Ruling] = getattr(module, rule)
-            return found
+            function: Callable[[Claim, Cells, Rows], Ruling] = getattr(module, rule)
+            return function
     raise KeyError(rule)

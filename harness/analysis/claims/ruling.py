@@ -1,4 +1,4 @@
-"""What a rule gives, and what all rules read."""
+"""The result of a rule, and the descriptions that rules share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from harness.analysis.study_data import CellData
 from harness.core.verdict import Verdict, judge, outcome_key
 
-MIN_RUNS = 10  # runs, for sameness; a fresh one may still differ with a chance of 28 %
+MIN_RUNS = 10  # to call results identical; 10 agreeing runs bound the chance of another at 28 %
 
 
 Cells = dict[str, CellData]
-Rows = dict[str, dict[str, Any]]  # the cell table by cell, without the twins
+Rows = dict[str, dict[str, Any]]  # rows of the cell table by cell id, without twins
 
 
 class Answer(StrEnum):
@@ -25,7 +25,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Ruling:
-    """``measured`` is our figure, to stand beside the published one; ``why`` says what decided."""
+    """An answer, its reason, and our figure to show beside the published one (``measured``)."""
 
     answer: Answer
     why: str
@@ -33,12 +33,13 @@ class Ruling:
 
 
 def negate(ruling: Ruling) -> Ruling:
-    """The ruling on the opposite claim."""
-    other = {Answer.holds: Answer.fails, Answer.fails: Answer.holds, Answer.open: Answer.open}
-    return replace(ruling, answer=other[ruling.answer])
+    """Return the ruling on the opposite claim."""
+    opposite = {Answer.holds: Answer.fails, Answer.fails: Answer.holds, Answer.open: Answer.open}
+    return replace(ruling, answer=opposite[ruling.answer])
 
 
 def verdict_of(cell: CellData) -> tuple[Verdict, int]:
+    """Return the cell's verdict and its number of completed trace runs."""
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
     return judgement.verdict, judgement.completed
 
@@ -46,22 +47,22 @@ def verdict_of(cell: CellData) -> tuple[Verdict, int]:
 def describe_sameness(cell: CellData, table: Rows) -> str:
     row = table[cell.measured_id]
     return (
-        f"{cell.id}: one digest in {row['trace_runs']} runs (a fresh run differs with a chance "
-        f"of at most {100 * row['divergence_rate_upper']:.2g} %)"
+        f"{cell.id}: one digest in {row['trace_runs']} runs (a fresh run differs with "
+        f"probability at most {100 * row['divergence_rate_upper']:.2g} %)"
     )
 
 
 def describe_divergence(cell: CellData, table: Rows) -> str:
-    """How many trainings agree, and where the others part: one in many is another fault."""
+    """Describe where runs diverge, and how often: a rare divergence has another cause."""
     row = table[cell.measured_id]
-    if not row["first_component"]:  # traced trainings agree, and a timed one ended otherwise
+    if not row["first_component"]:  # trace runs agree, but a timing run ended with other bits
         return f"{cell.id} {row['verdict']}: {row['note']}"
     keys = Counter(outcome_key(training) for _, training in cell.trainings())
     step, component = row["first_step"], row["first_component"]
     place = f"at step {step:g} in {component}" if step else "before step 1"
     return (
-        f"{cell.id} {row['verdict']}: {max(keys.values())} of {keys.total()} trainings agree, "
-        f"and they part {place}"
+        f"{cell.id} {row['verdict']}: {max(keys.values())} of {keys.total()} trainings agree; "
+        f"first divergence {place}"
     )
 
 

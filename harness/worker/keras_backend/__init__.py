@@ -1,1 +1,1 @@
-"""Runs of Keras' scenarios, on TensorFlow: nothing in here, or reached from here, imports torch."""
+"""The backend of Keras scenarios, on TensorFlow; neither it nor its imports import torch."""

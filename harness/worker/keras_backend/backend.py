@@ -1,4 +1,4 @@
-"""Runs of Keras' scenarios: what harness/worker/backend.py asks for; torch's are alike."""
+"""The backend of Keras scenarios; implements the protocol of harness/worker/backend.py."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from harness.worker.timing import Clock, elapsed, time_steps
 __all__ = [
     "REFUSALS",
     "effective_settings",
+    "load_scenario",
     "run_operations",
     "run_replay",
     "run_timing",
@@ -34,8 +35,8 @@ __all__ = [
     "warm_up",
 ]
 
-# TensorFlow has no one sentence for an operation without a deterministic version; these are its
-# kernels' and its Python side's.
+# TensorFlow has no uniform error for an operation without a deterministic implementation. These
+# patterns match the errors of its kernels and of its Python code.
 REFUSALS = (
     re.compile(r"[Dd]eterministic GPU implementation of ([^,]+?)(?:,| is | not )"),
     re.compile(r"GPU implementation of (\S+) that would have been executed is not deterministic"),
@@ -44,13 +45,16 @@ REFUSALS = (
 )
 
 
-def warm_up(asked: Scenario) -> None:
-    """Importing this file was all of Keras: it and TensorFlow load nothing later that is slow."""
-    scenario_loader.load_module(asked)
+def warm_up() -> None:
+    """Does nothing: this module imports all of Keras and TensorFlow that is slow to import."""
+
+
+def load_scenario(scenario: Scenario) -> None:
+    scenario_loader.load_module(scenario)
 
 
 def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
-    """One training from a full reset: everything built anew, the setting applied again."""
+    """Train once from a full reset: build everything and apply the setting again."""
     training = _build_training(spec)
     initial = components.digest([*components.params(training), *components.buffers(training)])
     steps: list[Components] = []
@@ -66,7 +70,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
             kept[str(len(steps))] = components.save_snapshot(training, snapshots)
         rng_before = components.rng(training)
     if not steps:
-        raise ValueError("the training made no step: give it more steps, epochs or data")
+        raise ValueError("the training made no step: increase its steps, epochs or data")
     if not is_due(len(steps)):
         kept[str(len(steps))] = components.save_snapshot(training, snapshots)
     evaluation = training.evaluate()
@@ -83,11 +87,11 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
 
 
 def run_timing(spec: RunSpec) -> TimedRun:
-    """Nothing is digested before the clock has stopped."""
-    began = time.perf_counter()
+    """Train once with a clock around it; digest nothing before the clock has stopped."""
+    start = time.perf_counter()
     training = _build_training(spec)
-    setup_s = time.perf_counter() - began
-    synchronise = tf.test.experimental.sync_devices  # returns at once where nothing is under way
+    setup_s = time.perf_counter() - start
+    synchronise = tf.test.experimental.sync_devices  # returns at once if nothing is pending
     reading = time_steps(training, spec.warmup, Clock(time.perf_counter, elapsed, synchronise))
     peak = _peak_mb(spec.cell.device)
     evaluation = training.evaluate()
@@ -107,15 +111,15 @@ def run_timing(spec: RunSpec) -> TimedRun:
 
 
 def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
-    raise UsageError("the operations of TensorFlow are not logged: diagnose knows torch's only")
+    raise UsageError("diagnose does not support Keras scenarios: only torch operations are logged")
 
 
 def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
-    raise UsageError("trainings of TensorFlow are not replayed: replay knows torch's only")
+    raise UsageError("replay does not support Keras scenarios: only torch training state is saved")
 
 
 def _build_training(spec: RunSpec) -> Training:
-    """A training from a full reset: Keras counts its layers' names anew, as in a fresh process."""
+    """Build a training from a full reset; layer names count from zero as in a fresh process."""
     keras.utils.clear_session()
     cell = spec.cell
     settings.apply(spec.determinism, cell.device)
@@ -124,15 +128,16 @@ def _build_training(spec: RunSpec) -> Training:
 
 
 def _peak_mb(device: str) -> float:
-    """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
+    """Peak allocated device memory on CUDA, peak resident set size elsewhere, in MiB."""
     if device.startswith("cuda"):
-        used: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]  # the one it sees
-        return used / 2**20
+        # settings.apply makes one GPU visible
+        peak_bytes: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return peak_bytes / 2**20
     return peak_resident_mb()
 
 
 def _mean_loss(loss: Any) -> float | str:
-    """The step's loss as one number; several losses (two models) give their mean."""
+    """Return the mean of a step's losses; there are several if a scenario has two models."""
     return json_number(float(components.to_array(loss).astype(np.float64).mean()))
 
 
@@ -140,5 +145,5 @@ def _to_json_predictions(evaluation: Evaluation) -> list[float | int | str]:
     values = evaluation.predictions
     if np.issubdtype(values.dtype, np.floating):
         return [json_number(value) for value in values.astype(np.float64).tolist()]
-    found: list[float | int | str] = values.tolist()
-    return found
+    classes: list[float | int | str] = values.tolist()
+    return classes

@@ -1,7 +1,8 @@
-"""The components of a step of Keras, in the order in which a step makes them; see worker/state.py.
+"""The components of a Keras step, in the order in which a step produces them.
 
-Variables go by their Keras path (``model.sequential/dense/kernel``); the arrays are NumPy's, whose
-digests are those of torch tensors of the same bytes.
+The counterpart of harness/worker/torch_backend/components.py. Variables are named by their Keras
+path (``model.sequential/dense/kernel``). The arrays are NumPy's; their digests equal those of torch
+tensors with the same name, dtype, shape and bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from harness.worker.snapshot_policy import save_once
 
 Array = npt.NDArray[Any]
 Named = Iterable[tuple[str, Array]]
-SEED_STATE = "seed_generator_state"  # how Keras names the variable of each layer's generator
+SEED_STATE = "seed_generator_state"  # Keras' name for the variable of a layer's generator
 
 
 def digest(named: Named, plain: Mapping[str, Any] | None = None) -> str:
@@ -36,16 +37,16 @@ def digest(named: Named, plain: Mapping[str, Any] | None = None) -> str:
 
 
 def to_array(value: Any) -> Array:
-    """Of a tensor or variable; a gradient that is sparse (of an embedding) is made dense."""
+    """Convert a tensor or variable; the sparse gradient of an embedding becomes dense."""
     return np.asarray(tf.convert_to_tensor(value))
 
 
 def rng(training: Training) -> str:
-    """The state of every generator: Python's, NumPy's, TensorFlow's, Keras' and its layers'."""
+    """Digest the generators of Python, NumPy, TensorFlow, Keras and the models' layers."""
     version, internal, gauss = random.getstate()
     algorithm, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     arrays = [("python", np.array(internal, np.int64)), ("numpy", np.asarray(keys, np.int64))]
-    operations = getattr(context.context(), "_rng", None)  # seeds of operations without their own
+    operations = getattr(context.context(), "_rng", None)  # seeds operations without a seed
     if stateful_random_ops.global_generator is not None:
         arrays.append(("tensorflow", to_array(stateful_random_ops.global_generator.state)))
     if generator := global_state.get_global_attribute(GLOBAL_SEED_GENERATOR):
@@ -77,7 +78,7 @@ def step_digests(training: Training, rng_before: str, batch: Any, loss: Any) -> 
 
 
 def final_digests(training: Training, loss: Any, evaluation: Evaluation) -> dict[str, str]:
-    """Outcome digests at the end: the same words from a trace run and from a timing run."""
+    """Return the outcome digests at the end; trace and timing runs share the keys."""
     return {
         "loss": digest([("loss", to_array(loss))]),
         "grads": digest(grads(training)),
@@ -95,28 +96,28 @@ def params(training: Training) -> Iterator[tuple[str, Array]]:
 
 
 def grads(training: Training) -> Iterator[tuple[str, Array]]:
-    """Gradients that exist; a missing one is another digest than a zero one."""
+    """Yield the gradients that exist; a missing gradient and a zero one differ in the digest."""
     for name, model in training.models.items():
-        found = training.gradients.get(name, ())
-        for variable, gradient in zip(model.trainable_variables, found, strict=bool(found)):
+        gradients = training.gradients.get(name, ())
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=bool(gradients)):
             if gradient is not None:
                 yield f"{name}.{variable.path}", to_array(gradient)
 
 
 def buffers(training: Training) -> Iterator[tuple[str, Array]]:
-    """Batch norm's statistics and other weights that are not trained; no generators."""
+    """Yield non-trainable weights, such as batch norm statistics, without generator states."""
     for name, model in training.models.items():
         for variable in model.non_trainable_weights:
             yield f"{name}.{variable.path}", to_array(variable)
 
 
 def optimizer(training: Training) -> str:
-    """Every variable (moments, learning rate, step count) and every plain value of the config."""
+    """Digest all variables (moments, learning rate, step count) and the config's plain values."""
     arrays: list[tuple[str, Array]] = []
     plain: dict[str, str] = {}
-    for name, one in training.optimizers.items():
-        arrays += [(f"{name}.{variable.path}", to_array(variable)) for variable in one.variables]
-        plain |= {path: repr(value) for path, value in leaves(one.get_config(), name)}
+    for name, optimizer_ in training.optimizers.items():
+        arrays += [(f"{name}.{v.path}", to_array(v)) for v in optimizer_.variables]
+        plain |= {path: repr(value) for path, value in leaves(optimizer_.get_config(), name)}
     return digest(arrays, plain)
 
 
@@ -127,7 +128,7 @@ def _batch_arrays(batch: Any) -> Iterator[tuple[str, Array]]:
 
 
 def save_snapshot(training: Training, folder: Path) -> str:
-    """A snapshot of the parameters, under their digest, which is returned."""
+    """Save the parameters under their digest, and return it."""
 
     def save(path: Path) -> None:
         save_file({name: _to_storable(array) for name, array in params(training)}, path)
@@ -136,5 +137,5 @@ def save_snapshot(training: Training, folder: Path) -> str:
 
 
 def _to_storable(array: Array) -> Array:
-    """In a type that plain NumPy has: every bfloat16 or float8 is a float32 too."""
+    """Convert bfloat16 and float8, which plain NumPy lacks, to float32 without loss."""
     return array.astype(np.float32) if array.dtype.kind == "V" else np.ascontiguousarray(array)

@@ -1,4 +1,7 @@
-"""What only Keras and TensorFlow know, asked where a Keras scenario is: see worker/probe.py."""
+"""Reports Keras and TensorFlow versions and GPUs, in the environment of Keras scenarios.
+
+The counterpart of harness/worker/torch_backend/probe.py.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from harness.worker.scenario_check import find_problems, hash_sources
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
-    found = find_problems(asked["scenarios"])
+    request = json.load(sys.stdin)
+    problems = find_problems(request["scenarios"])
     answer = {
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
         "gpus": len(tf.config.list_physical_devices("GPU")),
-        "problems": found,
-        "sources": {} if found else hash_sources(asked["scenarios"]),
+        "problems": problems,
+        "sources": {} if problems else hash_sources(request["scenarios"]),
     }
     json.dump(answer, sys.stdout)
 

@@ -1,7 +1,7 @@
-"""A determinism setting, applied to Keras on TensorFlow; and what is then in effect, read back.
+"""Applies a determinism setting to Keras on TensorFlow, and reads the effective settings back.
 
-What it has no switch for (cuDNN's flags, cuBLAS's workspace, matmul precision) is left alone;
-harness/core/switches.py knows that nothing here consults it.
+Settings without a TensorFlow counterpart (cuDNN flags, cuBLAS workspace, matmul precision) are
+ignored; harness/core/switches.py lists them.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from harness.core.spec import Algorithms, Determinism
 
 
-def apply(asked: Determinism, device: str) -> None:
-    """Sets what is asked for and touches nothing else; ``none`` touches no generator.
+def apply(requested: Determinism, device: str) -> None:
+    """Apply the requested settings and nothing else; ``none`` touches no generator.
 
-    Op determinism cannot be switched off again, nor threads be changed after the first operation:
-    a process has one cell, so neither is ever needed.
+    Op determinism cannot be disabled again, and threads cannot be changed after the first
+    operation. Neither is needed, because a process runs one cell.
     """
     _select_device(device)
-    if asked.threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(asked.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(asked.threads)
-    if asked.algorithms is Algorithms.require:
+    if requested.threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(requested.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(requested.threads)
+    if requested.algorithms is Algorithms.require:
         tf.config.experimental.enable_op_determinism()
-    if asked.seed is not None:  # Python's, NumPy's, TensorFlow's and Keras' own
-        keras.utils.set_random_seed(asked.seed)
+    if requested.seed is not None:  # seeds Python, NumPy, TensorFlow and Keras
+        keras.utils.set_random_seed(requested.seed)
 
 
 @cache
 def _select_device(device: str) -> None:
-    """Shows TensorFlow the one device that is asked for; it takes a GPU where it sees one."""
+    """Make only the requested device visible: TensorFlow uses any GPU that it sees."""
     kind, _, index = device.partition(":")
     gpus = tf.config.list_physical_devices("GPU")
-    mine = [gpus[int(index or 0)]] if kind == "cuda" else []
-    tf.config.set_visible_devices(mine, "GPU")
-    for gpu in mine:  # else the first allocation takes nearly all of its memory
+    visible = [gpus[int(index or 0)]] if kind == "cuda" else []
+    tf.config.set_visible_devices(visible, "GPU")
+    for gpu in visible:  # otherwise the first allocation takes nearly all of its memory
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def effective_settings() -> dict[str, Any]:
-    """The values in effect, under the names of Determinism's fields."""
+    """Return the effective settings, keyed by the field names of Determinism."""
     hash_seed = os.environ.get("PYTHONHASHSEED")
     algorithms = Algorithms.require if is_op_determinism_enabled() else Algorithms.allow
     return {
@@ -59,7 +59,7 @@ def effective_settings() -> dict[str, Any]:
 
 
 def threads() -> int:
-    """Within one operation; left alone, TensorFlow takes as many as it may use cores."""
-    asked: int = tf.config.threading.get_intra_op_parallelism_threads()
+    """Return the threads of one operation; TensorFlow's default is one for each usable core."""
+    configured: int = tf.config.threading.get_intra_op_parallelism_threads()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return asked or usable or 1
+    return configured or usable or 1

@@ -1,1 +1,1 @@
-"""Scripts that know nothing of the harness, watched through torch's own global hooks."""
+"""Runs unmodified training scripts and observes them through torch's global hooks."""

@@ -1,4 +1,4 @@
-"""Runs of scripts: what harness/worker/backend.py asks for. A step is an optimizer's step."""
+"""The backend of unmodified scripts. A step is the step of any optimizer."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.settings import effective_settings
 from harness.worker.torch_backend.timer import make_clock
 from harness.worker.torch_backend.trace import mean_loss
-from harness.worker.torch_backend.warmup import warm_up_torch
+from harness.worker.torch_backend.warmup import warm_up
 
 __all__ = [
     "REFUSALS",
     "effective_settings",
+    "load_scenario",
     "run_operations",
     "run_replay",
     "run_timing",
@@ -40,13 +41,13 @@ __all__ = [
 ]
 
 
-def warm_up(asked: Scenario) -> None:  # noqa: ARG001 - nothing of it is imported beforehand
-    warm_up_torch()
+def load_scenario(scenario: Scenario) -> None:
+    """Does nothing: a script is imported only when it runs."""
 
 
 def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     settings.apply(spec.determinism)
-    seen = TrainingHooks()
+    hooks = TrainingHooks()
     initial: list[str] = []
     steps: list[Components] = []
     losses: list[float | str] = []
@@ -55,128 +56,134 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
 
     def before_step() -> None:
         if not initial:
-            initial.append(digest(components.params(seen)))
+            initial.append(digest(components.params(hooks)))
 
     def after_step() -> None:
-        loss = _last_loss(seen)
-        steps.append(components.step_digests(seen, rng_before.pop(), list(seen.inputs), loss))
-        losses.extend(map(mean_loss, seen.last_losses))
+        loss = _last_loss(hooks)
+        steps.append(components.step_digests(hooks, rng_before.pop(), list(hooks.inputs), loss))
+        losses.extend(map(mean_loss, hooks.last_losses))
         if snapshot.is_due(len(steps)):
-            kept[str(len(steps))] = snapshot.save_snapshot(seen, snapshots)
+            kept[str(len(steps))] = snapshot.save_snapshot(hooks, snapshots)
         rng_before.append(components.rng())
 
-    with create_sandbox(spec.cell.scenario, digest_file) as place:
-        with start_group(spec, place), seen.install(before_step, after_step):
-            run_program(spec.cell.scenario, place)
-        _check_has_steps(seen, spec)
-        kept.setdefault(str(len(steps)), snapshot.save_snapshot(seen, snapshots))
+    with create_sandbox(spec.cell.scenario, digest_file) as sandbox:
+        with start_group(spec, sandbox), hooks.install(before_step, after_step):
+            run_program(spec.cell.scenario, sandbox)
+        _check_has_steps(hooks, spec)
+        kept.setdefault(str(len(steps)), snapshot.save_snapshot(hooks, snapshots))
     return Repeat(
         initial=initial[0],
         steps=steps,
         losses=losses if len(losses) == len(steps) else [],
-        final=_final_digests(seen),
+        final=_final_digests(hooks),
         predictions=[],
         accuracy=None,
-        facts={"optimizer steps": len(steps), "models": ", ".join(seen.models), **place.facts()},
+        facts={"optimizer steps": len(steps), "models": ", ".join(hooks.models), **sandbox.facts()},
         snapshots=kept,
     )
 
 
 def run_timing(spec: RunSpec) -> TimedRun:
-    """Reads the clock once per optimizer step; the first step holds the building, and is set-up."""
+    """Read the clock once per optimizer step. The first step counts as set-up: its interval
+    includes everything that the script does before it.
+    """
     clock = make_clock(torch.device(spec.cell.device))
     settings.apply(spec.determinism)
-    seen = TrainingHooks()
+    hooks = TrainingHooks()
     marks = []
-    with create_sandbox(spec.cell.scenario, digest_file) as place, start_group(spec, place):
-        began = time.perf_counter()
-        with seen.install(after_step=lambda: marks.append(clock.mark())):
-            run_program(spec.cell.scenario, place)
+    with create_sandbox(spec.cell.scenario, digest_file) as sandbox, start_group(spec, sandbox):
+        start = time.perf_counter()
+        with hooks.install(after_step=lambda: marks.append(clock.mark())):
+            run_program(spec.cell.scenario, sandbox)
         clock.synchronise()
-        took_s = time.perf_counter() - began
-    _check_has_steps(seen, spec)
+        elapsed_s = time.perf_counter() - start
+    _check_has_steps(hooks, spec)
     first = max(1, spec.warmup)
     counted = len(marks) - first
     if counted < 1:
         raise UsageError(
-            f"timing.warmup={spec.warmup} leaves no counted step of {len(marks)}: use "
-            "a smaller timing.warmup, or have the script make more steps"
+            f"timing.warmup={spec.warmup} leaves none of the {len(marks)} steps to time: use a "
+            "smaller timing.warmup or make the script train for more steps"
         )
     step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
     counted_s = clock.seconds(marks[first - 1], marks[-1])
     peak = peak_mb(torch.device(spec.cell.device))
     return TimedRun(
-        setup_s=took_s - sum(step_s),
+        setup_s=elapsed_s - sum(step_s),
         peak_mb=peak,
         timed=Timed(
             counted_s=counted_s,
             counted_steps=counted,
             step_s=step_s,
-            final=_final_digests(seen),
+            final=_final_digests(hooks),
             loss=None,
             accuracy=None,
-            facts={"optimizer steps": len(marks), **place.facts()},
+            facts={"optimizer steps": len(marks), **sandbox.facts()},
         ),
     )
 
 
 class _WindowEnd(BaseException):
-    """Ends a script after its window; no ``except Exception`` of its own keeps it going."""
+    """Stops a script after its window, even if the script has an ``except Exception``."""
 
 
-def _go_on() -> None:
+def _continue_script() -> None:
     pass
 
 
-def _stop() -> None:
+def _stop_script() -> None:
     raise _WindowEnd
 
 
 def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
-    """From the script's start: only itself knows what else it keeps."""
+    """Log a window of steps. Always runs from the script's start, because its state cannot be
+    restored from outside.
+    """
     assert spec.window is not None
-    logged = HookRecorder(spec.window, spec.keep, at_end=_go_on if spec.to_end else _stop)
+    at_end = _continue_script if spec.to_end else _stop_script
+    recorder = HookRecorder(spec.window, spec.keep, at_end)
     settings.apply(spec.determinism)
     try:
         with (
-            create_sandbox(spec.cell.scenario, digest_file) as place,
-            start_group(spec, place, folder),
-            logged.install(),
+            create_sandbox(spec.cell.scenario, digest_file) as sandbox,
+            start_group(spec, sandbox, folder),
+            recorder.install(),
         ):
-            run_program(spec.cell.scenario, place)
+            run_program(spec.cell.scenario, sandbox)
     except _WindowEnd:
         pass
-    logged.check()
-    op_log.write(op_log.log_path(folder, spec.run_id, repeat), logged.log(spec.run_id))
-    if logged.recorder.kept:
-        save_file(logged.recorder.kept, op_log.tensors_path(folder, spec.run_id, repeat))
-    return _final_digests(logged.hooks) if spec.to_end else {}
+    recorder.check()
+    op_log.write(op_log.log_path(folder, spec.run_id, repeat), recorder.log(spec.run_id))
+    if kept := recorder.recorder.kept:
+        save_file(kept, op_log.tensors_path(folder, spec.run_id, repeat))
+    return _final_digests(recorder.hooks) if spec.to_end else {}
 
 
 def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
     raise UsageError(
-        f"{program_name(spec.cell.scenario)} keeps its state to itself: replay knows scenarios only"
+        "replay does not support scripts: "
+        f"the state of {program_name(spec.cell.scenario)} cannot be restored from outside"
     )
 
 
-def _check_has_steps(seen: TrainingHooks, spec: RunSpec) -> None:
-    if not seen.steps:
+def _check_has_steps(hooks: TrainingHooks, spec: RunSpec) -> None:
+    if not hooks.steps:
         raise UsageError(
-            f"{program_name(spec.cell.scenario)} came to its end without a step of "
-            "any torch optimizer: there is no training to compare"
+            f"{program_name(spec.cell.scenario)} finished without a step of any torch optimizer: "
+            "there is no training to compare"
         )
 
 
-def _last_loss(seen: TrainingHooks) -> torch.Tensor:
-    """NaN where the step has shown none."""
-    return next(iter(seen.last_losses), torch.tensor(float("nan")))
+def _last_loss(hooks: TrainingHooks) -> torch.Tensor:
+    """Return the loss of the last step, or NaN if none was observed."""
+    return next(iter(hooks.last_losses), torch.tensor(float("nan")))
 
 
-def _final_digests(seen: TrainingHooks) -> dict[str, str]:
-    """Outcome digests at the script's end, the same from a trace run and from a timing run."""
+def _final_digests(hooks: TrainingHooks) -> dict[str, str]:
+    """Return the outcome digests at the script's end; trace and timing runs share the keys."""
     return {
-        "grads": digest(components.grads(seen)),
-        "params": digest(components.params(seen)),
-        "buffers": digest(components.buffers(seen)),
-        "optimizer": components.optimizer(seen),
+        "grads": digest(components.grads(hooks)),
+        "params": digest(components.params(hooks)),
+        "buffers": digest(components.buffers(hooks)),
+        "optimizer": components.optimizer(hooks),
     }

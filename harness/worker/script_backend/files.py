@@ -1,8 +1,8 @@
-"""Digests of files that a script has written: of what a checkpoint holds, not of its zip archive.
+"""Digests of the files that a script writes: of a checkpoint's contents, not of its zip archive.
 
-Two files that `torch.save` writes of equal tensors may differ in their bytes (pytorch issue 42163).
-The folder that a script runs in has another name in each run, so that is taken out: Lightning keeps
-absolute paths in its checkpoints.
+Two files that `torch.save` writes from equal tensors can differ in their bytes (pytorch issue
+42163). The sandbox path, which changes with every run, is replaced in contents and names, because
+Lightning stores absolute paths in its checkpoints.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".bin"})
 
 
 def digest_file(path: Path, folder: Path) -> str:
-    """``folder`` is the one that the script ran in."""
-    held = _load_contents(path)
-    if held is None:
-        content = memoryview(path.read_bytes().replace(bytes(folder), b"."))
-        return hash_parts([Part("file", "torch.uint8", (len(content),), content)])
-    found = [(name.replace(str(folder), "."), one) for name, one in leaves(held, "")]
-    tensors = [(name, one) for name, one in found if isinstance(one, Tensor)]
+    """Return the digest of a file that a script wrote while it ran in ``folder``."""
+    contents = _load_contents(path)
+    if contents is None:
+        data = memoryview(path.read_bytes().replace(bytes(folder), b"."))
+        return hash_parts([Part("file", "torch.uint8", (len(data),), data)])
+    named = [(name.replace(str(folder), "."), value) for name, value in leaves(contents, "")]
+    tensors = [(name, value) for name, value in named if isinstance(value, Tensor)]
     plain = {
-        name: repr(one).replace(str(folder), ".")
-        for name, one in found
-        if not isinstance(one, Tensor)
+        name: repr(value).replace(str(folder), ".")
+        for name, value in named
+        if not isinstance(value, Tensor)
     }
     return digest(tensors, plain)
 
 
 def _load_contents(path: Path) -> Any:
-    """What is stored in a checkpoint or in arrays; None where only its bytes can be compared."""
+    """Load a checkpoint or NumPy arrays; None if only the file's bytes can be compared."""
     try:
-        if not CHECKPOINTS.isdisjoint(path.suffixes):  # timm's are .pth.tar
+        if not CHECKPOINTS.isdisjoint(path.suffixes):  # timm writes .pth.tar
             return torch.load(path, map_location="cpu", weights_only=True)
         if path.suffix == ".safetensors":
             return dict(sorted(load_file(path).items()))
@@ -68,6 +68,6 @@ def _load_arrays(loaded: Any) -> dict[str, Any]:
     named: Iterator[tuple[str, Any]]
     named = iter(loaded.items()) if hasattr(loaded, "items") else iter([("", loaded)])
     return {
-        name: torch.from_numpy(one) if one.dtype.kind in "biufc" else one.tolist()
-        for name, one in named
+        name: torch.from_numpy(array) if array.dtype.kind in "biufc" else array.tolist()
+        for name, array in named
     }

@@ -1,4 +1,4 @@
-"""A training that is seen from outside, with the operations of a window of its steps logged."""
+"""Records the operations in a window of steps of a training observed through hooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from harness.worker.torch_backend.op_window import state_digest, window_error
 
 
 class HookRecorder:
-    """From its start: only itself knows what it keeps, and where its first step begins."""
+    """Observes a training from its start, because its state cannot be restored from outside.
+
+    Step 0 is everything before the first forward of a model.
+    """
 
     def __init__(
         self,
@@ -20,7 +23,7 @@ class HookRecorder:
         keep: int | None = None,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """``at_end`` is called when the window's last step is done."""
+        """Record steps ``window[0]`` to ``window[1]``; ``at_end`` is called after the last one."""
         self.window, self.at_end = window, at_end
         self.recorder, self.hooks = OpRecorder(keep), TrainingHooks()
         self.begins = {"0": ""} if window[0] <= 1 else {}
@@ -43,17 +46,17 @@ class HookRecorder:
 
     def after_step(self) -> None:
         first, last = self.window
-        done = self.hooks.steps
-        if done == first - 1:
+        steps = self.hooks.steps
+        if steps == first - 1:
             self.begins[str(first)] = state_digest(self.hooks)
             self.recorder.is_on = True
-        self.recorder.step, self.recorder.phase = done + 1, "data"
-        if done >= last and self.recorder.is_on:
+        self.recorder.step, self.recorder.phase = steps + 1, "data"
+        if steps >= last and self.recorder.is_on:
             self.recorder.is_on = False
             self.at_end()
 
     def check(self) -> None:
-        """Raises UsageError where the training has ended before the window began."""
+        """Raises UsageError if the training ended before the window began."""
         if self.hooks.steps < max(1, self.window[0]):
             raise window_error(self.window, self.hooks.steps)
 

@@ -1,9 +1,10 @@
-"""What a script shows of its training while it runs: models, optimizers, inputs and losses.
+"""Collects a script's models, optimizers, inputs and losses through torch's global hooks.
 
-Nothing of the script is changed. Torch calls its global hooks around every module's forward and
-every optimizer's step, whoever wrote the loop; a step of any optimizer ends a step of the training.
-A backward begins at a loss, and so shows it. What led to a step of one optimizer leads to those of
-others too, until a forward, a backward or a word of the script shows something new.
+The script is not changed. Torch calls global hooks around every module's forward and every
+optimizer's step, whoever wrote the training loop. The step of any optimizer ends a training step.
+Losses are the tensors at which a backward starts, or what the script reports. Inputs and losses
+stay until a new forward, backward or report follows a step, so that several optimizers that step
+after one backward share them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import count
+from itertools import chain, count
 from types import FrameType
 from typing import Any
 
@@ -27,20 +28,20 @@ from harness.core.observe import listeners
 
 
 class TrainingHooks:
-    """A training as far as it has shown itself; what a scenario's training has, this has too."""
+    """The training of a script, as observed so far: the counterpart of a scenario's training."""
 
     def __init__(self) -> None:
-        self.models: dict[str, nn.Module] = {}  # those that were called from outside of others
+        self.models: dict[str, nn.Module] = {}  # called directly, not by another module
         self.optimizers: dict[str, Optimizer] = {}
-        self.wrappers: list[Optimizer] = []  # optimizers that only hand on to those
-        self.inputs: list[Any] = []  # of those models since the last step
-        self.losses: list[Tensor] = []  # at which backwards began since the last step
-        self.reported: list[Tensor] = []  # by the script itself, in that time
+        self.wrappers: list[Optimizer] = []  # stateless optimizers that delegate to another one
+        self.inputs: list[Any] = []  # arguments of the models since the last step
+        self.losses: list[Tensor] = []  # roots of backwards since the last step
+        self.reported: list[Tensor] = []  # losses that the script reported since the last step
         self.steps = 0
-        self.depth = 0  # of forwards inside each other
-        self.is_used = False  # what was shown has led to a step
-        self.step: FrameType | None = None  # of the step under way
-        self.inside: list[Optimizer] = []  # that have stepped inside of it
+        self.depth = 0  # of nested forwards
+        self.is_used = False  # a step has used the current inputs and losses
+        self.step_frame: FrameType | None = None  # of the outermost optimizer step in progress
+        self.nested: list[Optimizer] = []  # optimizers that have stepped inside that step
 
     @contextmanager
     def install(
@@ -49,7 +50,7 @@ class TrainingHooks:
         after_step: Callable[[], None] = lambda: None,
         at_forward: Callable[[], None] = lambda: None,
     ) -> Iterator[None]:
-        """``at_forward`` is called before each forward of a model."""
+        """Install the hooks. ``at_forward`` is called before each forward of a model."""
         self.before_step, self.after_step, self.at_forward = before_step, after_step, at_forward
         with ExitStack() as hooks:
             for handle in (
@@ -72,28 +73,28 @@ class TrainingHooks:
 
     @property
     def last_losses(self) -> list[Tensor]:
-        """The last loss since the last step, or none: the script's own word comes first."""
+        """The last loss of this step, if any. Losses that the script reports take precedence."""
         return (self.reported or self.losses)[-1:]
 
     @contextmanager
     def _patch_backward(self) -> Iterator[None]:
-        """``Tensor.backward`` goes through this function too, and torch has no hook for it."""
-        plain = torch.autograd.backward
+        """Patch the function that ``Tensor.backward`` calls too; torch has no hook for it."""
+        original = torch.autograd.backward
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
             self._discard_used()
-            self.losses += [one.detach() for one in roots]
-            plain(tensors, *args, **kwargs)
+            self.losses += [root.detach() for root in roots]
+            original(tensors, *args, **kwargs)
 
         torch.autograd.backward = backward
         try:
             yield
         finally:
-            torch.autograd.backward = plain
+            torch.autograd.backward = original
 
     def _discard_used(self) -> None:
-        """Forgets what has led to a step, when something new is shown."""
+        """Discard inputs and losses that a step has used."""
         if not self.is_used:
             return
         self.is_used = False
@@ -106,7 +107,7 @@ class TrainingHooks:
         if self.depth > 1 or not _has_tensors(module):
             return
         self._discard_used()
-        if not any(module is one for one in self.models.values()):
+        if not any(module is model for model in self.models.values()):
             self.models[_free_name(type(module).__name__, self.models)] = module
             self._claim_loose_parameters(module)
         self.at_forward()
@@ -117,66 +118,72 @@ class TrainingHooks:
             self.inputs.append((args, kwargs))
 
     def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        """A step that is called inside of another one's is a part of that: an optimizer that wraps
-        another, or a class that goes on in its parent's step.
+        """Start a training step, unless this step is nested in another one: an optimizer may wrap
+        another, and a subclass may call its parent's step.
         """
-        if not any(optimizer is one for one in [*self.optimizers.values(), *self.wrappers]):
+        if not any(optimizer is known for known in [*self.optimizers.values(), *self.wrappers]):
             name = _free_name(type(optimizer).__name__, self.optimizers)
             self.optimizers[name] = optimizer
             self._add_loose_parameters(name, optimizer)
-        caller = sys._getframe(1)  # torch's, which calls the hooks and the step
-        if not _is_active(self.step, caller):
-            self.step = caller
-            self.inside.clear()
+        caller = sys._getframe(1)  # torch's wrapper, which calls the hooks and the step
+        if not _is_active(self.step_frame, caller):
+            self.step_frame = caller
+            self.nested.clear()
             self.before_step()
 
     def _end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        """What a fused optimizer skips in its kernel, as a scaler bids it, is a step too: asking
-        would mean waiting for the device.
+        """End the training step, unless this step is nested in another one.
+
+        A step that a GradScaler has a fused optimizer skip inside its kernel counts: detecting it
+        would require a device synchronization.
         """
-        if self.step is not sys._getframe(1):
-            self.inside.append(optimizer)
+        if self.step_frame is not sys._getframe(1):
+            self.nested.append(optimizer)
             return
         self._drop_wrapper(optimizer)
-        self.step = None
+        self.step_frame = None
         self.steps += 1
         self.after_step()
         self.is_used = True
 
     def _drop_wrapper(self, optimizer: Optimizer) -> None:
-        """One that wraps another and has no state of its own need not tell any: ZeRO's cannot, but
-        at a checkpoint.
+        """Stop tracking an optimizer that wraps another and has no state itself: the inner one is
+        tracked, and ZeroRedundancyOptimizer can return a state only at a checkpoint.
         """
-        is_wrapper = any(one is not optimizer for one in self.inside) and not optimizer.state
-        for name, one in list(self.optimizers.items()):
-            if is_wrapper and one is optimizer:
+        is_wrapper = any(inner is not optimizer for inner in self.nested) and not optimizer.state
+        for name, known in list(self.optimizers.items()):
+            if is_wrapper and known is optimizer:
                 del self.optimizers[name]
                 self.wrappers.append(optimizer)
 
     def _add_loose_parameters(self, name: str, optimizer: Optimizer) -> None:
-        """Parameters of no model that was called are looked at as a model of their own."""
-        known = {id(one) for model in self.models.values() for one in model.parameters()}
+        """Track parameters that belong to no known model as a model named after the optimizer."""
+        known = {id(tensor) for model in self.models.values() for tensor in model.parameters()}
         loose = _LooseParameters()
         for group, options in enumerate(optimizer.param_groups):
-            for place, one in enumerate(options["params"]):
-                if id(one) not in known:
-                    loose.tensors[f"{group}.{place}"] = one
+            for index, tensor in enumerate(options["params"]):
+                if id(tensor) not in known:
+                    loose.tensors[f"{group}.{index}"] = tensor
         if loose.tensors:
             self.models[f"{name} parameters"] = loose
 
     def _claim_loose_parameters(self, module: nn.Module) -> None:
-        """A step with a closure comes before the first forward, which shows whose they are."""
-        known = {id(one) for one in module.parameters()}
+        """Assign loose parameters to the module that owns them: with a closure, the optimizer's
+        step begins before the first forward.
+        """
+        owned = {id(tensor) for tensor in module.parameters()}
         for name, loose in list(self.models.items()):
             if not isinstance(loose, _LooseParameters):
                 continue
-            loose.tensors = {key: one for key, one in loose.tensors.items() if id(one) not in known}
+            loose.tensors = {
+                key: tensor for key, tensor in loose.tensors.items() if id(tensor) not in owned
+            }
             if not loose.tensors:
                 del self.models[name]
 
 
 class _LooseParameters(nn.Module):
-    """Tensors that are optimized without a module."""
+    """Optimized tensors whose module is not known."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +194,7 @@ class _LooseParameters(nn.Module):
 
 
 def _is_active(call: FrameType | None, frame: FrameType | None) -> bool:
-    """Whether ``call`` is among the callers of ``frame``; one that an exception ended is not."""
+    """Whether ``call`` is ``frame`` or one of its callers; false if an exception has ended it."""
     while call is not None and frame is not None:
         if frame is call:
             return True
@@ -196,9 +203,8 @@ def _is_active(call: FrameType | None, frame: FrameType | None) -> bool:
 
 
 def _has_tensors(module: nn.Module) -> bool:
-    """A loss function or an activation has neither parameters nor buffers."""
-    some = next(module.parameters(), None), next(module.buffers(), None)
-    return any(one is not None for one in some)
+    """Whether a module has parameters or buffers; loss functions and activations have none."""
+    return any(True for _ in chain(module.parameters(), module.buffers()))
 
 
 def _free_name(name: str, taken: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Runs a script as Python would: its folder first on the path, its arguments in sys.argv."""
+"""Runs a script as Python does: its folder is first in sys.path, its arguments in sys.argv."""
 
 from __future__ import annotations
 
@@ -17,68 +17,71 @@ from harness.worker.script_backend.sandbox import Sandbox
 
 
 def program_path(scenario: Scenario) -> Path:
-    """The file of the script or module. Raises UsageError where there is none, or two are named."""
+    """Return the absolute path of the script or module.
+
+    Raises UsageError unless exactly one of ``path`` and ``module`` is set and the file exists.
+    """
     path, module = scenario.options["path"], scenario.options["module"]
     if (path is None) == (module is None):
         raise UsageError(
-            "a script is named by scenario.path=train.py or by "
-            "scenario.module=package.train, one of them"
+            "a script needs exactly one of scenario.path=train.py and scenario.module=package.train"
         )
-    found = Path(str(path)).expanduser() if path else _module_file(str(module))
-    if not found.is_file():
+    file = Path(str(path)).expanduser() if path else _module_file(str(module))
+    if not file.is_file():
         raise UsageError(
-            f"scenario.path={path}: no such file here; give the "
-            "script's path relative to where the command is typed"
+            f"scenario.path={path}: no such file; give the script's path relative to the folder "
+            "where you run the command"
         )
-    return found.resolve()
+    return file.resolve()
 
 
 def _module_file(module: str) -> Path:
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found = importlib.util.find_spec(module)
-        if found is not None and found.submodule_search_locations is not None:
-            found = importlib.util.find_spec(f"{module}.__main__")
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{module}.__main__")
     except ImportError:
-        found = None
+        spec = None
     finally:
         sys.path.pop(0)
-    if found is None or found.origin is None:
+    if spec is None or spec.origin is None:
         raise UsageError(
-            f"scenario.module={module}: no such module here; it is looked for as by "
-            "`python -m`, from the folder where the command is typed"
+            f"scenario.module={module}: no such module; "
+            f"`python -m {module}` must find it from the folder where you run the command"
         )
-    return Path(found.origin)
+    return Path(spec.origin)
 
 
 def program_name(scenario: Scenario) -> str:
     return str(scenario.options["path"] or scenario.options["module"])
 
 
-def run_program(scenario: Scenario, place: Sandbox) -> None:
-    """To its end. A ``sys.exit`` with anything but 0 or None becomes a RuntimeError."""
+def run_program(scenario: Scenario, sandbox: Sandbox) -> None:
+    """Run the script to its end. Raises RuntimeError if it exits with a status other than 0."""
     module = scenario.options["module"]
-    arguments = [str(one) for one in scenario.options["args"]]
-    path = place.path_in_copy(_original_path(scenario, place))
+    arguments = [str(argument) for argument in scenario.options["args"]]
+    path = sandbox.path_in_copy(_original_path(scenario, sandbox))
     process = os.getpid()
     try:
-        with _as_main(path, place.folder if module else path.parent, arguments):
+        with _as_main(path, sandbox.folder if module else path.parent, arguments):
             if module:
                 runpy.run_module(str(module), run_name="__main__", alter_sys=True)
             else:
                 runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as end:
-        if end.code not in (None, 0):
-            raise RuntimeError(f"{program_name(scenario)} ended by sys.exit({end.code!r})") from end
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            message = f"{program_name(scenario)} raised SystemExit({error.code!r})"
+            raise RuntimeError(message) from error
     finally:
-        if os.getpid() != process:  # a child that the script forked and let run on to its end
+        if os.getpid() != process:  # a child that the script forked and that did not exit
             os._exit(0)
 
 
-def _original_path(scenario: Scenario, place: Sandbox) -> Path:
-    """The original's path; the copy is the working directory by now."""
+def _original_path(scenario: Scenario, sandbox: Sandbox) -> Path:
+    """Resolve the path against the original folder; the working directory is the sandbox."""
     path = scenario.options["path"]
-    return (place.original / Path(str(path)).expanduser()).resolve() if path else place.folder
+    return (sandbox.original / Path(str(path)).expanduser()).resolve() if path else sandbox.folder
 
 
 @contextmanager
@@ -94,19 +97,19 @@ def _as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _hide_harness(folder: Path) -> Iterator[None]:
-    """A package of the project's own that is named ``harness`` stands in for ours meanwhile."""
+    """Unload this package while a script runs whose folder has its own ``harness``."""
     if not (folder / "harness").is_dir() and not (folder / "harness.py").is_file():
         yield
         return
-    ours = _unload("harness")
+    own_modules = _unload("harness")
     try:
         yield
     finally:
         _unload("harness")
-        sys.modules.update(ours)
+        sys.modules.update(own_modules)
 
 
 def _unload(package: str) -> dict[str, ModuleType]:
-    """Removes a package from the loaded modules and returns what was removed."""
+    """Remove a package from the loaded modules and return the removed modules."""
     names = [name for name in sys.modules if name.partition(".")[0] == package]
     return {name: sys.modules.pop(name) for name in names}

@@ -1,4 +1,4 @@
-"""Another rank of a script: the same setting and program, seen only where its operations count."""
+"""A rank of a script other than rank 0; it records operations, but neither digests nor times."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from harness.worker.torch_backend import settings
 
 def main() -> None:
     die_with_parent()
-    asked = json.load(sys.stdin)
-    spec = RunSpec.from_json(asked["spec"])
-    place = Sandbox(Path(asked["original"]), Path(asked["copy"]))
+    request = json.load(sys.stdin)
+    spec = RunSpec.from_json(request["spec"])
+    sandbox = Sandbox(Path(request["original"]), Path(request["copy"]))
     settings.apply(spec.determinism)
     is_logged = spec.kind is Kind.operations
-    with _record_log(spec, asked["folder"]) if is_logged else nullcontext():
-        run_program(spec.cell.scenario, place)
+    with _record_log(spec, request["folder"]) if is_logged else nullcontext():
+        run_program(spec.cell.scenario, sandbox)
     sys.stdout.flush()
     os._exit(0)  # unloading torch would keep rank 0 waiting
 
@@ -35,10 +35,10 @@ def _record_log(spec: RunSpec, folder: str) -> AbstractContextManager[None]:
 
     def write() -> None:
         path = op_log.log_path(Path(folder), spec.run_id, 1, int(os.environ["RANK"]))
-        op_log.write(path, found.log(spec.run_id))
+        op_log.write(path, recorder.log(spec.run_id))
 
-    found = HookRecorder(spec.window, at_end=write)
-    return found.install()
+    recorder = HookRecorder(spec.window, at_end=write)
+    return recorder.install()
 
 
 if __name__ == "__main__":

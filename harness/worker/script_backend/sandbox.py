@@ -1,8 +1,8 @@
-"""The folder in which a script runs: a private copy of the working directory, made for each run.
+"""The sandbox of a script: a private copy of the working directory, created for each run.
 
-What it writes there by relative paths is thrown away with the copy, after a digest of each file.
-Writes elsewhere cannot be prevented: those under the original folder and in data that the copy
-links to are found by the files' sizes and times, and told.
+Files that the script writes by relative paths are digested and deleted with the copy. Writes
+elsewhere cannot be prevented. Those under the original folder and in linked data are detected by
+the files' sizes and modification times, and reported.
 """
 
 from __future__ import annotations
@@ -41,96 +41,99 @@ EXCLUDED = frozenset(
     }
 )
 MB = 1e6
-SHOWN = 5  # largest entries
-Stamps = dict[Path, tuple[int, int]]  # size in bytes and time of change in ns
+SHOWN_ENTRIES = 5
+Stamps = dict[Path, tuple[int, int]]  # size in bytes and modification time in ns
 
 
 @dataclass
 class Sandbox:
     original: Path
     folder: Path
-    files: dict[str, str] = field(default_factory=dict)  # that the script wrote, with digests
-    touched: list[str] = field(default_factory=list)  # that changed outside of the copy
+    files: dict[str, str] = field(default_factory=dict)  # digests of written files
+    touched: list[str] = field(default_factory=list)  # files changed outside the copy
 
     def path_in_copy(self, path: Path) -> Path:
-        """Where a path of the original is in the copy; elsewhere it stays what it is."""
+        """Map a path in the original folder to the copy; return any other path unchanged."""
         inside = path.is_relative_to(self.original)
         copy = self.folder / path.relative_to(self.original) if inside else path
         return copy if copy.exists() else path
 
     def facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"files": self.files, "touched": self.touched}
-        return {name: value for name, value in found.items() if value}
+        """Return the recorded files, without empty entries."""
+        facts: dict[str, Any] = {"files": self.files, "touched": self.touched}
+        return {name: value for name, value in facts.items() if value}
 
 
 @contextmanager
 def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
-    """The working directory is the copy while this lasts; afterwards its findings are filled in.
+    """Make a copy the working directory; on exit, fill in ``files`` and ``touched``.
 
-    ``digest_of`` is called with each file that was written and the copy that it lies in.
+    ``digest_of`` is called with each file that was written and with the copy's folder.
     """
     original, data = Path.cwd(), _data_paths(scenario)
     _remove_orphans()
     outside = _scan(original, data)
     with tempfile.TemporaryDirectory(prefix=f"{COPY_PREFIX}{os.getpid()}-") as name:
-        place = Sandbox(original, Path(name).resolve())
-        _copy(original, place.folder, data)
-        before = _scan(place.folder, [])
-        os.chdir(place.folder)
+        sandbox = Sandbox(original, Path(name).resolve())
+        _copy(original, sandbox.folder, data)
+        before = _scan(sandbox.folder, [])
+        os.chdir(sandbox.folder)
         try:
-            yield place
+            yield sandbox
         finally:
             os.chdir(original)
             after = _scan(original, data)
-            place.touched += [portable_path(path) for path in _changed_paths(outside, after)]
-        for path in _changed_paths(before, _scan(place.folder, [])):
+            sandbox.touched += [portable_path(path) for path in _changed_paths(outside, after)]
+        for path in _changed_paths(before, _scan(sandbox.folder, [])):
             if path.is_file():
-                place.files[str(path.relative_to(place.folder))] = digest_of(path, place.folder)
+                relative = str(path.relative_to(sandbox.folder))
+                sandbox.files[relative] = digest_of(path, sandbox.folder)
 
 
 def check_size(scenario: Scenario) -> None:
-    """Raises UsageError where the copy would be larger than allowed, or data are not there."""
+    """Raises UsageError if the copy would exceed ``copy_limit_mb`` or data does not exist."""
     here, data = Path.cwd(), _data_paths(scenario)
     for path in data:
         if not path.exists():
-            raise UsageError(f"scenario.data: there is no {portable_path(path)} here")
+            raise UsageError(f"scenario.data: {portable_path(path)} does not exist")
     limit = float(scenario.options["copy_limit_mb"])
     sizes = Counter[str]()
     for path in _iter_files(here, data):
         sizes[path.relative_to(here).parts[0]] += path.lstat().st_size
     if sizes.total() <= limit * MB:
         return
-    largest = ", ".join(f"{name} {size / MB:.0f} MB" for name, size in sizes.most_common(SHOWN))
+    entries = sizes.most_common(SHOWN_ENTRIES)
+    largest = ", ".join(f"{name} {size / MB:.0f} MB" for name, size in entries)
     raise UsageError(
-        f"each run gets a copy of this folder, which holds {sizes.total() / MB:.0f} MB, and "
-        f"scenario.copy_limit_mb={limit:g} allows less. The largest: {largest}. Name what is only "
-        "read in 'scenario.data=[...]', which is linked instead, or raise the limit"
+        f"each run copies this folder, which holds {sizes.total() / MB:.0f} MB: more than "
+        f"scenario.copy_limit_mb={limit:g}. Largest entries: {largest}. List read-only data in "
+        "'scenario.data=[...]' to link it instead of copying it, or raise the limit"
     )
 
 
 def _data_paths(scenario: Scenario) -> list[Path]:
-    return [Path(str(one)).expanduser().resolve() for one in scenario.options["data"]]
+    return [Path(str(path)).expanduser().resolve() for path in scenario.options["data"]]
 
 
 def _iter_files(folder: Path, data: list[Path]) -> Iterator[Path]:
-    """Files and links of what is copied."""
+    """Iterate over the files and links to copy."""
     for here, folders, names in os.walk(folder):
         base = Path(here)
-        links = [one for one in folders if (base / one).is_symlink()]
+        links = [name for name in folders if (base / name).is_symlink()]
         folders[:] = sorted(
-            one
-            for one in folders
-            if one not in links and _is_copied(base / one) and base / one not in data
+            name
+            for name in folders
+            if name not in links and _is_copied(base / name) and base / name not in data
         )
         for name in sorted([*names, *links]):
             path = base / name
-            is_kind = path.is_symlink() or path.is_file()
-            if is_kind and not name.startswith(".env") and path not in data:
+            is_copyable = path.is_symlink() or path.is_file()
+            if is_copyable and not name.startswith(".env") and path not in data:
                 yield path
 
 
 def _is_copied(folder: Path) -> bool:
-    """Not caches, virtual environments, studies, and the copies of other runs."""
+    """Whether a folder is not a cache, virtual environment, study or copy of another run."""
     if folder.name in EXCLUDED or folder.name.startswith((".env", COPY_PREFIX)):
         return False
     is_study = (folder / "manifest.json").exists() and (folder / "runs").is_dir()
@@ -139,33 +142,31 @@ def _is_copied(folder: Path) -> bool:
 
 def _copy(original: Path, folder: Path, data: list[Path]) -> None:
     for path in _iter_files(original, data):
-        to = folder / path.relative_to(original)
-        to.parent.mkdir(parents=True, exist_ok=True)
+        copy = folder / path.relative_to(original)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
-            target = path.resolve()  # of a link inside, the copy; else whatever it leads to
+            target = path.resolve()  # redirected to the copy if it is inside the folder
             inside = target.is_relative_to(original)
-            to.symlink_to(folder / target.relative_to(original) if inside else target)
+            copy.symlink_to(folder / target.relative_to(original) if inside else target)
         else:
-            shutil.copy2(path, to)
+            shutil.copy2(path, copy)
     for path in data:
         if path.is_relative_to(original):
-            to = folder / path.relative_to(original)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            to.symlink_to(path)
+            link = folder / path.relative_to(original)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
 
 
 def _scan(folder: Path, data: list[Path]) -> Stamps:
-    found: Stamps = {}
-    for path in [
-        *_iter_files(folder, data),
-        *(one for root in data for one in _iter_data_files(root)),
-    ]:
+    stamps: Stamps = {}
+    data_files = (path for root in data for path in _iter_data_files(root))
+    for path in [*_iter_files(folder, data), *data_files]:
         try:
-            now = path.lstat()
-        except FileNotFoundError:  # another process's, gone meanwhile
+            status = path.lstat()
+        except FileNotFoundError:  # another process has deleted it
             continue
-        found[path] = (now.st_size, now.st_mtime_ns)
-    return found
+        stamps[path] = (status.st_size, status.st_mtime_ns)
+    return stamps
 
 
 def _iter_data_files(root: Path) -> Iterator[Path]:
@@ -176,12 +177,13 @@ def _iter_data_files(root: Path) -> Iterator[Path]:
 
 
 def _changed_paths(before: Stamps, after: Stamps) -> list[Path]:
-    """New, gone, or of another size or time."""
-    return sorted(one for one in before.keys() | after.keys() if before.get(one) != after.get(one))
+    """Return the paths that were added, deleted or modified."""
+    paths = before.keys() | after.keys()
+    return sorted(path for path in paths if before.get(path) != after.get(path))
 
 
 def _remove_orphans() -> None:
-    """Copies of runs that were killed: the process that their name holds is no more."""
+    """Delete copies of killed runs: their name contains the ID of a process that has ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{COPY_PREFIX}*"):
         pid = folder.name.removeprefix(COPY_PREFIX).partition("-")[0]
         if pid.isdigit() and not _is_alive(int(pid)):

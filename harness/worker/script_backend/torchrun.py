@@ -1,7 +1,7 @@
-"""The ranks of a script on several processes, started as torchrun would start them.
+"""Starts a script on several processes as torchrun does.
 
-Rank 0 is the harness's run and holds the store through which all meet, as torchrun's agent does;
-the others are processes of their own with the same setting, in the same private folder.
+Rank 0 is the harness's run itself. It hosts the rendezvous store, as torchrun's agent does. The
+other ranks are separate processes with the same determinism setting in the same sandbox.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import torch.distributed as dist
 from harness.core.spec import RunSpec, to_json
 from harness.worker.script_backend.sandbox import Sandbox
 
-EXIT_LIMIT_S = 10.0  # for a rank when rank 0 has come to its end
+EXIT_LIMIT_S = 10.0  # for the other ranks, after rank 0 has finished
 
 
 @contextmanager
-def start_group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> Iterator[None]:
-    """The other ranks run while this lasts; ``folder`` is for the logs of their operations.
+def start_group(spec: RunSpec, sandbox: Sandbox, folder: Path | None = None) -> Iterator[None]:
+    """Run the other ranks during the context; they write operation logs to ``folder``.
 
-    A rank that fails ends the run: rank 0 would wait for it.
+    If a rank fails, the whole run ends, because rank 0 would wait for it.
     """
     size = int(spec.cell.scenario.options["processes"])
     if size == 1:
@@ -37,7 +37,7 @@ def start_group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> It
         return
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     variables = [_rank_variables(rank, size, store.port) for rank in range(size)]
-    others = [_start_rank(spec, place, folder, one) for one in variables[1:]]
+    others = [_start_rank(spec, sandbox, folder, environment) for environment in variables[1:]]
     before = os.environ.copy()
     os.environ.update(variables[0])
     is_over = threading.Event()
@@ -54,7 +54,7 @@ def start_group(spec: RunSpec, place: Sandbox, folder: Path | None = None) -> It
 
 
 def _rank_variables(rank: int, size: int, port: int) -> dict[str, str]:
-    """What torchrun puts into a process's environment (its documentation names them)."""
+    """Return the environment variables that torchrun documents."""
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     return {
         "RANK": str(rank),
@@ -78,7 +78,7 @@ def _rank_variables(rank: int, size: int, port: int) -> dict[str, str]:
 
 
 def _start_rank(
-    spec: RunSpec, place: Sandbox, folder: Path | None, variables: dict[str, str]
+    spec: RunSpec, sandbox: Sandbox, folder: Path | None, variables: dict[str, str]
 ) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-P", "-X", "faulthandler", "-m", "harness.worker.script_backend.rank"],
@@ -86,24 +86,24 @@ def _start_rank(
         text=True,
         env={**os.environ, **variables},
     )
-    asked = {
+    request = {
         "spec": to_json(spec),
-        "original": str(place.original),
-        "copy": str(place.folder),
+        "original": str(sandbox.original),
+        "copy": str(sandbox.folder),
         "folder": str(folder) if folder else None,
     }
     assert process.stdin is not None
     with process.stdin as pipe:
-        json.dump(asked, pipe)
+        json.dump(request, pipe)
     return process
 
 
 def _watch_rank(process: subprocess.Popen[str], is_over: threading.Event) -> None:
-    """In a thread: the run has failed when this rank has, before its end."""
+    """End the run if this rank fails before rank 0 has finished. Runs in a thread."""
     status = process.wait()
     if status == 0 or is_over.is_set():
         return
-    if status < 0:  # else its traceback is the last of the log
+    if status < 0:  # otherwise its traceback is at the end of the log
         print(f"another rank was ended by {signal.Signals(-status).name}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Runs of torch's scenarios: what harness/worker/backend.py asks for."""
+"""The backend for torch scenarios: implements the protocol in harness/worker/backend.py."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from harness.worker.torch_backend.replay import run_replay
 from harness.worker.torch_backend.settings import effective_settings
 from harness.worker.torch_backend.timer import time_training
 from harness.worker.torch_backend.training import build_training
-from harness.worker.torch_backend.warmup import warm_up_torch
+from harness.worker.torch_backend.warmup import warm_up
 
 __all__ = [
     "REFUSALS",
     "effective_settings",
+    "load_scenario",
     "run_operations",
     "run_replay",
     "run_timing",
@@ -41,9 +42,8 @@ REFUSALS = (
 )
 
 
-def warm_up(asked: Scenario) -> None:
-    warm_up_torch()
-    scenario_loader.load_module(asked)
+def load_scenario(scenario: Scenario) -> None:
+    scenario_loader.load_module(scenario)
 
 
 def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
@@ -52,21 +52,21 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
 
 def run_timing(spec: RunSpec) -> TimedRun:
     device = torch.device(spec.cell.device)
-    began = time.perf_counter()
+    start = time.perf_counter()
     training = build_training(spec, device)
-    setup_s = time.perf_counter() - began
-    reading = time_training(training, spec.warmup, device)
+    setup_s = time.perf_counter() - start
+    times = time_training(training, spec.warmup, device)
     peak = peak_mb(device)
     evaluation = training.evaluate()
     return TimedRun(
         setup_s=setup_s,
         peak_mb=peak,
         timed=Timed(
-            counted_s=reading.counted_s,
-            counted_steps=reading.counted_steps,
-            step_s=reading.step_s,
-            final=components.final_digests(training, reading.loss, evaluation),
-            loss=trace.mean_loss(reading.loss),
+            counted_s=times.counted_s,
+            counted_steps=times.counted_steps,
+            step_s=times.step_s,
+            final=components.final_digests(training, times.loss, evaluation),
+            loss=trace.mean_loss(times.loss),
             accuracy=evaluation.accuracy,
             facts=training.facts(),
         ),
@@ -74,15 +74,15 @@ def run_timing(spec: RunSpec) -> TimedRun:
 
 
 def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
-    found = op_window.log_window(spec, folder, partial(apply_and_log, spec, folder, repeat))
-    op_log.write(op_log.log_path(folder, spec.run_id, repeat), found.log)
-    if found.kept:
-        save_file(found.kept, op_log.tensors_path(folder, spec.run_id, repeat))
-    return found.final
+    window_log = op_window.log_window(spec, folder, partial(apply_and_log, spec, folder, repeat))
+    op_log.write(op_log.log_path(folder, spec.run_id, repeat), window_log.log)
+    if window_log.kept:
+        save_file(window_log.kept, op_log.tensors_path(folder, spec.run_id, repeat))
+    return window_log.final
 
 
 def peak_mb(device: torch.device) -> float:
-    """Highest device memory allocated on CUDA; elsewhere the highest resident set."""
+    """Return the peak in MiB: device memory allocated on CUDA, else the resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return peak_resident_mb()

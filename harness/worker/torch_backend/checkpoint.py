@@ -1,8 +1,8 @@
-"""A training's state before one of its steps, saved once and gone on from in other processes.
+"""Checkpoints: save a training before one of its steps and resume it in other processes.
 
-Models, optimizers, whatever else of the training has a ``state_dict``, and its plain attributes are
-stored. The position in the data cannot be: the batches before it are fetched again, each after the
-generators were put where they stood when it was fetched first, and no step is taken with them.
+A checkpoint stores models, optimizers, every other attribute with a ``state_dict``, and attributes
+of plain values. It cannot store the position in the data: to restore that, the earlier batches are
+fetched again without a step, each with the generator states of its first fetch.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ from harness.scenario import Training
 from harness.worker.pytree import leaves
 from harness.worker.torch_backend.components import buffers, params
 
-PLAIN = int | float | str | None
-Generators = dict[str, bytes]  # the state of each, by name
+SCALAR = int | float | str | None
+Generators = dict[str, bytes]  # generator name to state
 
 
 class GeneratorHistory:
-    """Where the generators stood before each batch was fetched."""
+    """The generator states before each batch was fetched."""
 
     def __init__(self) -> None:
-        self.changes: list[Generators] = []  # by step; only those that had moved
+        self.changes: list[Generators] = []  # by step; only the generators that changed
         self.last: Generators = {}
 
     def record(self) -> None:
-        now = _generator_states()
-        self.changes.append({k: one for k, one in now.items() if one != self.last.get(k)})
-        self.last = now
+        states = _generator_states()
+        changed = {name: state for name, state in states.items() if state != self.last.get(name)}
+        self.changes.append(changed)
+        self.last = states
 
 
 def _generator_states() -> Generators:
-    found = {
+    states = {
         "python": pickle.dumps(random.getstate()),
         "numpy": pickle.dumps(np.random.get_state()),
         "torch": torch.get_rng_state().numpy().tobytes(),
     }
     if torch.cuda.is_initialized():
-        states = torch.cuda.get_rng_state_all()
-        found |= {f"cuda:{n}": one.numpy().tobytes() for n, one in enumerate(states)}
-    return found
+        cuda_states = enumerate(torch.cuda.get_rng_state_all())
+        states |= {f"cuda:{index}": state.numpy().tobytes() for index, state in cuda_states}
+    return states
 
 
 def _set_generator_states(states: Generators) -> None:
@@ -67,15 +68,13 @@ def _set_generator_states(states: Generators) -> None:
                 torch.cuda.set_rng_state(tensor, name)
 
 
-def save_checkpoint(
-    path: Path, training: Training, recorder: GeneratorHistory, digest: str
-) -> None:
-    """Stores the state under which the next batch is fetched; ``digest`` is that state's."""
-    recorder.record()
+def save_checkpoint(path: Path, training: Training, history: GeneratorHistory, digest: str) -> None:
+    """Save the state before the next batch is fetched; ``digest`` is the digest of that state."""
+    history.record()
     document = {
-        "history": recorder.changes,
+        "history": history.changes,
         "parameters": dict(params(training)),
-        "grads": {name: one.grad for name, one in params(training)},
+        "grads": {name: parameter.grad for name, parameter in params(training)},
         "buffers": dict(buffers(training)),
         "optimizer": _state_dicts(training.optimizers),
         "attributes": _state_dicts(_stateful_attributes(training)),
@@ -89,7 +88,7 @@ def save_checkpoint(
 
 
 def checkpoint_parts(path: Path) -> list[str]:
-    """What of a saved state can be left out: the training needs it, or does not."""
+    """Return the names of the parts of a checkpoint that ``restore_checkpoint`` can leave out."""
     document: dict[str, Any] = torch.load(path, weights_only=False)
     kinds = ("parameters", "buffers", "optimizer", "counters")
     names = {name.partition(":")[0] for states in document["history"] for name in states}
@@ -104,56 +103,59 @@ def checkpoint_parts(path: Path) -> list[str]:
 def restore_checkpoint(
     path: Path, training: Training, batches: Iterator[Any], parts: Collection[str] | None = None
 ) -> str:
-    """Takes a fresh training and its batches to where they were saved; gives the digest stored.
+    """Bring a fresh training and its batches to the saved step; return the stored digest.
 
-    ``parts`` are those of ``parts_of`` that are taken from there; the others stay as they are in a
-    fresh training.
+    ``parts`` selects from ``checkpoint_parts``; the others stay as in a fresh training. None
+    restores all of them.
     """
     document: dict[str, Any] = torch.load(path, weights_only=False)
 
-    def is_taken(part: str) -> bool:
+    def is_selected(part: str) -> bool:
         return parts is None or part in parts
 
-    if is_taken("position"):
+    if is_selected("position"):
         _refetch_batches(training, batches, document["history"][:-1])
     with torch.no_grad():
-        for name, parameter in params(training) if is_taken("parameters") else ():
+        for name, parameter in params(training) if is_selected("parameters") else ():
             parameter.copy_(document["parameters"][name])
             parameter.grad = document["grads"][name]
-    for name, model in training.models.items() if is_taken("buffers") else ():
+    for name, model in training.models.items() if is_selected("buffers") else ():
         _restore_buffers(name, model, document["buffers"])
-    for name, optimizer in training.optimizers.items() if is_taken("optimizer") else ():
+    for name, optimizer in training.optimizers.items() if is_selected("optimizer") else ():
         optimizer.load_state_dict(document["optimizer"][name])
-    for name, one in _stateful_attributes(training).items():
-        if is_taken(name):
-            one.load_state_dict(document["attributes"][name])
-    if is_taken("counters"):
+    for name, attribute in _stateful_attributes(training).items():
+        if is_selected(name):
+            attribute.load_state_dict(document["attributes"][name])
+    if is_selected("counters"):
         vars(training).update(document["counters"])
-    latest = {name: one for states in document["history"] for name, one in states.items()}
-    _set_generator_states(
-        {name: one for name, one in latest.items() if is_taken(f"{name.partition(':')[0]}_rng")}
-    )
+    latest = {
+        name: state
+        for states in document["history"]
+        for name, state in states.items()
+        if is_selected(f"{name.partition(':')[0]}_rng")
+    }
+    _set_generator_states(latest)
     return str(document["digest"])
 
 
 def _refetch_batches(training: Training, batches: Iterator[Any], history: list[Generators]) -> None:
-    """The batches that were fetched before, and nothing else: what that changes is put back."""
+    """Fetch the earlier batches again and undo every other change that this makes."""
     before = _generator_states()
-    held = {**training.optimizers, **_stateful_attributes(training)}
-    states, counters = _state_dicts(held), _plain_attributes(training)
-    with warnings.catch_warnings():  # of schedulers that are stepped before their optimizers
+    stateful = {**training.optimizers, **_stateful_attributes(training)}
+    state_dicts, counters = _state_dicts(stateful), _plain_attributes(training)
+    with warnings.catch_warnings():  # schedulers warn when stepped before their optimizers
         warnings.simplefilter("ignore")
-        for one in history:
-            _set_generator_states(one)
+        for states in history:
+            _set_generator_states(states)
             next(batches, None)
-    for name, one in held.items():
-        one.load_state_dict(states[name])
+    for name, owner in stateful.items():
+        owner.load_state_dict(state_dicts[name])
     vars(training).update(counters)
     _set_generator_states(before)
 
 
 def _restore_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:
-    """In place where the shape is still the same, as others may hold the tensor too."""
+    """Copy in place if the shape is unchanged, because other objects may share the tensor."""
     for path, module in model.named_modules():
         for key, buffer in module.named_buffers(recurse=False):
             value = stored[".".join(filter(None, (name, path, key)))]
@@ -164,7 +166,7 @@ def _restore_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> 
 
 
 def _stateful_attributes(training: Training) -> dict[str, Any]:
-    """Whatever can be stored that is neither model nor optimizer: schedulers, scalers."""
+    """Return attributes with a state_dict other than models and optimizers: schedulers, scalers."""
     return {
         name: value
         for name, value in vars(training).items()
@@ -174,15 +176,15 @@ def _stateful_attributes(training: Training) -> dict[str, Any]:
     }
 
 
-def _state_dicts(held: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: deepcopy(one.state_dict()) for name, one in held.items()}
+def _state_dicts(stateful: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: deepcopy(owner.state_dict()) for name, owner in stateful.items()}
 
 
 def _plain_attributes(training: Training) -> dict[str, Any]:
-    """Numbers, texts, and what holds nothing else."""
+    """Return attributes that are numbers, strings, None, or containers of only those."""
     return {
         name: value
         for name, value in vars(training).items()
-        if isinstance(value, PLAIN | list | dict | tuple)
-        and all(isinstance(leaf, PLAIN) for _, leaf in leaves(value, name))
+        if isinstance(value, SCALAR | list | dict | tuple)
+        and all(isinstance(leaf, SCALAR) for _, leaf in leaves(value, name))
     }

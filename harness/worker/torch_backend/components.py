@@ -1,4 +1,4 @@
-"""The components of a step, in the order in which a step makes them."""
+"""Digests of a step's components, in the order in which the step computes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.worker.torch_backend.digest import Named, digest
 
 
 class TrainingState(Protocol):
-    """What of a training is digested: a scenario's, or what a script has shown of its own."""
+    """What is digested of a training: a scenario's, or the part that hooks observe in a script."""
 
     @property
     def models(self) -> Mapping[str, nn.Module]: ...
@@ -28,7 +28,7 @@ class TrainingState(Protocol):
 
 
 def rng() -> str:
-    """The state of every global generator: Python's, NumPy's, torch's and each device's."""
+    """Return the digest of all global generators: Python, NumPy, torch and each CUDA device."""
     version, internal, gauss = random.getstate()
     algorithm, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     tensors = [
@@ -38,11 +38,12 @@ def rng() -> str:
     tensors.append(("torch", torch.get_rng_state()))
     if torch.cuda.is_initialized():
         tensors += [(f"cuda:{i}", state) for i, state in enumerate(torch.cuda.get_rng_state_all())]
-    plain = {"python": [version, gauss], "numpy": [algorithm, position, has_gauss, cached]}
-    return digest(tensors, plain)
+    values = {"python": [version, gauss], "numpy": [algorithm, position, has_gauss, cached]}
+    return digest(tensors, values)
 
 
 def step_digests(training: TrainingState, rng_before: str, batch: Any, loss: Tensor) -> Components:
+    """Return the digests after a step; ``rng_before`` is taken before the batch is fetched."""
     return Components(
         rng=rng_before,
         batch=digest(_batch_tensors(batch)),
@@ -55,7 +56,7 @@ def step_digests(training: TrainingState, rng_before: str, batch: Any, loss: Ten
 
 
 def final_digests(training: TrainingState, loss: Tensor, evaluation: Evaluation) -> dict[str, str]:
-    """Outcome digests at the end: the same words from a trace run and from a timing run."""
+    """Return the outcome digests at the end, with the same keys for trace and timing runs."""
     return {
         "loss": digest([("loss", loss)]),
         "grads": digest(grads(training)),
@@ -73,7 +74,7 @@ def params(training: TrainingState) -> Named:
 
 
 def grads(training: TrainingState) -> Named:
-    """Gradients that exist; a missing one is another digest than a zero one."""
+    """Yield the gradients that exist; a missing gradient and a zero one have different digests."""
     for name, parameter in params(training):
         if parameter.grad is not None:
             yield name, parameter.grad
@@ -86,16 +87,16 @@ def buffers(training: TrainingState) -> Named:
 
 
 def optimizer(training: TrainingState) -> str:
-    """Tensors by parameter index, and every plain value: learning rate, betas, step counts."""
+    """Return the digest of the optimizers: state tensors, learning rates, betas, step counts."""
     tensors: list[tuple[str, Tensor]] = []
-    plain: dict[str, Any] = {}
-    for name, one in training.optimizers.items():
-        for path, value in leaves(one.state_dict(), name):
+    values: dict[str, Any] = {}
+    for name, optim in training.optimizers.items():
+        for path, value in leaves(optim.state_dict(), name):
             if isinstance(value, Tensor):
                 tensors.append((path, value))
             else:
-                plain[path] = repr(value)
-    return digest(tensors, plain)
+                values[path] = repr(value)
+    return digest(tensors, values)
 
 
 def _batch_tensors(batch: Any) -> Named:

@@ -1,4 +1,4 @@
-"""Digests of torch's tensors: equal ones have one, whatever their strides, offset or file."""
+"""Digests of torch tensors: equal bits give equal digests for any strides, offset or file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["CHUNK", "Named", "digest"]
 Named = Iterable[tuple[str, Tensor]]
 
 
-def digest(named: Named, plain: Mapping[str, Any] | None = None) -> str:
-    """32 hexadecimal digits of the tensors, in the order given, and of plain JSON values.
+def digest(named: Named, values: Mapping[str, Any] | None = None) -> str:
+    """Return 32 hexadecimal digits for the tensors, in the order given, and for the JSON values.
 
-    Raises TypeError, naming the tensor, where a layout has no defined bytes.
+    Tensors may have any shape, dtype and device. Raises TypeError as ``dense_parts`` does.
     """
-    return hash_parts(_to_parts(named), plain)
+    return hash_parts(_to_parts(named), values)
 
 
 def _to_parts(named: Named) -> Iterator[Part]:
@@ -30,7 +30,10 @@ def _to_parts(named: Named) -> Iterator[Part]:
 
 
 def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
-    """A dense tensor is one part; a sparse one is its indices and values, as they are stored."""
+    """Return a dense tensor as one part, a sparse one as its indices and values as stored.
+
+    Raises TypeError, naming the tensor, if it is quantized or in another layout.
+    """
     if tensor.layout == torch.strided and not tensor.is_quantized:
         return [(name, tensor)]
     if tensor.layout == torch.sparse_coo:
@@ -43,17 +46,17 @@ def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
             (f"{name}:values", tensor.values()),
         ]
     raise TypeError(
-        f"no digest for tensor '{name}' of layout {tensor.layout}"
-        f"{' (quantized)' if tensor.is_quantized else ''}: dense, COO, CSR and BSR have one; "
-        "digest a dense copy instead"
+        f"cannot digest tensor '{name}' of layout {tensor.layout}"
+        f"{' (quantized)' if tensor.is_quantized else ''}: only dense, COO, CSR and BSR tensors "
+        "have defined bytes; digest a dense copy instead"
     )
 
 
 def _raw_bytes(tensor: Tensor) -> memoryview:
-    """The tensor's elements as contiguous bytes in host memory, without a copy where possible."""
-    plain = tensor.detach()
+    """Return the elements as contiguous bytes in host memory, without a copy if possible."""
+    values = tensor.detach()
     if tensor.is_complex() or tensor.is_neg():
-        plain = plain.resolve_conj().resolve_neg()
+        values = values.resolve_conj().resolve_neg()
     if not tensor.is_cpu:
-        plain = plain.cpu()
-    return plain.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        values = values.cpu()
+    return values.contiguous().reshape(-1).view(torch.uint8).numpy().data

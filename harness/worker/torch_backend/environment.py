@@ -1,4 +1,4 @@
-"""What a value's bits may depend on beside its program: software, threads, the devices it is on."""
+"""What a result's bits may depend on besides its program: software, threads, devices."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.worker.torch_backend.probe import versions
 from harness.worker.torch_backend.values import TensorLeaves
 
 
-def describe_environment(seen: TensorLeaves) -> dict[str, Any]:
-    tensors = [tensor for _, tensor in seen if tensor is not None]
+def describe_environment(tensor_leaves: TensorLeaves) -> dict[str, Any]:
+    tensors = [tensor for _, tensor in tensor_leaves if tensor is not None]
     return {
         **versions(),
-        "device": ", ".join(sorted({_device_name(one.device) for one in tensors})),
+        "device": ", ".join(sorted({_device_name(tensor.device) for tensor in tensors})),
         "cpu": cpu_name(),
     }
 

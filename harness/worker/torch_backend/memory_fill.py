@@ -1,4 +1,4 @@
-"""Fresh memory filled with a value, so that whoever reads it unwritten depends on that value."""
+"""Fills newly allocated memory, so that reads of uninitialized memory depend on the fill value."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-UNINITIALIZED = (
-    "aten::empty",
-    "aten::new_empty",
-    "aten::_empty",
-    "aten::resize_",
-)  # as it is found
+# Prefixes of operations that return uninitialized memory.
+UNINITIALIZED = ("aten::empty", "aten::new_empty", "aten::_empty", "aten::resize_")
 PATTERN = 123456.789
 VALUES = {"zeros": 0.0, "nan": float("nan"), "pattern": PATTERN}
 
 
 class _FillMode(TorchDispatchMode):
-    """What gives memory as it is found gives it full of one value instead."""
+    """Fill the output of every operation that returns uninitialized memory."""
 
     def __init__(self, value: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -37,7 +33,7 @@ class _FillMode(TorchDispatchMode):
 
 
 def _fill(tensor: Tensor, value: float) -> None:
-    """Integers, which have no NaN, take their largest number for it."""
+    """Fill in place; an integer dtype gets its maximum for NaN and for values above it."""
     if tensor.layout != torch.strided or tensor.is_meta:
         return
     if tensor.is_floating_point() or tensor.is_complex():
@@ -53,7 +49,7 @@ active_modes: list[_FillMode] = []
 
 
 def fill_new_memory(kind: str | None) -> None:
-    """From now on, in this process; None ends it."""
+    """Fill new memory in this process with ``VALUES[kind]`` from now on; None stops filling."""
     while active_modes:
         active_modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
     if kind is not None:

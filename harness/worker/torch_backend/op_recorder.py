@@ -1,8 +1,8 @@
-"""Every operation that torch dispatches in a window of steps, with digests of what goes in and out.
+"""Records every operation that torch dispatches, with digests of its inputs and outputs.
 
-A dispatch mode sees forward, backward and optimizer alike, below autograd and autocast. An
-operation of the backward belongs to the node of the graph that its forward made: both carry one
-sequence number, which is how it gets that forward's module and source line.
+A dispatch mode covers forward, backward and optimizer, below autograd and autocast. A backward
+operation runs in the autograd node that its forward created. Both have the same sequence number,
+through which the backward operation gets the module and source line of its forward.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from harness.worker.torch_backend.op_schema import OpSchema, schema_of
 from harness.worker.torch_backend.snapshot import to_storable
 
 DIGESTED = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_bsr)
-# Arguments that print as what they are, and not as an address.
-PLAIN = (
+# Arguments whose repr is their value and not an address.
+REPR_TYPES = (
     bool,
     int,
     float,
@@ -45,48 +45,48 @@ PLAIN = (
     torch.layout,
     torch.memory_format,
 )
-# Unpickles what DataLoader workers send, whenever it comes: what they did is not traced, and their
-# tensors are inputs of whoever reads them.
+# Unpickles tensors from DataLoader workers, at unpredictable times. Work in those processes is not
+# recorded; their tensors are inputs of the operations that read them.
 UNPICKLING = str(Path(torch.__file__).parent / "multiprocessing" / "reductions.py")
 TORCH = f"{Path(torch.__file__).parent}/"
 
 
 class OpRecorder(TorchDispatchMode):
-    """Keeps the operations that are dispatched while it is entered and on."""
+    """Records the operations dispatched inside its context while ``is_on``."""
 
     def __init__(self, keep: int | None = None) -> None:
-        """``keep`` is the place in the log of the operation whose tensors are kept."""
+        """``keep`` is the index of the operation whose output tensors are stored in ``kept``."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.keep = keep
         self.kept: dict[str, Tensor] = {}
-        self.names: dict[int, str] = {}  # by identity of the module
+        self.names: dict[int, str] = {}  # id of a module to its path
         self.is_on = True
         self.step = 0
-        self.phase = "data"  # of what is neither backward nor optimizer
+        self.phase = "data"  # of operations outside backward and optimizer
         self.in_optimizer = 0
         self.hooks = ExitStack()
         self.modules: list[str] = []
         self.forwards: dict[int, tuple[str, str]] = {}  # sequence number to module and source
-        self.fresh: set[int] = set()  # storages that nothing has written to
-        self.scratch: set[int] = set()  # storages that only a backward of the same kind reads
+        self.fresh: set[int] = set()  # addresses of storages not written to yet
+        self.scratch: set[int] = set()  # addresses of storages that only their backward reads
 
     def name_modules(self, training: TrainingState) -> None:
-        """Modules are named by their paths in the training's models."""
+        """Name modules by their paths in the training's models."""
         for model, root in training.models.items():
             for path, module in root.named_modules():
                 self.names[id(module)] = ".".join(filter(None, (model, path)))
 
     @contextmanager
     def record_step(self, number: int) -> Iterator[None]:
-        """Watches from the fetching of step ``number``'s batch to its end."""
+        """Record step ``number`` from the fetch of its batch to its end; step 0 is the build."""
         self.step = number
         self.phase = "data" if number else "build"
         with self:
             yield
 
     def begin_step(self) -> None:
-        """From here on it is the step, no longer the fetching of its batch."""
+        """Mark the end of the batch fetch and the start of the step."""
         self.phase = "forward"
 
     def __enter__(self) -> OpRecorder:
@@ -94,7 +94,7 @@ class OpRecorder(TorchDispatchMode):
             nn.modules.module.register_module_forward_pre_hook(self.enter_module),
             nn.modules.module.register_module_forward_hook(
                 self.leave_module,
-                always_call=True,  # also where a forward raises
+                always_call=True,  # also if the forward raises
             ),
             register_optimizer_step_pre_hook(self._enter_optimizer),
             register_optimizer_step_post_hook(self._leave_optimizer),
@@ -124,40 +124,41 @@ class OpRecorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        form = schema_of(func)
-        if form.is_ignored or not self.is_on:
+        schema = schema_of(func)
+        if schema.is_ignored or not self.is_on:
             return func(*args, **kwargs)
         phase, module, source = self._locate()
         if source is None:
             return func(*args, **kwargs)
-        read = form.inputs(args, kwargs)
+        read = schema.inputs(args, kwargs)
         if self.scratch:
-            read = [one for one in read if _storage_address(one) not in self.scratch]
-        reads_fresh = not form.is_view and any(_storage_address(one) in self.fresh for one in read)
-        inputs = _digest_inputs(form, read)
+            read = [leaf for leaf in read if _storage_address(leaf) not in self.scratch]
+        addresses = map(_storage_address, read)
+        reads_fresh = not schema.is_view and any(address in self.fresh for address in addresses)
+        inputs = _digest_inputs(schema, read)
         output = func(*args, **kwargs)
-        returned, scratch = form.split_workspace(output)
-        given = [*returned, *form.mutated_leaves(args, kwargs)]
-        outputs = (
-            "" if form.has_no_output_bytes else _digest_leaves(_digestible_tensors(given), given)
-        )
+        returned, scratch = schema.split_workspace(output)
+        results = [*returned, *schema.mutated_leaves(args, kwargs)]
+        outputs = ""
+        if not schema.has_no_output_bytes:
+            outputs = _digest_leaves(_digestible_tensors(results), results)
         if len(self.operations) == self.keep:
-            parts = (
-                part for n, one in _digestible_tensors(given) for part in dense_parts(str(n), one)
-            )
+            tensors = _digestible_tensors(results)
+            parts = (part for n, tensor in tensors for part in dense_parts(str(n), tensor))
             self.kept = {name: to_storable(part) for name, part in parts}
         self.operations.append(
-            Operation(self.step, phase, module, form.name, source, inputs, outputs, reads_fresh)
+            Operation(self.step, phase, module, schema.name, source, inputs, outputs, reads_fresh)
         )
-        if not form.is_view:
-            self._track_memory(form, given, scratch)
+        if not schema.is_view:
+            self._track_memory(schema, results, scratch)
         return output
 
     def _locate(self) -> tuple[str, str, str | None]:
-        """Phase, module path and source line of the operation that is being dispatched; no line
-        where it only takes in what another process has sent.
+        """Return phase, module path and source line of the current operation.
+
+        The line is None if the operation only receives a tensor from another process.
         """
-        node: Any = torch._C._current_autograd_node()  # None outside of a backward
+        node: Any = torch._C._current_autograd_node()  # None outside the backward
         if node is not None:
             module, line = self.forwards.get(node._sequence_nr(), ("", ""))
             return "backward", module, line or node.name()
@@ -169,37 +170,37 @@ class OpRecorder(TorchDispatchMode):
             return "backward", module, source
         if self.in_optimizer:
             return "optimizer", module, source
-        # The first operation after a node was made is the node's own.
+        # The first operation after the creation of a node belongs to that node.
         self.forwards.setdefault(torch._C._autograd._get_sequence_nr() - 1, (module, source))
         return self.phase, module, source
 
-    def _track_memory(self, form: OpSchema, given: list[Any], scratch: list[Any]) -> None:
-        """Memory is fresh from its allocation to the first operation that writes into it."""
-        places = set(filter(None, map(_storage_address, given)))
-        self.scratch = (self.scratch - places) | set(filter(None, map(_storage_address, scratch)))
-        if form.allocates:
-            self.fresh |= places
+    def _track_memory(self, schema: OpSchema, results: list[Any], scratch: list[Any]) -> None:
+        """Memory is fresh from its allocation to the first operation that writes to it."""
+        written = set(filter(None, map(_storage_address, results)))
+        self.scratch = (self.scratch - written) | set(filter(None, map(_storage_address, scratch)))
+        if schema.allocates:
+            self.fresh |= written
         else:
-            self.fresh -= places
+            self.fresh -= written
 
 
-def _digest_inputs(form: OpSchema, read: list[Any]) -> str:
-    """Of a view only the plain arguments: its elements are read by whoever uses it."""
-    named = [] if form.is_view else _digestible_tensors(read)
-    if form.draws_random:
+def _digest_inputs(schema: OpSchema, read: list[Any]) -> str:
+    """Digest the inputs; of a view only plain arguments, because its users read the elements."""
+    named = [] if schema.is_view else _digestible_tensors(read)
+    if schema.draws_random:
         named += enumerate(_generator_tensors(read), len(named))
     return _digest_leaves(named, read)
 
 
 def _digestible_tensors(leaves: list[Any]) -> list[tuple[int, Tensor]]:
-    """Those that have defined bytes, with their places among the leaves."""
-    return [(n, one) for n, one in enumerate(leaves) if _has_digest(one)]
+    """Return the leaves with defined bytes, each with its index."""
+    return [(n, leaf) for n, leaf in enumerate(leaves) if _has_digest(leaf)]
 
 
 def _digest_leaves(tensors: list[tuple[int, Tensor]], leaves: list[Any]) -> str:
-    """Of tensors by their bytes, and of plain values by what they print as."""
-    plain = [repr(one) for one in leaves if isinstance(one, PLAIN)]
-    named = [(str(n), one) for n, one in tensors]
+    """Return the digest of the tensors' bytes and of the repr of plain values."""
+    plain = [repr(leaf) for leaf in leaves if isinstance(leaf, REPR_TYPES)]
+    named = [(str(n), tensor) for n, tensor in tensors]
     return digest(named, {"plain": plain} if plain else None)
 
 
@@ -210,25 +211,25 @@ def _has_digest(value: Any) -> bool:
 
 
 def _generator_tensors(leaves: list[Any]) -> list[Tensor]:
-    """States of the generators that an operation may draw from: its own, or its device's."""
-    own = [one.get_state() for one in leaves if isinstance(one, torch.Generator)]
-    if own:
-        return own
-    devices = {one.device for one in leaves if isinstance(one, Tensor)}
-    devices |= {one for one in leaves if isinstance(one, torch.device)}
-    states = [torch.cuda.get_rng_state(one) for one in devices if one.type == "cuda"]
+    """Return the states of the generators among the leaves, else of their devices' generators."""
+    passed = [leaf.get_state() for leaf in leaves if isinstance(leaf, torch.Generator)]
+    if passed:
+        return passed
+    devices = {leaf.device for leaf in leaves if isinstance(leaf, Tensor)}
+    devices |= {leaf for leaf in leaves if isinstance(leaf, torch.device)}
+    states = [torch.cuda.get_rng_state(device) for device in devices if device.type == "cuda"]
     return states or [torch.get_rng_state()]
 
 
 def _storage_address(value: Any) -> int | None:
-    """The address of a tensor's memory; None where it has none of its own."""
+    """Return the address of a tensor's storage, or None if there is none."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
         return None
     return value.untyped_storage().data_ptr() or None
 
 
 def _source_line() -> str | None:
-    """The innermost frame that is neither torch's nor the harness's: ``file:line``."""
+    """The innermost ``file:line`` outside torch and the harness; "" if none, None if unpickling."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
@@ -242,7 +243,7 @@ def _source_line() -> str | None:
 
 @cache
 def _display_path(name: str) -> str:
-    """A file of ours by its place in the project, any other one relative to here or to home."""
+    """Return a project file's path in the project, any other relative to here or to home."""
     path = Path(name)
     if path.is_relative_to(IMPORT_ROOT):
         return str(path.relative_to(IMPORT_ROOT))
@@ -251,7 +252,8 @@ def _display_path(name: str) -> str:
 
 @cache
 def _is_harness_file(name: str) -> bool:
-    """Whether a file only observes: shipped scenarios and their base classes are the training."""
+    """Whether a file only observes; shipped scenarios and their base classes are the training."""
     path = Path(name)
-    trained = path.is_relative_to(SCENARIOS) or path.name in ("scenario.py", "keras_scenario.py")
-    return path.is_relative_to(PACKAGE) and not trained
+    if path.is_relative_to(SCENARIOS) or path.name in ("scenario.py", "keras_scenario.py"):
+        return False
+    return path.is_relative_to(PACKAGE)

@@ -1,7 +1,7 @@
-"""What only torch knows, asked once per study in a process of its own; Keras has its own probe.
+"""Reports what only torch knows, once per study in its own process; Keras has its own probe.
 
-Reads cells from standard input, writes one JSON document to standard output: versions, devices,
-threads, and what about the cells cannot run here. Parents have no torch.
+Reads scenarios as JSON from standard input. Writes one JSON document to standard output: versions,
+devices, threads, problems and program digests of the scenarios. The parent never imports torch.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from harness.worker.scenario_check import find_problems, hash_sources
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
-    answer = {**_software(), "cuda": _cuda(), "problems": find_problems(asked["scenarios"])}
-    answer["sources"] = hash_sources(asked["scenarios"]) if not answer["problems"] else {}
-    json.dump(answer, sys.stdout)
+    scenarios = json.load(sys.stdin)["scenarios"]
+    report = {**_software(), "cuda": _cuda(), "problems": find_problems(scenarios)}
+    report["sources"] = hash_sources(scenarios) if not report["problems"] else {}
+    json.dump(report, sys.stdout)
 
 
 def _software() -> dict[str, Any]:
@@ -30,7 +30,7 @@ def _software() -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """What can be read without waking a GPU's driver, which forks of the process need asleep."""
+    """Read versions and thread counts without initializing CUDA, which would break later forks."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -48,13 +48,13 @@ def _cuda() -> list[dict[str, Any]]:
         return []
     devices = []
     for index in range(torch.cuda.device_count()):
-        found = torch.cuda.get_device_properties(index)
+        properties = torch.cuda.get_device_properties(index)
         devices.append(
             {
-                "name": found.name,
-                "memory_mb": found.total_memory // 2**20,
-                "capability": f"{found.major}.{found.minor}",
-                "multiprocessors": found.multi_processor_count,
+                "name": properties.name,
+                "memory_mb": properties.total_memory // 2**20,
+                "capability": f"{properties.major}.{properties.minor}",
+                "multiprocessors": properties.multi_processor_count,
             }
         )
     return devices

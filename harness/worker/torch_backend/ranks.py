@@ -1,4 +1,4 @@
-"""The other ranks of a training of several processes, logged as its first one is."""
+"""Logs operations in the other ranks of a training of several processes, as in its first."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from harness.core.spec import RunSpec
 from harness.worker.script_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend import settings
 
-PROCESS_HOOKS = ExitStack()  # of hooks that stay until the process ends
+PROCESS_HOOKS = ExitStack()  # hooks that stay until the process ends
 
 
 def apply_and_log(spec: RunSpec, folder: Path, repeat: int) -> None:
-    """In a process that the scenario starts: the setting, and the window's operations from then on.
+    """Apply the setting in a process that the scenario starts and log the window's operations.
 
-    What such a process does is the scenario's own, so it is seen from outside, as a script is.
+    The scenario decides what runs in that process, so hooks observe it from outside, like a script.
     """
     settings.apply(spec.determinism)
 
     def write() -> None:
         rank = torch.distributed.get_rank()
         path = op_log.log_path(folder, spec.run_id, repeat, rank)
-        op_log.write(path, logged.log(spec.run_id))
+        op_log.write(path, recorder.log(spec.run_id))
 
     assert spec.window is not None
-    logged = HookRecorder(spec.window, at_end=write)
-    PROCESS_HOOKS.enter_context(logged.install())
+    recorder = HookRecorder(spec.window, at_end=write)
+    PROCESS_HOOKS.enter_context(recorder.install())

@@ -1,4 +1,4 @@
-"""The replay run: a training saved before one of its steps, or gone on with from there."""
+"""The replay run: save a training before one of its steps, or resume it from there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.worker.torch_backend.training import build_training
 
 
 def run_replay(spec: RunSpec, folder: Path) -> Repeat:
-    """Of the steps that this process makes. A saving run tells in its facts what it has saved."""
+    """Return the steps that this process runs; a saving run lists the saved parts in ``facts``."""
     assert spec.begin is not None
     device = torch.device(spec.cell.device)
     path = op_log.state_path(folder, spec.cell.id, spec.begin)
@@ -36,20 +36,20 @@ def run_replay(spec: RunSpec, folder: Path) -> Repeat:
     training = build_training(spec, device)
     initial = digest([*components.params(training), *components.buffers(training)])
     if spec.parts is None:
-        recorder = GeneratorHistory()
-        batches = _record_generators(training.batches(), recorder)
-        made = list(digest_steps(training, islice(batches, spec.begin - 1)))
-        save_checkpoint(path, training, recorder, state_digest(training))
-        return _build_repeat(initial, made, training, {"parts": checkpoint_parts(path)})
+        history = GeneratorHistory()
+        batches = _record_generators(training.batches(), history)
+        steps = list(digest_steps(training, islice(batches, spec.begin - 1)))
+        save_checkpoint(path, training, history, state_digest(training))
+        return _build_repeat(initial, steps, training, {"parts": checkpoint_parts(path)})
     batches = iter(training.batches())
     restore_checkpoint(path, training, batches, spec.parts)
     return _build_repeat(initial, list(digest_steps(training, batches)), training, {})
 
 
-def _record_generators(batches: Iterator[Any], recorder: GeneratorHistory) -> Iterator[Any]:
-    """Where the generators stood before each batch is kept."""
+def _record_generators(batches: Iterator[Any], history: GeneratorHistory) -> Iterator[Any]:
+    """Yield the batches and record the generator states before each fetch."""
     while True:
-        recorder.record()
+        history.record()
         try:
             yield next(batches)
         except StopIteration:
@@ -57,19 +57,19 @@ def _record_generators(batches: Iterator[Any], recorder: GeneratorHistory) -> It
 
 
 def _build_repeat(
-    initial: str, made: list[tuple[Components, Tensor]], training: Training, facts: dict[str, Any]
+    initial: str, steps: list[tuple[Components, Tensor]], training: Training, facts: dict[str, Any]
 ) -> Repeat:
-    if not made:
+    if not steps:
         raise ValueError(
-            "a replay needs a step before and a step after it was saved: move "
-            "replay.step, or have the training make more steps"
+            "replay needs at least one step before and one after the checkpoint: "
+            "change replay.step or train for more steps"
         )
     evaluation = training.evaluate()
     return Repeat(
         initial=initial,
-        steps=[step for step, _ in made],
-        losses=[mean_loss(loss) for _, loss in made],
-        final=components.final_digests(training, made[-1][1], evaluation),
+        steps=[step for step, _ in steps],
+        losses=[mean_loss(loss) for _, loss in steps],
+        final=components.final_digests(training, steps[-1][1], evaluation),
         predictions=[],
         accuracy=evaluation.accuracy,
         facts=facts,

@@ -1,4 +1,4 @@
-"""A determinism setting, applied; and what then really is in effect, read back."""
+"""Applies a determinism setting and reads back what is in effect."""
 
 from __future__ import annotations
 
@@ -15,46 +15,48 @@ from harness.core.spec import Algorithms, Determinism
 from harness.scenario import Context
 from harness.worker.torch_backend.memory_fill import fill_new_memory
 
-memory: Any = torch.utils.deterministic  # a module with properties, which no stub knows
+memory: Any = torch.utils.deterministic  # a module with properties that the type stubs lack
 
 
-def apply(asked: Determinism) -> None:
-    """Sets what is asked for and touches nothing else; ``none`` touches no generator.
+def apply(setting: Determinism) -> None:
+    """Set the requested switches and nothing else; the setting ``none`` touches no generator.
 
-    PYTHONHASHSEED, CUBLAS_WORKSPACE_CONFIG and OMP_NUM_THREADS are the parent's: set here, after
-    the interpreter's start, they would only change the label.
+    The parent sets PYTHONHASHSEED, CUBLAS_WORKSPACE_CONFIG and OMP_NUM_THREADS: set here, after the
+    start of the interpreter, they would change only the label.
     """
-    if asked.threads is not None:
-        torch.set_num_threads(asked.threads)
-    _apply_cudnn(asked)
-    if asked.algorithms is not _effective_algorithms():  # the call alone imports torch's compiler
+    if setting.threads is not None:
+        torch.set_num_threads(setting.threads)
+    _apply_cudnn(setting)
+    # The call alone imports torch's compiler, so it is skipped if it would change nothing.
+    if setting.algorithms is not _effective_algorithms():
         torch.use_deterministic_algorithms(
-            asked.algorithms is not Algorithms.allow, warn_only=asked.algorithms is Algorithms.warn
+            setting.algorithms is not Algorithms.allow,
+            warn_only=setting.algorithms is Algorithms.warn,
         )
-    if asked.fill_uninitialized_memory is not None:
-        memory.fill_uninitialized_memory = asked.fill_uninitialized_memory
-    if asked.tf32 is not None:
-        torch.backends.cuda.matmul.allow_tf32 = asked.tf32
-        torch.backends.cudnn.allow_tf32 = asked.tf32
-    if asked.matmul_precision is not None:
-        torch.set_float32_matmul_precision(asked.matmul_precision)
-    fill_new_memory(asked.fresh_memory)
-    if asked.seed is not None:  # last, so that nothing above can draw
-        random.seed(asked.seed)
-        np.random.seed(asked.seed)
-        torch.manual_seed(asked.seed)  # every device's generator too
+    if setting.fill_uninitialized_memory is not None:
+        memory.fill_uninitialized_memory = setting.fill_uninitialized_memory
+    if setting.tf32 is not None:
+        torch.backends.cuda.matmul.allow_tf32 = setting.tf32
+        torch.backends.cudnn.allow_tf32 = setting.tf32
+    if setting.matmul_precision is not None:
+        torch.set_float32_matmul_precision(setting.matmul_precision)
+    fill_new_memory(setting.fresh_memory)
+    if setting.seed is not None:  # last, so that nothing above draws after it
+        random.seed(setting.seed)
+        np.random.seed(setting.seed)
+        torch.manual_seed(setting.seed)  # also seeds every device
 
 
-def _apply_cudnn(asked: Determinism) -> None:
+def _apply_cudnn(setting: Determinism) -> None:
     flags = torch.backends.cudnn
     for name in ("enabled", "deterministic", "benchmark"):
-        value = getattr(asked.cudnn, name)
+        value = getattr(setting.cudnn, name)
         if value is not None:
             setattr(flags, name, value)
 
 
 def effective_settings() -> dict[str, Any]:
-    """The values in effect, under the names of Determinism's fields, nested ones with a dot."""
+    """Return the values in effect, keyed by the dotted field names of Determinism."""
     flags = torch.backends.cudnn
     hash_seed = os.environ.get("PYTHONHASHSEED")
     return {
@@ -76,31 +78,32 @@ def effective_settings() -> dict[str, Any]:
 def _effective_algorithms() -> Algorithms:
     if not torch.are_deterministic_algorithms_enabled():
         return Algorithms.allow
-    warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    return Algorithms.warn if warns else Algorithms.require
+    is_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    return Algorithms.warn if is_warn_only else Algorithms.require
 
 
 def build_context(
-    asked: Determinism, device: torch.device, in_child: Callable[[], None] | None = None
+    setting: Determinism, device: torch.device, in_child: Callable[[], None] | None = None
 ) -> Context:
-    """What a scenario needs to know of the setting: the device, and how to seed its helpers.
+    """Return a scenario's device, DataLoader seeding and set-up of the processes that it starts.
 
-    ``in_child`` must apply the setting; without it nothing else is done in a scenario's children.
+    Those processes call ``in_child``, which must apply the setting; the default does only that.
     """
 
     def seeded_generator() -> torch.Generator | None:
-        return torch.Generator().manual_seed(asked.seed or 0) if asked.loader.generator else None
+        seed = setting.seed or 0
+        return torch.Generator().manual_seed(seed) if setting.loader.generator else None
 
     return Context(
         device=device,
         loader_generator=seeded_generator,
-        worker_init=_seed_loader_worker if asked.loader.worker_init else None,
-        in_child=in_child or partial(apply, asked),
+        worker_init=_seed_loader_worker if setting.loader.worker_init else None,
+        in_child=in_child or partial(apply, setting),
     )
 
 
 def _seed_loader_worker(worker: int) -> None:  # noqa: ARG001 - the signature is the DataLoader's
-    """From PyTorch's notes on reproducibility: the worker's torch seed, handed on to the others."""
+    """Seed Python and NumPy from the worker's torch seed, as PyTorch's reproducibility notes do."""
     seed = torch.initial_seed() % 2**32
     np.random.seed(seed)
     random.seed(seed)

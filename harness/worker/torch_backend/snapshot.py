@@ -1,4 +1,4 @@
-"""Parameters kept for the distances between runs, once per digest."""
+"""Saves parameters, from which distances between runs are computed, once per digest."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["is_due", "save_snapshot"]
 
 
 def to_storable(tensor: Tensor) -> Tensor:
-    """A copy of its own (safetensors refuses tied ones), in a type that NumPy has: every bfloat16
-    or float8 is a float32 too. Distances in ulp are then counted in float32's.
+    """Return a contiguous CPU copy; it shares no memory, because safetensors refuses tied tensors.
+
+    NumPy lacks bfloat16 and float8: they become float32, which is exact; their ulp is float32's.
     """
     tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
-    narrow = tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float64)
-    dtype = torch.float32 if narrow else tensor.dtype
+    to_float32 = tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float64)
+    dtype = torch.float32 if to_float32 else tensor.dtype
     return tensor.detach().to("cpu", dtype, copy=True).contiguous()
 
 
 def save_snapshot(training: TrainingState, folder: Path) -> str:
-    """Stores the parameters under their digest, which is returned; equal ones are stored once."""
+    """Save the parameters under their digest and return it; equal parameters are saved once."""
 
     def save(path: Path) -> None:
         save_file({key: to_storable(value) for key, value in params(training)}, path)

@@ -1,4 +1,4 @@
-"""Torch's clock: the wall's on a CPU, events on CUDA."""
+"""The clock for torch: wall time on a CPU, events on CUDA."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ from harness.worker.timing import Clock, StepTimes, elapsed, time_steps
 
 
 def time_training(training: Training, warmup: int, device: torch.device) -> StepTimes:
-    """Trains under the clock; the loss is the last step's, without its graph."""
-    reading = time_steps(training, warmup, make_clock(device))
-    return replace(reading, loss=reading.loss.detach())
+    """Train under the clock; ``loss`` is the detached loss of the last step."""
+    times = time_steps(training, warmup, make_clock(device))
+    return replace(times, loss=times.loss.detach())
 
 
 def make_clock(device: torch.device) -> Clock:
-    """Single steps are marked by the wall clock on a CPU and by events, read after the loop, on
-    CUDA.
-    """
+    """Return a clock that marks steps by wall time on a CPU, and on CUDA by events read later."""
 
     def synchronise() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    def event() -> torch.cuda.Event:
+    def record_event() -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(device))
         return event
 
-    def between(before: torch.cuda.Event, after: torch.cuda.Event) -> float:
+    def seconds(before: torch.cuda.Event, after: torch.cuda.Event) -> float:
         milliseconds: float = before.elapsed_time(after)
         return milliseconds / 1000
 
     if device.type == "cuda":
-        return Clock(event, between, synchronise)
+        return Clock(record_event, seconds, synchronise)
     return Clock(time.perf_counter, elapsed, synchronise)

@@ -1,4 +1,4 @@
-"""The trace run: the training watched from outside, step by step, and never timed."""
+"""The trace run: digests every step of a training from outside and is never timed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from harness.worker.torch_backend.training import build_training
 
 
 def trace_training(spec: RunSpec, device: torch.device, snapshots: Path) -> Repeat:
-    """One training from a full reset: everything built anew, the setting applied again."""
+    """Train from a full reset: apply the setting again and build everything anew.
+
+    Raises ValueError if the training makes no step.
+    """
     release_memory(device)
     training = build_training(spec, device)
     initial = digest([*components.params(training), *components.buffers(training)])
@@ -32,7 +35,7 @@ def trace_training(spec: RunSpec, device: torch.device, snapshots: Path) -> Repe
         if snapshot.is_due(len(steps)):
             kept[str(len(steps))] = snapshot.save_snapshot(training, snapshots)
     if not steps:
-        raise ValueError("the training made no step: give it more steps, epochs or data")
+        raise ValueError("the training made no step: increase its steps, epochs or data")
     if not snapshot.is_due(len(steps)):
         kept[str(len(steps))] = snapshot.save_snapshot(training, snapshots)
     evaluation = training.evaluate()
@@ -49,7 +52,7 @@ def trace_training(spec: RunSpec, device: torch.device, snapshots: Path) -> Repe
 
 
 def digest_steps(training: Training, batches: Iterator[Any]) -> Iterator[tuple[Components, Tensor]]:
-    """The digests of each step, when it is done, with its loss."""
+    """Yield the digests and the detached loss after each step."""
     rng_before = components.rng()
     for batch in batches:
         loss = training.step(batch).detach()  # its graph would keep the step's memory
@@ -58,14 +61,14 @@ def digest_steps(training: Training, batches: Iterator[Any]) -> Iterator[tuple[C
 
 
 def release_memory(device: torch.device) -> None:
-    """Frees the last repeat's training; generators are the setting's to touch, or not."""
+    """Free the last repeat's training; only the setting decides whether generators are reset."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def mean_loss(loss: Tensor) -> float | str:
-    """The step's loss as one number; several losses (two models) give their mean."""
+    """Return the loss of a step, or the mean of several losses (two models), as a JSON number."""
     return json_number(loss.double().mean().item())
 
 

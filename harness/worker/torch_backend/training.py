@@ -1,4 +1,4 @@
-"""A training ready for its first step: the setting applied, everything built, noise added."""
+"""Prepares a training for its first step: applies the setting, builds it, adds noise."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from harness.scenario import Training
 from harness.worker import scenario_loader
 from harness.worker.torch_backend import settings
 
-INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 
-TINY = 1e-8  # standard deviation; float32 weights above 0.17 are too coarse to take it up
+TINY = 1e-8  # standard deviation; float32 is too coarse for it in weights above 0.17
 
 
 def build_training(
     spec: RunSpec, device: torch.device, in_child: Callable[[], None] | None = None
 ) -> Training:
-    """``in_child`` is what processes do first that the scenario starts itself."""
+    """Apply the setting, then build; processes that the scenario starts call ``in_child`` first."""
     settings.apply(spec.determinism)
     context = settings.build_context(spec.determinism, device, in_child)
     training: Training = scenario_loader.build_scenario(spec.cell.scenario, context)
@@ -29,9 +29,9 @@ def build_training(
 
 
 def perturb_weights(training: Training, noise: Noise, number: int) -> None:
-    """Changes initial weights, other ones in each run; run 1 is left as it is.
+    """Change initial weights in place, differently in each run; run 1 stays unchanged.
 
-    Draws from a generator of its own, so that the training's own random numbers stay the same.
+    Draws from a separate generator, so that the training's random numbers stay the same.
     """
     generator = torch.Generator().manual_seed(number)
     weights = [p.data for model in training.models.values() for p in model.parameters()]
@@ -42,16 +42,16 @@ def perturb_weights(training: Training, noise: Noise, number: int) -> None:
 
 
 def _flip_a_bit(weights: list[Tensor], generator: torch.Generator) -> None:
-    """The last bit of the mantissa of one element, any of them with equal chance: one ulp."""
+    """Flip the last mantissa bit, one ulp, of one element; all elements are equally likely."""
     sizes = torch.tensor([weight.numel() for weight in weights], dtype=torch.float64)
     chosen = weights[int(torch.multinomial(sizes, 1, generator=generator))]
-    place = torch.randint(chosen.numel(), (), generator=generator)
-    element = chosen[tuple(torch.unravel_index(place, chosen.shape))]
+    index = torch.randint(chosen.numel(), (), generator=generator)
+    element = chosen[tuple(torch.unravel_index(index, chosen.shape))]
     element.view(INTEGERS[element.element_size()]).bitwise_xor_(1)
 
 
 def _add_tiny_noise(weights: list[Tensor], generator: torch.Generator) -> None:
     for weight in weights:
-        half = torch.rand(weight.shape, generator=generator) < 0.5
-        added = TINY * torch.randn(weight.shape, generator=generator) * half
-        weight.add_(added.to(weight.device, weight.dtype))
+        mask = torch.rand(weight.shape, generator=generator) < 0.5
+        noise = TINY * torch.randn(weight.shape, generator=generator) * mask
+        weight.add_(noise.to(weight.device, weight.dtype))

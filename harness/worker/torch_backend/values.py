@@ -1,4 +1,4 @@
-"""Whatever a training gives, taken apart into what can be compared: tensors and plain values."""
+"""Flattens the result of a training into comparable leaves: tensors and plain values."""
 
 from __future__ import annotations
 
@@ -17,34 +17,32 @@ from harness.worker.pytree import leaves
 from harness.worker.torch_backend.digest import dense_parts, digest
 from harness.worker.torch_backend.snapshot import to_storable
 
-PLAIN = (str, int, bool, type(None), Enum, PurePath, torch.dtype, torch.device, torch.layout)
+REPR_TYPES = (str, int, bool, type(None), Enum, PurePath, torch.dtype, torch.device, torch.layout)
 
-TensorLeaves = list[tuple[Leaf, Tensor | None]]  # a tensor's leaf with the tensor itself
+TensorLeaves = list[tuple[Leaf, Tensor | None]]  # with the tensor of a tensor leaf
 
 
 def flatten(value: Any, root: str) -> TensorLeaves:
-    """Every leaf of nested dictionaries, lists, tuples, dataclasses and state_dicts, in order.
+    """Return the leaves of nested dictionaries, lists, tuples, dataclasses, state_dicts, in order.
 
-    Raises TypeError, naming the leaf, for what has no defined bits, ValueError for a name that two
-    leaves have, or where there is no leaf at all.
+    Raises TypeError, naming the leaf, if it has no defined bits. Raises ValueError if two leaves
+    have the same name, or if there is no leaf.
     """
-    found = [one for name, leaf in _named_leaves(value, root) for one in _to_leaves(name, leaf)]
-    names = [leaf.name for leaf, _ in found]
+    flat = [pair for name, leaf in _named_leaves(value, root) for pair in _to_leaves(name, leaf)]
+    names = [leaf.name for leaf, _ in flat]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two values are both named '{duplicate}': rename one of their keys")
+    if not flat or value is None:
         raise ValueError(
-            f"two values are both named '{twice}': give one of their keys another name"
+            f"'{root}' is {value!r}, which says nothing about the training: use the model, its "
+            "losses, or any other result that must be reproducible"
         )
-    if not found or value is None:
-        raise ValueError(
-            f"'{root}' is {value!r}, which says nothing of a training: give the "
-            "model, its losses, or whatever must be equal"
-        )
-    return found
+    return flat
 
 
 def _named_leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """As ``leaves``, with models, optimizers and their like by their state_dict."""
+    """Yield ``leaves``, replacing models, optimizers and similar objects by their state_dict."""
     for name, leaf in [(path, value)] if _has_state(value) else leaves(value, path):
         if _has_state(leaf):
             yield from _named_leaves(leaf.state_dict(), name)
@@ -59,7 +57,7 @@ def _has_state(value: Any) -> bool:
 def _to_leaves(name: str, leaf: Any) -> TensorLeaves:
     if isinstance(leaf, float | complex):
         leaf = np.asarray(leaf)
-    if isinstance(leaf, PLAIN):
+    if isinstance(leaf, REPR_TYPES):
         return [(Leaf(name, type(leaf).__name__, repr(leaf)), None)]
     if isinstance(leaf, np.ndarray | np.generic):
         leaf = _array_to_tensor(name, np.asarray(leaf))
@@ -67,13 +65,13 @@ def _to_leaves(name: str, leaf: Any) -> TensorLeaves:
         return [(_leaf_of(part_name, part), part) for part_name, part in dense_parts(name, leaf)]
     if isinstance(leaf, set | frozenset):
         raise TypeError(
-            f"'{name}' is a set, which has no order: give sorted(...) of it, or a list "
-            "where its order is what must be equal"
+            f"'{name}' is a set, which has no order: use sorted(...), or a list if the order "
+            "must be reproducible too"
         )
     raise TypeError(
-        f"'{name}' is a {type(leaf).__name__}, which has no defined bits: allowed are "
-        "tensors, NumPy arrays, numbers, strings, what has a state_dict, and "
-        "dictionaries, lists, tuples and dataclasses of them"
+        f"'{name}' is a {type(leaf).__name__}, which has no defined bits: use tensors, "
+        "NumPy arrays, numbers, strings, objects with a state_dict, or dictionaries, lists, tuples "
+        "and dataclasses of these"
     )
 
 
@@ -82,30 +80,28 @@ def _leaf_of(name: str, tensor: Tensor) -> Leaf:
 
 
 def _array_to_tensor(name: str, array: np.ndarray[Any, Any]) -> Tensor:
-    """A copy, in the machine's byte order: torch takes neither foreign nor read-only memory."""
+    """Copy in native byte order: torch accepts neither a foreign order nor read-only memory."""
     try:
         return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
     except TypeError as error:
         raise TypeError(
-            f"'{name}' is an array of {array.dtype}, which torch has no type for: "
-            "allowed are numbers of up to 64 bits"
+            f"'{name}' is an array of dtype {array.dtype}, which torch does not support: "
+            "use numbers of at most 64 bits"
         ) from error
 
 
-def size_mb(seen: TensorLeaves) -> float:
-    """Of the tensors, as they are handed over."""
-    return (
-        sum(tensor.numel() * tensor.element_size() for _, tensor in seen if tensor is not None)
-        / 2**20
-    )
+def size_mb(tensor_leaves: TensorLeaves) -> float:
+    """Return the total size in MiB of the tensors in their own dtypes."""
+    tensors = [tensor for _, tensor in tensor_leaves if tensor is not None]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
 
 
-def copy_tensors(seen: TensorLeaves) -> dict[str, Tensor]:
-    """Of their own, in types that NumPy has: see ``snapshot.stored``."""
-    return {leaf.name: to_storable(tensor) for leaf, tensor in seen if tensor is not None}
+def copy_tensors(tensor_leaves: TensorLeaves) -> dict[str, Tensor]:
+    """Return copies of the tensors by leaf name, as ``snapshot.to_storable`` makes them."""
+    return {leaf.name: to_storable(tensor) for leaf, tensor in tensor_leaves if tensor is not None}
 
 
 def save_result(folder: Path, leaves_: Iterable[Leaf], tensors: dict[str, Tensor]) -> None:
-    """The tensors first: where the document stands, all is there."""
+    """Save the tensors first: if the JSON document exists, the result is complete."""
     save_file(tensors, folder / TENSORS)
     write(folder, leaves_)

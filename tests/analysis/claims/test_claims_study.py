@@ -16,7 +16,7 @@ from tests.conftest import ROOT, harness
         ("{it: scenario=nothing determinism=seed}", "nothing"),
         ("{it: scenario=mlp determinism=seed scenario.colour=red}", "colour"),
         ("{it: scenario=mlp}", "a cell needs scenario=, and determinism="),
-        ("{that: scenario=mlp determinism=seed}", "gives the cells"),
+        ("{that: scenario=mlp determinism=seed}", "names the cells"),
     ],
 )
 def test_a_claim_about_what_does_not_exist_fails_before_anything_runs(
@@ -38,5 +38,5 @@ def test_a_claim_about_what_does_not_exist_fails_before_anything_runs(
 def test_unknown_claims_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     done = harness("claims_of=[nothing]", "scenario=mlp", cwd=tmp_path)
     assert done.returncode == 2
-    assert "no claims 'nothing': there are" in done.stderr
+    assert "unknown claims 'nothing': allowed are" in done.stderr
     assert "pytorch_guide" in done.stderr

@@ -108,13 +108,13 @@ def test_a_difference_that_only_a_timing_run_showed_is_told_as_one(
     study = StudyData("s", manifest, [cell], [], 0)
     row = claims_table(study, cell_table(study)).iloc[0]
     assert row["answer"] == Answer.fails
-    assert "seen in timing runs" in row["why"]
+    assert "timing runs differ" in row["why"]
 
 
 def test_sameness_of_few_runs_is_not_decided(runs: Runs, make_cell: MakeCell) -> None:
     told, why = answer(claim_of("identical", "it"), {"it": runs(SAME, copies=9)}, make_cell)
     assert told == Answer.open
-    assert "wants 10 runs" in why
+    assert "needs at least 10 runs" in why
 
 
 def test_a_cure_needs_an_illness(runs: Runs, make_cell: MakeCell) -> None:
@@ -124,7 +124,7 @@ def test_a_cure_needs_an_illness(runs: Runs, make_cell: MakeCell) -> None:
     assert answer(claim, {"untreated": ill, "treated": ill}, make_cell)[0] == Answer.fails
     told, why = answer(claim, {"untreated": well, "treated": well}, make_cell)
     assert told == Answer.open
-    assert "nothing to cure" in why
+    assert "nothing to fix" in why
 
 
 def test_two_cells_of_one_result_each_are_compared(runs: Runs, make_cell: MakeCell) -> None:
@@ -143,7 +143,7 @@ def test_two_cells_are_the_same_bits_only_in_enough_runs(runs: Runs, make_cell: 
     assert answer(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
     told, why = answer(claim, {"one": a, "other": a[:9]}, make_cell)
     assert told == Answer.open
-    assert "wants 10 runs, and other had 9" in why
+    assert "needs at least 10 runs; other has 9" in why
 
 
 def test_a_claim_whose_cells_could_not_run_here_says_why(make_cell: MakeCell) -> None:
@@ -308,10 +308,10 @@ def test_a_claim_about_another_device_is_not_decided(runs: Runs, make_cell: Make
     [
         ({"rule": "guessed"}, "rule 'guessed'"),
         ({"needs": "tpu"}, "needs 'tpu'"),
-        ({"cells": {"that": "x"}}, "gives the cells"),
+        ({"cells": {"that": "x"}}, "names the cells"),
         ({"colour": "red"}, "colour"),
         ({"rule": "spread_above"}, "needs a limit"),
-        ({"component": "mood"}, "none of rng"),
+        ({"component": "mood"}, "component 'mood' must be one of rng"),
     ],
 )
 def test_a_claim_that_names_what_does_not_exist_is_refused(

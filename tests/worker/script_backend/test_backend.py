@@ -256,7 +256,7 @@ def test_variables_reach_the_script_and_no_secret_is_accepted_among_them(folder:
         "study.control=null",
     ]
     done = harness(*words, "scenario.environment={CORPUS: tiny}", cwd=folder)
-    assert "told.py ended by sys.exit('tiny')" in (study_of(done, folder) / "report.md").read_text()
+    assert "told.py raised SystemExit('tiny')" in (study_of(done, folder) / "report.md").read_text()
     refused = harness(*words, "scenario.environment={HF_TOKEN: abcdefgh}", cwd=folder)
     assert refused.returncode == 2
     assert "looks like a secret" in refused.stderr
@@ -280,9 +280,9 @@ def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
     ("act", "told"),
     [
         ("fail", "FileNotFoundError: the data are not there"),
-        ("exit", "train.py ended by sys.exit(3)"),
-        ("nothing", "without a step of any torch optimizer"),
-        ("hang", "ran past launch.timeout_s"),
+        ("exit", "train.py raised SystemExit(3)"),
+        ("nothing", "finished without a step of any torch optimizer"),
+        ("hang", "exceeded launch.timeout_s"),
     ],
 )
 def test_a_script_that_does_not_train_says_why(act: str, told: str, folder: Path) -> None:
@@ -329,10 +329,10 @@ def test_a_script_that_does_odd_things_still_trains(act: str, folder: Path) -> N
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("scenario.path=other.py", "no such file here"),
+        ("scenario.path=other.py", "scenario.path=other.py: no such file"),
         ("scenario.args=[--api-key,abcdefgh]", "looks like a secret"),
-        ("scenario.module=train", "one of them"),
-        ("scenario.copy_limit_mb=0", "scenario.copy_limit_mb=0 allows less. The largest: train.py"),
+        ("scenario.module=train", "a script needs exactly one of scenario.path"),
+        ("scenario.copy_limit_mb=0", "scenario.copy_limit_mb=0. Largest entries: train.py"),
     ],
 )
 def test_a_script_that_cannot_be_run_is_refused(word: str, told: str, folder: Path) -> None:

@@ -99,13 +99,13 @@ def test_a_link_leads_into_the_copy_or_to_where_it_led(
 
 def test_a_folder_that_is_too_large_names_its_largest_entries(here: Path) -> None:
     (here / "set" / "images.bin").write_bytes(bytes(3_000_000))
-    with pytest.raises(UsageError, match=r"holds 3 MB, and .*copy_limit_mb=2 .*: set 3 MB"):
+    with pytest.raises(UsageError, match=r"holds 3 MB: more than .*copy_limit_mb=2\. .*: set 3 MB"):
         check_size(scenario(limit=2))
     check_size(scenario("set", limit=2))
 
 
 def test_data_that_are_not_there_are_refused(here: Path) -> None:
-    with pytest.raises(UsageError, match="there is no nowhere here"):
+    with pytest.raises(UsageError, match=r"scenario\.data: nowhere does not exist"):
         check_size(scenario("nowhere"))
 
 

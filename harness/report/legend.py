@@ -1,0 +1,114 @@
+"""What the columns of each table mean, in the order of the columns."""
+
+from __future__ import annotations
+
+from harness.analysis.cost import EQUAL_WITHIN, TWIN_WITHIN
+from harness.report.format import MIN_IDENTICAL_RUNS, percent
+
+VERDICTS = {
+    "cell": "one scenario under one determinism setting on one device",
+    "the same bits": "the digests of loss, gradients, parameters, buffers and optimizer state "
+    "agree at every step, and so do the final predictions",
+    "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL_RUNS} runs",
+    "probability": "one-sided 95 % upper bound (Clopper–Pearson)",
+    "cheapest, slower": "by time per step relative to the baseline, with 95 % interval",
+    "the same within error": "the intervals overlap, or the difference lies within the interval of "
+    "the A/A twin",
+}
+POSITIVE = (
+    "The positive control is a training that must vary under `seed` and be identical under `full`. "
+    "If it fails, do not trust any verdict."
+)
+TWINS = {
+    "A/A twin of": "the baseline, which is timed twice under two names, so the true ratio is 1; if "
+    "a check fails, do not trust any cost",
+    "blocks": "blocks in which both were timed",
+    "ratio": "time per step of the twin relative to the baseline, geometric mean over blocks",
+    "95 % interval": "of this ratio (Student's t over blocks)",
+    "simultaneous interval": "wider, so that the intervals of all twins contain 1 together with "
+    "95 % confidence (Bonferroni); it decides the check",
+    "check": f"`passed`: the simultaneous interval contains 1 and lies within "
+    f"±{percent(TWIN_WITHIN)}; `failed`: it excludes 1; `inconclusive`: it contains 1 and is wider",
+}
+CLAIMS = {
+    "claim": "name of the claim in `conf/claims/`",
+    "statement": "what the write-up says",
+    "answer": "whether this holds on this machine",
+    "reason": "the evidence or rule that decides",
+    "measured": "figure from this study",
+    "published": "figure from the write-up",
+}
+AUDIT = {
+    "operation": "the operation, run alone, forward and backward",
+    "device": "where it ran",
+    "documented": "what the documentation of `torch.use_deterministic_algorithms` says about the "
+    "operation on this kind of device",
+    "alert": "`refuses`: PyTorch raises an error under deterministic algorithms",
+    "verdict, seeded": "verdict with fixed seeds only",
+    "verdict, deterministic": "verdict with fixed seeds and deterministic algorithms",
+    "one thread": "whether one thread gives the same bits as all threads, under deterministic "
+    "algorithms",
+    "disagreement": "where documentation, alert and verdicts contradict each other",
+}
+LENGTHS = (
+    "Verdict of each operation, by the number of elements that it adds into few places. The same "
+    "table is in `tables/audit_lengths.csv`."
+)
+NOISE = {
+    "scenario": "the training job, with its overrides",
+    "what varies": "what may differ between runs; everything else is fixed",
+    "runs": "fresh processes",
+    "loss sd": "standard deviation of the final loss, relative to its mean",
+    "accuracy sd": "standard deviation of held-out accuracy, in percentage points",
+    "accuracy sd, 95 % interval": "95 % interval of that standard deviation (chi-squared)",
+    "churn": "share of held-out predictions that differ between two runs, mean over all pairs",
+    "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a run and w₁ of the "
+    "first run",
+}
+RESULTS = {
+    "scenario": "the training job, with its overrides",
+    "determinism": "the determinism setting; `a = b, c`: on this machine b and c have the same "
+    "effect as a, so they share its runs",
+    "runs": "fresh processes × trainings in each process (repeats)",
+    "verdict": "`identical`: all runs and repeats gave the same bits; `no difference seen`: so did "
+    f"all of fewer than {MIN_IDENTICAL_RUNS} runs; `varies per call`: repeats in one process "
+    "differ; `varies per process`: repeats agree, processes differ; `varies`: runs differ, and "
+    "repeats are too few to tell which; `refused`: an operation has no deterministic "
+    "implementation; `failed`: a run crashed, timed out or was killed; `not tested`: fewer than "
+    "two runs completed",
+    "first divergence": "the earliest step and component at which any training differs from the "
+    "first; `rng` points to a seed, `batch` to the data, `grads` to a kernel",
+    "loss spread": "(max − min) / |mean| of the final loss",
+    "accuracy sd": "standard deviation of held-out accuracy, in percentage points",
+    "churn": "share of held-out predictions that differ between two trainings, mean over all pairs",
+    "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a training and w₁ of "
+    "the first; exactly 0 means the same bits",
+    "peak memory": "largest memory of a timing run up to its last step: of the process on a CPU, "
+    "allocated device memory on CUDA",
+    "step time": "median time per step, median over timing runs",
+    "cost": "time per step relative to the baseline, with its 95 % interval; shown only where no "
+    "difference was seen; `1 (baseline)` marks the baseline",
+    "vs baseline": "`slower` or `faster`: the interval excludes 1, and the ratio lies outside the "
+    f"interval of the A/A twin; `within ±{percent(EQUAL_WITHIN)}`: the whole interval lies there; "
+    "`cannot tell (± x %)`: neither; x is half the width of the interval",
+}
+SPREADS = (
+    "Loss spread, accuracy sd and churn compare the first training of every run, or all trainings "
+    "if repeats differ. A dash means not measured or not applicable. All columns are in "
+    "`tables/cells.csv`, all runs in `tables/runs.csv`."
+)
+OPERATIONS = {
+    "": "marks the origin, the first operation at which two runs differ",
+    "phase": "part of the training step",
+    "module": "path in the model; of the forward call for a backward operation",
+    "operation": "name as PyTorch dispatches it",
+    "inputs": "whether its inputs are equal in both runs",
+    "results": "whether its results are equal in both runs",
+    "source": "line of the training code that called it",
+}
+TRIALS = {
+    "treatment": "settings changed for this trial",
+    "runs": "completed runs",
+    "result": "`fixed`: all runs agree, which by chance would happen less than 1 % of the time",
+    "suspected fault": "the kind of fault that a fix shows",
+}

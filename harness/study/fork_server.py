@@ -1,0 +1,143 @@
+"""The parent's end of fork servers, each of which forks one child per run.
+
+A run under ``launch.isolation=fork`` skips the import of its framework, most of a short run's time.
+Runs with the same environment alternate between several servers, because the children of one server
+share its hash seed and address layout and would hide a difference that depends on them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+from harness.core.frameworks import FRAMEWORKS
+from harness.core.spec import Isolation, RunSpec
+from harness.study.child_process import environment, module_command
+from harness.study.worker_process import Descriptors, Process, StartProcess, spawn
+
+SERVERS_PER_ENVIRONMENT = 2
+# Return codes of a child whose server died: it was killed with the server, or never forked.
+LOST, NOT_FORKED = -signal.SIGKILL, 1
+
+
+@contextmanager
+def process_starter(isolation: Isolation) -> Iterator[StartProcess]:
+    """Gives the function that starts a run's process; ends the fork servers afterwards."""
+    if isolation is Isolation.spawn:
+        yield spawn
+        return
+    servers = ForkServers()
+    try:
+        yield servers.start
+    finally:
+        servers.close()
+
+
+class ForkServers:
+    """Starts each server when a run first needs it."""
+
+    def __init__(self) -> None:
+        self.servers: dict[object, _ForkServer] = {}
+
+    def start(self, spec: RunSpec, ends: Descriptors) -> Process:
+        """Forks a child for the run, or spawns one if its framework must not be forked.
+
+        Raises OSError.
+        """
+        module = FRAMEWORKS[spec.cell.scenario.framework].fork_server
+        if module is None:
+            return spawn(spec, ends)
+        place = spec.number % SERVERS_PER_ENVIRONMENT
+        key = (module, frozenset(spec.environment.items()), place)
+        if key in self.servers and not self.servers[key].is_alive:
+            self.servers.pop(key).close()
+        if key not in self.servers:
+            self.servers[key] = _ForkServer(module, spec.environment)
+        return self.servers[key].fork(ends)
+
+    def close(self) -> None:
+        for server in self.servers.values():
+            server.close()
+        self.servers.clear()
+
+
+class _ForkServer:
+    def __init__(self, module: str, variables: Mapping[str, str]) -> None:
+        self.requests, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                module_command(module, str(theirs.fileno())),
+                stdin=subprocess.DEVNULL,
+                env=environment(variables),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def fork(self, ends: Descriptors) -> ForkedProcess:
+        """Requests a child, which starts as soon as the server has imported its framework.
+
+        Raises OSError if the server has ended.
+        """
+        status, status_end = os.pipe()
+        pipe = os.fdopen(status, encoding="ascii")
+        try:
+            socket.send_fds(self.requests, [b"f"], [ends.stdin, ends.replies, ends.log, status_end])
+        except OSError:
+            pipe.close()
+            raise
+        finally:
+            os.close(status_end)
+        return ForkedProcess(pipe)
+
+    def close(self) -> None:
+        """A server exits when its socket is closed; its children die with it."""
+        self.requests.close()
+        self.process.wait()
+
+
+class ForkedProcess:
+    """A child of a fork server, with the interface of subprocess.Popen.
+
+    The server writes two lines to ``status``: the child's process id when it has forked, and the
+    child's return code when it has ended.
+    """
+
+    def __init__(self, status: TextIO) -> None:
+        self.status = status
+        self.pid: int | None = None  # None until it has been forked
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        while self.returncode is None and select.select([self.status], [], [], 0)[0]:
+            self._read_line()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not select.select([self.status], [], [], left)[0]:
+                raise subprocess.TimeoutExpired("forked worker", timeout or 0.0)
+            self._read_line()
+        return self.returncode
+
+    def _read_line(self) -> None:
+        line = self.status.readline()
+        if line and self.pid is None:
+            self.pid = int(line)
+            return
+        is_forked = self.pid is not None
+        self.returncode = int(line) if line else LOST if is_forked else NOT_FORKED
+        self.status.close()
