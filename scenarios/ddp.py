@@ -238,14 +238,17 @@ def dismiss(others: list[SpawnProcess], meeting: Path) -> None:
 def follow(place: Place, options: Options, in_child: Callable[[], None], reply: Connection) -> None:
     """Run a rank other than 0 from start to exit."""
     threading.Thread(target=die_with_parent, args=(place.meeting,), daemon=True).start()
-    in_child()
-    reply.send("ready")
-    place.join()
-    training = Sharded(options, place.device, place)
-    for batch in training.batches():
-        training.step(batch)
-    dist.destroy_process_group()
-    os._exit(0)  # unloading torch would keep rank 0 waiting
+    try:
+        in_child()
+        reply.send("ready")
+        place.join()
+        training = Sharded(options, place.device, place)
+        for batch in training.batches():
+            training.step(batch)
+        dist.destroy_process_group()
+        os._exit(0)  # unloading torch would keep rank 0 waiting
+    finally:  # reached only on failure, when rank 0 may have exited without cleaning up
+        shutil.rmtree(place.meeting.parent, ignore_errors=True)
 
 
 def die_with_parent(meeting: Path) -> None:

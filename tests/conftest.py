@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from harness.__main__ import main
 from harness.core.record import Components, Outcome, Repeat, RunRecord, Timed
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false"]
+FORK = "launch.isolation=fork"
+SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false", FORK]
+TRACES_ONLY = ["runs.timing=0", "study.baseline=null", "study.control=null"]
+
+
+def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the program inside this process, which has imported all that it needs.
+
+    For commands that are refused, or that only read a study; ``harness`` is the program itself.
+    """
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", sys.argv),
+    ):
+        status = main(words)
+    return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
 
 
 def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real program, in a folder of its own."""
+    """Runs the program itself, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "harness", *words],
         cwd=cwd,
@@ -32,7 +55,7 @@ def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
 
 
 def study_of(done: subprocess.CompletedProcess[str], cwd: Path) -> Path:
-    """The folder that the last line names."""
+    """The study that the last line of the output names."""
     last = done.stdout.strip().split("\n")[-1]
     assert last.startswith("study: "), done.stdout + done.stderr
     return cwd / last.removeprefix("study: ")
@@ -40,7 +63,7 @@ def study_of(done: subprocess.CompletedProcess[str], cwd: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real study: the positive control and a plain net, under three settings."""
+    """A real study of the positive control and a plain net under three settings."""
     cwd = tmp_path_factory.mktemp("bench")
     done = harness(
         "-m",
@@ -50,7 +73,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *SMALL,
         cwd=cwd,
     )
-    assert done.returncode in (0, 1), done.stdout + done.stderr  # a twin may fail at two blocks
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a twin fails by chance
     return study_of(done, cwd)
 
 
@@ -69,7 +92,7 @@ def make_cell() -> Callable[..., Cell]:
 
 
 def repeat(final: str = "a", steps: Sequence[str] = ("a", "a"), **changes: object) -> Repeat:
-    """One training whose step digests are all the given letters."""
+    """A training whose step digests are the given letters."""
     rows = [Components("r", "b", buffers=x, loss=x, grads=x, params=x, optimizer=x) for x in steps]
     made = Repeat(
         initial="start",
@@ -86,7 +109,7 @@ def repeat(final: str = "a", steps: Sequence[str] = ("a", "a"), **changes: objec
 
 @pytest.fixture
 def trace(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
-    """A trace run that gave these repeats."""
+    """Makes a trace run with these repeats."""
 
     def make(number: int, *repeats: Repeat, outcome: Outcome = Outcome.ok) -> RunRecord:
         spec = RunSpec(make_cell(), Kind.trace, number, repeats=len(repeats))
@@ -97,7 +120,7 @@ def trace(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
 
 @pytest.fixture
 def timing(make_cell: Callable[..., Cell]) -> Callable[..., RunRecord]:
-    """A timing run that took so many seconds a step and ended with these bits."""
+    """Makes a timing run with this time per step and these final digests."""
 
     def make(block: int, step_s: float, final: str = "a", twin: bool = False) -> RunRecord:
         spec = RunSpec(make_cell(), Kind.timing, block, twin=twin, warmup=1)

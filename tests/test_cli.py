@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.record import Outcome, load_record
-from tests.conftest import ROOT, SMALL, harness, study_of
+from tests.conftest import FORK, ROOT, SMALL, command, harness, study_of
 
 TINY = ["scenario.steps=6", *SMALL]
 
@@ -25,18 +25,20 @@ TINY = ["scenario.steps=6", *SMALL]
         (["determinism=nosuch"], "full_one_thread"),
         (["matrix=nosuch"], "publish"),
         (["scenario.nosuch=1"], "nosuch"),
-        (["+scenario.nosuch=1"], "its options are batch_size"),
+        pytest.param(["+scenario.nosuch=1"], "its options are batch_size", marks=pytest.mark.slow),
         (
             ["+scenario.framework=jax"],
             "scenario.framework=jax: must be one of torch, script, keras",
         ),
         (["nosuch=1"], "nosuch"),
         (["scenario.steps=many"], "must be of type int"),
-        (["scenario.data=faces"], "must be one of random, digits"),
+        pytest.param(
+            ["scenario.data=faces"], "must be one of random, digits", marks=pytest.mark.slow
+        ),
         (["determinism.seed=many"], "Integer"),
         (["determinism.algorithms=maybe"], "allow, warn, require"),
         (["device=cuda:99"], "use device=cpu"),
-        (["device=tpu"], "must be one of auto, cpu, cuda"),
+        pytest.param(["device=tpu"], "must be one of auto, cpu, cuda", marks=pytest.mark.slow),
         (["study.baseline=nosuch"], "full_one_thread"),
         (["study.control=nosuch"], "cnn_question"),
         (["-m", "runs.trace=3,5"], "runs cannot be swept"),
@@ -60,17 +62,26 @@ TINY = ["scenario.steps=6", *SMALL]
         (["scenario=[mlp"], "no viable alternative"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_created(
+def test_bad_input_is_named_and_nothing_is_created(
     tmp_path: Path, words: list[str], message: str
 ) -> None:
-    done = harness(*words, cwd=tmp_path)
+    """A request that cannot be run ends with status 2 and a message that names the value."""
+    done = command(*words, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_program_itself_ends_with_the_status_and_message_of_its_main(tmp_path: Path) -> None:
+    """`python -m harness` prints the message to standard error and no traceback."""
+    done = harness("runs.trace=0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "harness: runs.trace=0: must be at least 1\n"
+
+
 def test_outside_the_venv_one_line_says_how_to_start(tmp_path: Path) -> None:
+    """Without the installed packages the program names `make shell`."""
     done = subprocess.run(
         [sys.executable, "-S", "-m", "harness", "scenario=cnn"],
         cwd=tmp_path,
@@ -84,7 +95,8 @@ def test_outside_the_venv_one_line_says_how_to_start(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_help_names_the_verbs_that_are_built_and_no_other(tmp_path: Path) -> None:
+def test_help_names_every_command(tmp_path: Path) -> None:
+    """--help lists the commands that exist and no other."""
     text = harness("--help", cwd=tmp_path).stdout
     for verb in ("resume", "report", "check", "publish", "list", "diagnose", "replay", "audit"):
         assert verb in text
@@ -92,7 +104,8 @@ def test_help_names_the_verbs_that_are_built_and_no_other(tmp_path: Path) -> Non
 
 
 def test_cfg_job_prints_each_cell_and_runs_none(tmp_path: Path) -> None:
-    done = harness("-m", "scenario=mlp,cnn", "--cfg", "job", cwd=tmp_path)
+    """--cfg job prints the configuration of each cell and starts no study."""
+    done = command("-m", "scenario=mlp,cnn", "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0
     assert "name: mlp" in done.stdout
     assert "name: cnn" in done.stdout
@@ -100,7 +113,8 @@ def test_cfg_job_prints_each_cell_and_runs_none(tmp_path: Path) -> None:
 
 
 def test_list_describes_everything_in_a_line(tmp_path: Path) -> None:
-    lines = harness("list", cwd=tmp_path).stdout.split("\n")
+    """Each scenario, setting and matrix has a description of more than three words."""
+    lines = command("list", cwd=tmp_path).stdout.split("\n")
     for folder in ("scenario", "determinism", "matrix"):
         for path in (ROOT / "conf" / folder).glob("*.yaml"):
             line = next(line for line in lines if line.split()[:1] == [path.stem])
@@ -108,10 +122,11 @@ def test_list_describes_everything_in_a_line(tmp_path: Path) -> None:
 
 
 def test_one_cell_runs_with_its_baseline_and_the_baselines_twin(tmp_path: Path) -> None:
+    """A single cell is a whole study: the cell, its baseline, and the baseline's A/A twin."""
     done = harness("scenario=mlp", "determinism=full", *TINY, cwd=tmp_path)
     study = study_of(done, tmp_path)
     manifest = json.loads((study / "manifest.json").read_text())
-    assert [(one["cell"]["setting"], one["role"]) for one in manifest["cells"]] == [
+    assert [(cell["cell"]["setting"], cell["role"]) for cell in manifest["cells"]] == [
         ("full", "asked"),
         ("seed", "baseline"),
     ]
@@ -121,7 +136,9 @@ def test_one_cell_runs_with_its_baseline_and_the_baselines_twin(tmp_path: Path) 
     assert (study / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_swept_number_makes_cells_of_one_study(tmp_path: Path) -> None:
+    """Any option of a scenario can be an axis of a matrix."""
     done = harness(
         "scenario=mlp",
         "scenario.batch_size=4,8",
@@ -132,18 +149,30 @@ def test_a_swept_number_makes_cells_of_one_study(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     manifest = json.loads((study_of(done, tmp_path) / "manifest.json").read_text())
-    assert [one["cell"]["scenario"]["options"]["batch_size"] for one in manifest["cells"]] == [4, 8]
+    assert [cell["cell"]["scenario"]["options"]["batch_size"] for cell in manifest["cells"]] == [
+        4,
+        8,
+    ]
 
 
+@pytest.mark.slow
 def test_without_a_baseline_no_cost_is_measured(tmp_path: Path) -> None:
+    """study.baseline=null leaves the requested cell alone."""
     done = harness(
-        "study.baseline=null", "runs.timing=0", "runs.trace=2", "scenario.steps=3", cwd=tmp_path
+        "study.baseline=null",
+        "runs.timing=0",
+        "runs.trace=2",
+        "scenario.steps=3",
+        FORK,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "no difference seen under `full`, in 2 runs each" in done.stdout
 
 
-def test_a_command_typed_again_goes_on_only_where_resume_would(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_command_typed_again_continues_its_study_if_resume_would(tmp_path: Path) -> None:
+    """The same command with the same study.dir completes the study, unless torch has changed."""
     words = ["study.dir=it", "scenario=mlp", "scenario.steps=5", *SMALL]
     study_of(harness(*words, cwd=tmp_path), tmp_path)
     assert harness(*words, cwd=tmp_path).returncode in (0, 1)
@@ -156,15 +185,17 @@ def test_a_command_typed_again_goes_on_only_where_resume_would(tmp_path: Path) -
     assert "cannot resume: torch was 2.0.0" in done.stderr
 
 
-def test_a_warm_up_that_leaves_no_step_is_told(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_warm_up_that_leaves_no_step_is_reported(tmp_path: Path) -> None:
+    """A training that is shorter than timing.warmup fails with the name of the key."""
     done = harness("scenario=mlp", "scenario.steps=2", *SMALL, cwd=tmp_path)
     assert done.returncode == 3
     assert "timing.warmup" in (study_of(done, tmp_path) / "report.md").read_text()
 
 
 def begin(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
-    """As from a terminal: where the tests run in the background, SIGINT is ignored, and that would
-    be inherited.
+    """Starts the program as a terminal does: a test run in the background ignores SIGINT, which a
+    child would inherit.
     """
     return subprocess.Popen(
         [sys.executable, "-m", "harness", "study.dir=it", *words],
@@ -184,10 +215,23 @@ def wait_for_records(folder: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_ended_study_keeps_its_records_and_resume_completes_it(
-    tmp_path: Path, by: signal.Signals
+SLOW = pytest.mark.slow
+ENDINGS = [
+    (signal.SIGINT, "fork"),
+    *(
+        pytest.param(by, isolation, marks=SLOW)
+        for isolation in ("fork", "spawn")
+        for by in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+        if (by, isolation) != (signal.SIGINT, "fork")
+    ),
+]
+
+
+@pytest.mark.parametrize(("by", "isolation"), ENDINGS)
+def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
+    tmp_path: Path, by: signal.Signals, isolation: str
 ) -> None:
+    """After Ctrl-C, SIGTERM or SIGKILL, `resume` runs what is missing and nothing twice."""
     words = [
         "scenario=mlp",
         "runs.trace=5",
@@ -195,6 +239,7 @@ def test_an_ended_study_keeps_its_records_and_resume_completes_it(
         "scenario.steps=6",
         "study.repeat_failed=false",
         "launch.ahead=2",
+        f"launch.isolation={isolation}",
     ]
     process = begin(tmp_path, *words)
     wait_for_records(tmp_path / "it", 3)
@@ -216,29 +261,31 @@ def test_an_ended_study_keeps_its_records_and_resume_completes_it(
 
 
 def test_a_folder_of_another_command_is_refused(tmp_path: Path) -> None:
+    """A study.dir that is in use, holds another study, or holds other files is left alone."""
     process = begin(tmp_path, *TINY)
     wait_for_records(tmp_path / "it", 1)
-    locked = harness("resume", "it", cwd=tmp_path)
+    locked = command("resume", "it", cwd=tmp_path)
     assert locked.returncode == 2
     assert "another process" in locked.stderr
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    other = harness("study.dir=it", "scenario=cnn", cwd=tmp_path)
+    other = command("study.dir=it", "scenario=cnn", cwd=tmp_path)
     assert other.returncode == 2
     assert "belongs to another command" in other.stderr
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    occupied = harness("study.dir=full", cwd=tmp_path)
+    occupied = command("study.dir=full", cwd=tmp_path)
     assert occupied.returncode == 2
     assert "not empty" in occupied.stderr
 
 
-def test_resume_refuses_another_machine_by_name_of_the_field(tmp_path: Path, study: Path) -> None:
+def test_resume_names_what_has_changed(tmp_path: Path, study: Path) -> None:
+    """`resume` refuses to mix two versions of torch in one study."""
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["software"]["torch"] = "1.0.0"
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    done = harness("resume", "copy", cwd=tmp_path)
+    done = command("resume", "copy", cwd=tmp_path)
     assert done.returncode == 2
     assert "torch was 1.0.0" in done.stderr

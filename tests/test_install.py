@@ -112,6 +112,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 def test_a_project_may_have_packages_of_the_same_names(
     installed: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:
     assert "unknown command 'nonsense'" in refused.stderr
 
 
+@pytest.mark.slow
 def test_pytest_finds_the_plugin_by_its_entry_point(run: Run, tmp_path: Path) -> None:
     told = run(sys.executable, "-m", "pytest", "--help").stdout
     for word in ("--reproducible", "--update-golden", "golden_limit_mb"):

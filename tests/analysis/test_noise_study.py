@@ -1,4 +1,4 @@
-"""noise= on the command line: each source holds and lets vary what it says."""
+"""noise= on the command line: each source varies what it says and holds the rest."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from harness.config.collect import collect
-from tests.conftest import harness, study_of
+from tests.conftest import FORK, command, harness, study_of
 
 
+@pytest.mark.slow
 def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
+    """A seed moves the weights far, one flipped bit little, and the machine not at all."""
     done = harness(
         "-m",
         "scenario=mlp_digits",
@@ -22,6 +24,7 @@ def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
         "runs.repeats=1",
         "device=cpu",
         "study.control=null",
+        FORK,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -35,7 +38,7 @@ def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["noise=algorithm", "determinism=seed"], "requires deterministic kernels"),
         (["noise=both", "determinism=full"], "requires torch's default kernels"),
@@ -44,18 +47,20 @@ def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
     ],
 )
 def test_noise_that_contradicts_its_setting_is_refused(
-    words: list[str], told: str, tmp_path: Path
+    words: list[str], message: str, tmp_path: Path
 ) -> None:
-    done = harness("scenario=mlp", *words, cwd=tmp_path)
+    """A setting that varies what the noise holds, or the reverse, ends with status 2."""
+    done = command("scenario=mlp", *words, cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "results").exists()
 
 
 def test_a_cells_baseline_has_no_noise() -> None:
+    """The cost of a noisy cell is measured against the plain baseline."""
     request = collect(["scenario=mlp", "noise=algorithm"])
     assert request is not None
-    (asked,) = request.asked
-    assert asked.cell.id == "mlp-full-algorithm-auto"
-    assert asked.baseline is not None
-    assert asked.baseline.id == "mlp-seed-auto"
+    (requested,) = request.asked
+    assert requested.cell.id == "mlp-full-algorithm-auto"
+    assert requested.baseline is not None
+    assert requested.baseline.id == "mlp-seed-auto"

@@ -1,4 +1,4 @@
-"""diagnose, through real processes: operation, fault and cure of trainings that vary."""
+"""diagnose in real processes: the operation, the fault and the fix of trainings that vary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import ROOT, harness, study_of
+from tests.conftest import FORK, ROOT, command, harness, study_of
 
 OWN = """
 from dataclasses import dataclass, field
@@ -60,85 +60,95 @@ def build(options: Options, context: Context) -> Supervised:
 """
 
 
-def diagnosed(tmp_path: Path, *words: str) -> dict[str, Any]:
-    done = harness("diagnose", *words, "device=cpu", cwd=tmp_path)
+def diagnose(tmp_path: Path, *words: str) -> dict[str, Any]:
+    done = harness("diagnose", *words, "device=cpu", FORK, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
     assert document["paragraph"].split()[0] in done.stdout
     return document
 
 
-def own(tmp_path: Path, act: str, *words: str) -> dict[str, Any]:
+def diagnose_own(tmp_path: Path, act: str, *words: str) -> dict[str, Any]:
     folder = tmp_path / "mine" / "scenario"
     folder.mkdir(parents=True)
     (folder / "own.yaml").write_text("# mine\nname: own\nuses_loader: false\nact: train\n")
     (folder / "own.py").write_text(OWN)
-    return diagnosed(
-        tmp_path, "--config-dir", "mine", "scenario=own", f"scenario.act={act}", *words
-    )
+    return diagnose(tmp_path, "--config-dir", "mine", "scenario=own", f"scenario.act={act}", *words)
 
 
 def answers(document: dict[str, Any]) -> dict[str, str]:
-    return {" ".join(one["words"]): one["answer"] for one in document["trials"]}
+    return {" ".join(trial["words"]): trial["answer"] for trial in document["trials"]}
 
 
-def test_atomics_in_a_backward_are_named_with_their_cure(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_atomics_in_a_backward_pass_are_named_with_their_fix(tmp_path: Path) -> None:
+    """The origin is index_put in the backward pass; deterministic algorithms fix it."""
     if torch.get_num_threads() == 1:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
-    found = diagnosed(
+    document = diagnose(
         tmp_path, "scenario=indexing", "determinism=seed", "scenario.steps=10", "diagnose.runs=5"
     )
-    origin = found["origin_evidence"]["origin"]
+    origin = document["origin_evidence"]["origin"]
     assert origin["kind"] == "operation"
     assert origin["operation"]["phase"] == "backward"
     assert "index_put" in origin["operation"]["name"]
     assert "scenarios/indexing.py:" in origin["operation"]["source"]
-    assert found["faults"] == ["atomics or reduction order"]
-    assert [told for words, told in answers(found).items() if "algorithms=require" in words] == [
-        "fixed"
-    ]
-    assert "enable deterministic algorithms" in found["advice"]
+    assert document["faults"] == ["atomics or reduction order"]
+    trials = answers(document).items()
+    assert [answer for words, answer in trials if "algorithms=require" in words] == ["fixed"]
+    assert "enable deterministic algorithms" in document["advice"]
 
 
-def test_a_training_that_is_the_same_in_every_run_says_so_with_its_bound(tmp_path: Path) -> None:
-    found = diagnosed(tmp_path, "scenario=mlp", "determinism=seed", "scenario.steps=5")
-    assert (found["verdict"], found["step"]) == ("identical", None)
-    assert "at most 28 %" in found["paragraph"]
+@pytest.mark.slow
+def test_an_identical_training_is_reported_with_its_bound(tmp_path: Path) -> None:
+    """Without a difference there is no origin, and the bound says what the runs show."""
+    document = diagnose(tmp_path, "scenario=mlp", "determinism=seed", "scenario.steps=5")
+    assert (document["verdict"], document["step"]) == ("identical", None)
+    assert "at most 28 %" in document["paragraph"]
 
 
 def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
-    found = diagnosed(
+    """Missing seeds are found at the first random operation, and a seed alone fixes them."""
+    document = diagnose(
         tmp_path, "scenario=mlp", "determinism=none", "scenario.steps=5", "diagnose.runs=5"
     )
-    assert found["faults"] == ["unseeded randomness"]
-    assert answers(found) == {"determinism.seed=0": "fixed"}  # what it adds, and nothing else
-    assert found["step"] == 0
-    assert found["origin_evidence"]["origin"]["operation"]["phase"] == "build"
-    assert found["origin_evidence"]["origin"]["operation"]["name"].startswith("aten.uniform_")
+    assert document["faults"] == ["unseeded randomness"]
+    assert answers(document) == {"determinism.seed=0": "fixed"}  # what it adds, and nothing else
+    assert document["step"] == 0
+    operation = document["origin_evidence"]["origin"]["operation"]
+    assert operation["phase"] == "build"
+    assert operation["name"].startswith("aten.uniform_")
 
 
-def test_a_fault_is_told_by_experiment(tmp_path: Path) -> None:
-    """The short form of tests/long/test_planted.py."""
-    found = own(tmp_path, "set", "determinism=seed", "diagnose.runs=5")
-    assert found["faults"] == ["hash order"]
+@pytest.mark.slow
+def test_a_fault_is_named_by_what_fixes_it(tmp_path: Path) -> None:
+    """An order taken from a set is fixed by a hash seed (tests/long/ plants the other faults)."""
+    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=5")
+    assert document["faults"] == ["hash order"]
 
 
-def test_a_training_that_changes_when_it_is_watched_is_told(tmp_path: Path) -> None:
-    found = own(tmp_path, "shy", "determinism=full", "diagnose.runs=3")
-    assert (found["verdict"], found["faults"]) == ("identical", ["observer"])
-    assert found["observed"]["changed_by"] == ["a log of its operations"]
-    assert "observation changes the bits" in found["paragraph"]
+@pytest.mark.slow
+def test_a_training_that_changes_when_it_is_observed_is_reported(tmp_path: Path) -> None:
+    """Identical runs that end differently while operations are logged name the observer."""
+    document = diagnose_own(tmp_path, "shy", "determinism=full", "diagnose.runs=3")
+    assert (document["verdict"], document["faults"]) == ("identical", ["observer"])
+    assert document["observed"]["changed_by"] == ["a log of its operations"]
+    assert "observation changes the bits" in document["paragraph"]
 
 
+@pytest.mark.slow
 def test_a_window_past_the_last_step_is_refused_and_the_runs_are_kept(tmp_path: Path) -> None:
-    words = ["scenario=mlp", "determinism=none", "scenario.steps=3", "diagnose.runs=2"]
+    """The message gives the number of steps, which only a run can tell."""
+    words = ["scenario=mlp", "determinism=none", "scenario.steps=3", "diagnose.runs=2", FORK]
     done = harness("diagnose", *words, "device=cpu", "diagnose.window=9", cwd=tmp_path)
     assert done.returncode == 2
     assert "diagnose.window=9: the training has 3 steps" in done.stderr
     assert len(list((tmp_path / "results").glob("*/runs/*.json"))) >= 2
 
 
-def test_a_diagnosis_that_is_ended_is_gone_on_with_by_the_command_it_gives(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_interrupted_diagnosis_continues_by_the_command_that_it_prints(tmp_path: Path) -> None:
+    """SIGTERM in the middle of the origin search keeps the runs, and the printed command works."""
     words = [
         "scenario=mlp",
         "determinism=none",
@@ -159,29 +169,36 @@ def test_a_diagnosis_that_is_ended_is_gone_on_with_by_the_command_it_gives(tmp_p
             if line.startswith("origin:"):
                 break
         running.terminate()
-        told = running.stderr.read()
-    assert running.returncode == 130, told
-    again = shlex.split(told.strip().split("\n")[-1])
+        advice = running.stderr.read()
+    assert running.returncode == 130, advice
+    again = shlex.split(advice.strip().split("\n")[-1])
     assert again[:4] == ["python", "-m", "harness", "diagnose"]
-    found = diagnosed(tmp_path, *again[4:-1], again[-1])
-    assert found["faults"] == ["unseeded randomness"]
+    done = harness(*again[3:], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
+    assert document["faults"] == ["unseeded randomness"]
 
 
-def test_a_training_that_cannot_be_logged_is_told_with_what_was_found(tmp_path: Path) -> None:
-    found = own(tmp_path, "delicate", "determinism=none", "diagnose.runs=3", "diagnose.window=1")
-    assert found["faults"] == ["unseeded randomness"]
-    assert "do not look" in found["origin_evidence"]["failure"]
-    assert "The origin was not found" in found["paragraph"]
+@pytest.mark.slow
+def test_a_training_that_cannot_be_logged_is_reported_with_its_error(tmp_path: Path) -> None:
+    """If logging raises, the fault is still found by treatments."""
+    words = ["determinism=none", "diagnose.runs=3", "diagnose.window=1"]
+    document = diagnose_own(tmp_path, "delicate", *words)
+    assert document["faults"] == ["unseeded randomness"]
+    assert "do not look" in document["origin_evidence"]["failure"]
+    assert "The origin was not found" in document["paragraph"]
 
 
+@pytest.mark.slow
 def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> None:
-    found = own(tmp_path, "crash", "diagnose.runs=2")
-    assert found["verdict"] == "failed"
-    assert "the cable is loose" in found["paragraph"]
+    """The diagnosis quotes the training's own error."""
+    document = diagnose_own(tmp_path, "crash", "diagnose.runs=2")
+    assert document["verdict"] == "failed"
+    assert "the cable is loose" in document["paragraph"]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["-m", "scenario=mlp,cnn"], "takes one cell"),
         (["scenario=mlp", "diagnose.tries=1"], "diagnose.tries=1: must be at least 2"),
@@ -192,8 +209,11 @@ def test_a_training_that_crashes_is_not_called_reproducible(tmp_path: Path) -> N
         (["scenario=mlp", "determinism.fresh_memory=ones"], "must be one of zeros, nan, pattern"),
     ],
 )
-def test_what_cannot_be_diagnosed_is_refused(words: list[str], told: str, tmp_path: Path) -> None:
-    done = harness("diagnose", *words, cwd=tmp_path)
+def test_what_cannot_be_diagnosed_is_refused(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    """A matrix and malformed options end with status 2, and nothing is created."""
+    done = command("diagnose", *words, cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "results").exists()

@@ -1,4 +1,4 @@
-"""What a checkpoint lacks makes the replay part, and nothing else does: ten planted cases."""
+"""A replay diverges exactly if its checkpoint lacks a part: ten planted cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 from harness.core.verdict import outcome_key
 from harness.worker.torch_backend.replay import run_replay
 from harness.worker.torch_backend.trace import trace_training
-from tests.conftest import ROOT, harness, study_of
+from tests.conftest import FORK, ROOT, command, harness, study_of
 
 STEP = 4
 MINE = ROOT / "tests" / "long" / "planted"
@@ -35,47 +35,52 @@ PARTS = [
 
 @pytest.fixture
 def run(tmp_path: Path, make_cell: Callable[..., Cell]) -> Callable[..., Repeat]:
-    """A replay of the training that needs everything; without words, the straight training."""
+    """Replays a training that needs every part; without arguments, trains without interruption."""
     scenario = Scenario("whole", "whole", {}, source=str(MINE / "scenario" / "whole.py"))
     cell = dataclasses.replace(make_cell(), scenario=scenario, determinism=Determinism(seed=3))
 
-    def made(**more: object) -> Repeat:
+    def run(**more: object) -> Repeat:
         if not more:
             return trace_training(RunSpec(cell, Kind.trace, 1), torch.device("cpu"), tmp_path)
         return run_replay(RunSpec(cell, Kind.replay, 1, begin=STEP, **more), tmp_path)  # type: ignore[arg-type]
 
-    return made
+    return run
 
 
-def test_with_every_part_a_replay_is_the_straight_training(run: Callable[..., Repeat]) -> None:
-    straight = run()
-    begun = run(parts=None)
-    assert sorted(begun.facts["parts"]) == sorted(PARTS)
-    assert begun.steps == straight.steps[: STEP - 1]
-    gone_on = run(parts=tuple(PARTS))
-    assert gone_on.steps == straight.steps[STEP - 1 :]
-    assert gone_on.final == straight.final
+def test_a_replay_of_every_part_is_the_uninterrupted_training(run: Callable[..., Repeat]) -> None:
+    """With all parts restored, every step and the end are bitwise equal."""
+    uninterrupted = run()
+    saved = run(parts=None)
+    assert sorted(saved.facts["parts"]) == sorted(PARTS)
+    assert saved.steps == uninterrupted.steps[: STEP - 1]
+    resumed = run(parts=tuple(PARTS))
+    assert resumed.steps == uninterrupted.steps[STEP - 1 :]
+    assert resumed.final == uninterrupted.final
 
 
 @pytest.mark.parametrize("missing", PARTS)
-def test_without_any_one_part_it_is_not(missing: str, run: Callable[..., Repeat]) -> None:
-    straight = run()
+def test_a_replay_without_one_part_diverges(missing: str, run: Callable[..., Repeat]) -> None:
+    """Leaving out any single part changes the rest of the training."""
+    uninterrupted = run()
     run(parts=None)
-    lacking = run(parts=tuple(one for one in PARTS if one != missing))
-    rest = dataclasses.replace(straight, steps=straight.steps[STEP - 1 :], initial=lacking.initial)
-    assert outcome_key(lacking) != outcome_key(rest)
+    resumed = run(parts=tuple(part for part in PARTS if part != missing))
+    rest = dataclasses.replace(
+        uninterrupted, steps=uninterrupted.steps[STEP - 1 :], initial=resumed.initial
+    )
+    assert outcome_key(resumed) != outcome_key(rest)
 
 
-def test_what_the_usual_checkpoint_misses_is_told(tmp_path: Path) -> None:
-    """In real processes: dropout draws from torch's generator, and batches have an order."""
-    words = ["scenario=augmentation", "scenario.dropout=0.5", "device=cpu"]
+@pytest.mark.slow
+def test_the_parts_that_a_usual_checkpoint_misses_are_named(tmp_path: Path) -> None:
+    """Dropout draws from torch's generator, and the batches have an order."""
+    words = ["scenario=augmentation", "scenario.dropout=0.5", "device=cpu", FORK]
     done = harness("replay", *words, cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    found = json.loads((study_of(done, tmp_path) / "replay.json").read_text())
-    assert "position" in found["missing"]
-    assert "torch_rng" in found["missing"]
+    result = json.loads((study_of(done, tmp_path) / "replay.json").read_text())
+    assert "position" in result["missing"]
+    assert "torch_rng" in result["missing"]
     assert "The checkpoint misses: " in done.stdout
-    whole = ",".join(found["available"])
+    whole = ",".join(result["available"])
     again = harness("replay", *words, f"replay.checkpoint=[{whole}]", cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "it is bitwise identical to the uninterrupted training" in again.stdout
@@ -84,27 +89,40 @@ def test_what_the_usual_checkpoint_misses_is_told(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("missing", PARTS)
 def test_the_one_part_that_a_checkpoint_lacks_is_named(missing: str, tmp_path: Path) -> None:
-    held = ",".join(one for one in PARTS if one != missing)
-    words = ["--config-dir", str(MINE), "scenario=whole", f"replay.checkpoint=[{held}]"]
+    """Of ten parts, `replay` names the one that is missing and no other."""
+    parts = ",".join(part for part in PARTS if part != missing)
+    words = ["--config-dir", str(MINE), "scenario=whole", f"replay.checkpoint=[{parts}]", FORK]
     done = harness("replay", *words, "device=cpu", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    found = json.loads((study_of(done, tmp_path) / "replay.json").read_text())
-    assert found["missing"] == [missing]
+    result = json.loads((study_of(done, tmp_path) / "replay.json").read_text())
+    assert result["missing"] == [missing]
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "told"),
+    ("words", "status", "message"),
     [
-        (["scenario=mlp", "determinism=none"], 1, "a replay proves nothing"),
-        (["scenario=mlp", "replay.checkpoint=[weights]"], 2, "this training has no weights; it ha"),
-        (["scenario=mlp", "replay.step=99"], 2, "replay.step=99: the training has 5 steps"),
-        (["-m", "scenario=mlp,cnn"], 2, "replay takes one cell"),
+        pytest.param(["determinism=none"], 1, "a replay proves nothing", marks=pytest.mark.slow),
+        pytest.param(
+            ["replay.checkpoint=[weights]"],
+            2,
+            "this training has no weights; it ha",
+            marks=pytest.mark.slow,
+        ),
+        (["replay.step=99"], 2, "replay.step=99: the training has 5 steps"),
     ],
 )
 def test_what_cannot_be_replayed_says_why(
-    words: list[str], status: int, told: str, tmp_path: Path
+    words: list[str], status: int, message: str, tmp_path: Path
 ) -> None:
-    few = [] if "-m" in words else ["scenario.steps=5"]
-    done = harness("replay", *words, *few, "device=cpu", cwd=tmp_path)
+    """A training that varies, an unknown part, and a step past the end are refused."""
+    small = ["scenario=mlp", "scenario.steps=5", "device=cpu", FORK]
+    done = harness("replay", *words, *small, cwd=tmp_path)
     assert done.returncode == status, done.stdout + done.stderr
-    assert told in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
+
+
+def test_only_one_cell_can_be_replayed(tmp_path: Path) -> None:
+    """A matrix is refused before anything runs."""
+    done = command("replay", "-m", "scenario=mlp,cnn", "device=cpu", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "replay takes one cell" in done.stderr

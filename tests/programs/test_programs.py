@@ -77,6 +77,7 @@ def told_of(program: str, settings: str, *words: str, args: str = "", cwd: Path)
     return told
 
 
+@pytest.mark.slow
 def test_a_plain_loop_steps_each_optimizer_once_per_accumulated_batch(tmp_path: Path) -> None:
     told = told_of("plain.py", "none,seed", args="--amp,float16", cwd=tmp_path)
     assert told.verdicts == {"none": "varies", "seed": "identical"}
@@ -85,6 +86,7 @@ def test_a_plain_loop_steps_each_optimizer_once_per_accumulated_batch(tmp_path: 
     assert told.files_that_differ("none") == ["out/checkpoint.pt"]
 
 
+@pytest.mark.slow
 def test_a_compiled_loop_is_seen_like_a_plain_one(tmp_path: Path) -> None:
     words = "--compile,aot_eager,--amp,bfloat16,--epochs,1,--seed,1"
     told = told_of("plain.py", "none", args=words, cwd=tmp_path)
@@ -93,6 +95,7 @@ def test_a_compiled_loop_is_seen_like_a_plain_one(tmp_path: Path) -> None:
     assert {one["facts"]["models"] for one in told.repeats["none"]} == {"OptimizedModule"}
 
 
+@pytest.mark.slow
 def test_timms_seed_and_flags_are_left_alone_and_told(tmp_path: Path) -> None:
     told = told_of("timm_like.py", "full", args="--lookahead", cwd=tmp_path)
     assert told.verdicts == {"full": "identical"}
@@ -101,6 +104,7 @@ def test_timms_seed_and_flags_are_left_alone_and_told(tmp_path: Path) -> None:
     assert "requested cudnn.benchmark=False, effective True" in told.report
 
 
+@pytest.mark.slow
 def test_two_ranks_step_where_their_gradients_are_exchanged(tmp_path: Path) -> None:
     told = told_of("ddp.py", "none", "scenario.processes=2", cwd=tmp_path)
     assert told.verdicts == {"none": "identical"}

@@ -1,4 +1,4 @@
-"""Where Keras is not installed: what asks for it is told how to get it, all else goes on."""
+"""Without Keras, a request for it says how to install it, and everything else runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.frameworks import FRAMEWORKS
-from tests.conftest import ROOT, harness, study_of
+from tests.conftest import FORK, ROOT, TRACES_ONLY, command, harness, study_of
 
 MISSING = FRAMEWORKS["keras"].missing
 without = pytest.mark.skipif(
@@ -19,8 +19,9 @@ without = pytest.mark.skipif(
 
 
 @without
-def test_a_keras_scenario_that_is_asked_for_ends_with_the_way_to_install_it(tmp_path: Path) -> None:
-    done = harness("-m", "scenario=mlp,keras_mlp", cwd=tmp_path)
+def test_a_requested_keras_scenario_is_refused_with_the_way_to_install_it(tmp_path: Path) -> None:
+    """The message names the extra and the make target."""
+    done = command("-m", "scenario=mlp,keras_mlp", cwd=tmp_path)
     assert done.returncode == 2, done.stdout
     assert "scenario 'keras_mlp' cannot run here: extra 'keras' not installed" in done.stderr
     assert "pip install 'determinism-harness[keras]'" in done.stderr
@@ -29,8 +30,9 @@ def test_a_keras_scenario_that_is_asked_for_ends_with_the_way_to_install_it(tmp_
 
 
 @without
+@pytest.mark.slow
 def test_a_claim_about_keras_stays_open_and_says_why(tmp_path: Path) -> None:
-    """In a copy of the program, whose claims are ours to change."""
+    """A study that only a claim asks to run Keras leaves its cell out, and `resume` agrees."""
     for part in ("harness", "scenarios", "conf"):
         shutil.copytree(ROOT / part, tmp_path / part)
     claim = "rule: identical, says: so, cells: {{it: scenario={0} determinism=seed}}"
@@ -41,23 +43,24 @@ def test_a_claim_about_keras_stays_open_and_says_why(tmp_path: Path) -> None:
         "scenario=mlp",
         "scenario.steps=3",
         "runs.trace=2",
-        "runs.timing=0",
-        "study.baseline=null",
+        *TRACES_ONLY,
+        FORK,
         cwd=tmp_path,
         PYTHONPATH=str(tmp_path),
     )
     study = study_of(done, tmp_path)
     with (study / "tables" / "claims.csv").open() as file:
-        rows = {one["claim"]: (one["answer"], one["why"]) for one in csv.DictReader(file)}
+        rows = {row["claim"]: (row["answer"], row["why"]) for row in csv.DictReader(file)}
     assert rows["keras_mlp"] == ("cannot be decided here", "extra 'keras' not installed")
     assert "needs at least 10 runs" in rows["mlp"][1]
     manifest = json.loads((study / "manifest.json").read_text())
     assert manifest["missing"] == {"keras_mlp-seed-cpu": "extra 'keras' not installed"}
-    assert {one["cell"]["scenario"]["name"] for one in manifest["cells"]} == {"mlp"}
+    assert {cell["cell"]["scenario"]["name"] for cell in manifest["cells"]} == {"mlp"}
     assert harness("resume", str(study), cwd=tmp_path, PYTHONPATH=str(tmp_path)).returncode == 0
 
 
 def test_a_study_of_torch_names_no_keras(study: Path) -> None:
+    """Manifests of torch studies are as they were before Keras was supported."""
     manifest = json.loads((study / "manifest.json").read_text())
     assert not {"keras", "tensorflow"} & manifest["software"].keys()
     assert manifest["missing"] == {}

@@ -87,6 +87,7 @@ class Holder:
         return torch.rand(()).item()
 
 
+@pytest.mark.slow
 def test_an_unseeded_training_is_not_reproducible() -> None:
     """assert_reproducible fails for an unseeded training and names the first difference."""
     with pytest.raises(AssertionError) as raised:
@@ -122,6 +123,7 @@ def test_the_callers_hash_seed_is_not_inherited(monkeypatch: pytest.MonkeyPatch)
     assert not comparison.difference.is_tensor
 
 
+@pytest.mark.slow
 def test_runs_are_identical_under_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under `full`, runs agree, with the setting's variables and the caller's other variables."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -157,6 +159,7 @@ def test_a_hanging_run_times_out_with_its_stack() -> None:
         compare_runs(hangs, 2, threads=1, timeout_s=2)
 
 
+@pytest.mark.slow
 def test_an_empty_result_is_rejected() -> None:
     """A function that returns None raises TypeError."""
     message = (
@@ -193,6 +196,7 @@ def test_invalid_arguments_are_rejected() -> None:
         compare_runs(small_training, 2, "ful")
 
 
+@pytest.mark.slow
 def test_a_script_can_compare_its_own_function(tmp_path: Path) -> None:
     """A script with local imports and child processes works, and needs a `__main__` guard."""
     (tmp_path / "neighbour.py").write_text("def value():\n    return 0.5\n")

@@ -124,6 +124,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_golden_values_are_recorded_compared_and_updated(folder: Path) -> None:
     """A passing test records its values; later runs must match until --update-golden."""
     first = run_pytest(folder)
@@ -173,6 +174,7 @@ def test_concurrent_processes_lose_no_value(folder: Path) -> None:
     assert len(Golden(folder / "tests" / "test_own.py").entries()) == 40
 
 
+@pytest.mark.slow
 def test_marked_tests_are_compared_across_fresh_processes(folder: Path) -> None:
     """With --reproducible, each marked test runs in fresh processes and fails if they differ."""
     (folder / "tests" / "test_own.py").write_text(MARKED)

@@ -1,10 +1,12 @@
-"""A scenario of one's own: two files beside the harness, and nothing private in the records."""
+"""A user's scenario: two files in any folder, and nothing private in its records."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import SMALL, harness, study_of
+import pytest
+
+from tests.conftest import SMALL, command, harness, study_of
 
 OWN = (
     "from dataclasses import dataclass\n"
@@ -27,7 +29,8 @@ def own(folder: Path, name: str) -> None:
     )
 
 
-def test_a_scenario_of_ones_own_is_one_yaml_and_one_file(tmp_path: Path) -> None:
+def test_a_users_scenario_is_one_yaml_and_one_file(tmp_path: Path) -> None:
+    """It runs from --config-dir, may import its neighbours, and fails with its own message."""
     folder = tmp_path / "mine" / "scenario"
     folder.mkdir(parents=True)
     (folder / "wide.yaml").write_text("# My own net.\nname: wide\nuses_loader: false\nwidth: 3\n")
@@ -46,26 +49,28 @@ def test_a_scenario_of_ones_own_is_one_yaml_and_one_file(tmp_path: Path) -> None
     done = harness(*words, cwd=tmp_path)
     study = study_of(done, tmp_path)
     assert (study / "tables" / "cells.csv").read_text().count("wide") >= 3
-    bad = harness("--config-dir", "mine", "scenario=wide", "scenario.width=x", cwd=tmp_path)
+    bad = command("--config-dir", "mine", "scenario=wide", "scenario.width=x", cwd=tmp_path)
     assert bad.returncode == 2
     assert "must be of type int" in bad.stderr
     (folder / "wide.py").write_text("raise ImportError('no such luck')\n")
-    broken = harness("--config-dir", "mine", "scenario=wide", cwd=tmp_path)
+    broken = command("--config-dir", "mine", "scenario=wide", cwd=tmp_path)
     assert broken.returncode == 2
     assert "no such luck" in broken.stderr
-    changed = harness("resume", str(study), cwd=tmp_path)
+    changed = command("resume", str(study), cwd=tmp_path)
     assert changed.returncode == 2
 
 
-def test_a_scenario_of_ones_own_cannot_hide_behind_a_name_of_ours(tmp_path: Path) -> None:
+def test_a_users_scenario_cannot_take_the_name_of_a_shipped_one(tmp_path: Path) -> None:
+    """A scenario named `cnn` is refused."""
     own(tmp_path, "cnn")
-    done = harness("--config-dir", "mine", "scenario=cnn", cwd=tmp_path)
+    done = command("--config-dir", "mine", "scenario=cnn", cwd=tmp_path)
     assert done.returncode == 2
     assert "scenario 'cnn' is built in and cannot be redefined in" in done.stderr
 
 
-def test_no_record_holds_a_home_or_a_secret(tmp_path: Path) -> None:
-    """A canary home: the training gets its path, the records `~`."""
+@pytest.mark.slow
+def test_no_record_contains_a_home_folder_or_a_secret(tmp_path: Path) -> None:
+    """The training gets the path of a canary home folder, the records get `~`."""
     home = tmp_path / "c4n4ry"
     (home / "work").mkdir(parents=True)
     own(home / "work", "kept")
@@ -77,17 +82,18 @@ def test_no_record_holds_a_home_or_a_secret(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     written = [path for path in study.rglob("*") if path.is_file()]
     assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
-    told = harness(*words, "scenario.api_token=hunter2hunter2", cwd=home / "work", HOME=str(home))
-    assert told.returncode == 2
-    assert "scenario.api_token looks like a secret" in told.stderr
-    assert "hunter2" not in told.stderr
+    words.append("scenario.api_token=hunter2hunter2")
+    refused = command(*words, cwd=home / "work", HOME=str(home))
+    assert refused.returncode == 2
+    assert "scenario.api_token looks like a secret" in refused.stderr
+    assert "hunter2" not in refused.stderr
 
 
-def test_a_scenario_that_imports_the_old_protocol_is_told_the_new_name(tmp_path: Path) -> None:
-    """`scenarios.base` was the protocol's name before it became public."""
+def test_a_scenario_that_imports_the_old_protocol_gets_the_new_name(tmp_path: Path) -> None:
+    """`scenarios.base` was the name of the protocol before it became public."""
     own(tmp_path, "kept")
     path = tmp_path / "mine" / "scenario" / "kept.py"
     path.write_text("from scenarios.base import Training\n" + path.read_text())
-    done = harness("--config-dir", "mine", "scenario=kept", cwd=tmp_path)
+    done = command("--config-dir", "mine", "scenario=kept", cwd=tmp_path)
     assert done.returncode == 2
     assert "import harness.scenario instead of scenarios.base" in done.stderr

@@ -1,4 +1,4 @@
-"""Claims as people name them: what does not exist is told before anything runs."""
+"""A claim about something that does not exist is refused before anything runs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, harness
+from tests.conftest import ROOT, command, harness
 
 
 @pytest.mark.parametrize(
-    ("cells", "told"),
+    ("cells", "message"),
     [
         ("{it: scenario=nothing determinism=seed}", "nothing"),
         ("{it: scenario=mlp determinism=seed scenario.colour=red}", "colour"),
@@ -19,10 +19,10 @@ from tests.conftest import ROOT, harness
         ("{that: scenario=mlp determinism=seed}", "names the cells"),
     ],
 )
-def test_a_claim_about_what_does_not_exist_fails_before_anything_runs(
-    cells: str, told: str, tmp_path: Path
+def test_a_claim_about_something_unknown_is_refused(
+    cells: str, message: str, tmp_path: Path
 ) -> None:
-    """In a copy of the program, whose claims are ours to change."""
+    """The message names the claim and the unknown word (in a copy with claims of its own)."""
     for part in ("harness", "scenarios", "conf"):
         shutil.copytree(ROOT / part, tmp_path / part)
     claim = f"rule: identical, says: so, cells: {cells}"
@@ -31,12 +31,13 @@ def test_a_claim_about_what_does_not_exist_fails_before_anything_runs(
     done = harness("claims_of=[mine]", "scenario=mlp", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 2, done.stdout + done.stderr
     assert "wrong" in done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "results").exists()
 
 
 def test_unknown_claims_are_refused_with_the_known_ones(tmp_path: Path) -> None:
-    done = harness("claims_of=[nothing]", "scenario=mlp", cwd=tmp_path)
+    """claims_of=[nothing] lists the claims that exist."""
+    done = command("claims_of=[nothing]", "scenario=mlp", cwd=tmp_path)
     assert done.returncode == 2
     assert "unknown claims 'nothing': allowed are" in done.stderr
     assert "pytorch_guide" in done.stderr

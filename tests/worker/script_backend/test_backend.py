@@ -1,4 +1,4 @@
-"""A script that knows nothing of the harness: traced, timed and diagnosed in real processes."""
+"""Scripts that know nothing of the harness, traced, timed and diagnosed in real processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.conftest import harness, study_of
+from harness.core.record import Outcome, RunRecord, load_record
+from harness.core.verdict import outcome_key
+from tests.conftest import TRACES_ONLY, command, harness, study_of
 
 TRAIN = """
 import argparse, os, sys
@@ -63,20 +65,86 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def words(act: str, *more: str) -> list[str]:
+def words(path: str, *more: str) -> list[str]:
     return [
         "scenario=script",
-        "scenario.path=train.py",
-        f"scenario.args=[--act,{act}]",
+        f"scenario.path={path}",
+        "determinism=seed",
         "device=cpu",
+        *TRACES_ONLY,
         *more,
     ]
 
 
+ODD = ("plain", "print", "fork", "change")
+FAILING = {
+    "fail": "FileNotFoundError: the data are not there",
+    "exit": "train.py raised SystemExit(3)",
+    "nothing": "finished without a step of any torch optimizer",
+}
+
+
+@pytest.fixture(scope="module")
+def acts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with one cell for each thing that the script can do."""
+    folder = tmp_path_factory.mktemp("acts")
+    (folder / "train.py").write_text(TRAIN)
+    sweep = ",".join(f"[--act,{act}]" for act in (*ODD, *FAILING))
+    done = harness("-m", *words("train.py", f"scenario.args={sweep}", "runs.trace=2"), cwd=folder)
+    assert done.returncode == 3, done.stdout + done.stderr  # some runs failed
+    return study_of(done, folder)
+
+
+def records(study: Path, act: str) -> list[RunRecord]:
+    """The runs of one act, in the order of their numbers."""
+    runs = [load_record(path) for path in sorted((study / "runs").glob("*.trace.*.json"))]
+    return [run for run in runs if run.spec.cell.scenario.options["args"] == ["--act", act]]
+
+
+@pytest.mark.parametrize("act", ODD)
+def test_a_script_that_does_odd_things_still_trains(act: str, acts: Path) -> None:
+    """Printing 10 MB, forking, or changing directory does not disturb a run."""
+    one, other = (outcome_key(run.repeats[0]) for run in records(acts, act))
+    assert one == other
+
+
+def test_a_long_log_keeps_its_beginning_and_its_end(acts: Path) -> None:
+    """A log of 10 MB is cut to 2 MB, and says how much was left out."""
+    for run in records(acts, "print"):
+        log = acts / "logs" / f"{run.run_id}.log"
+        assert log.stat().st_size < 3_000_000
+        assert b"bytes left out" in log.read_bytes()
+
+
+def test_a_script_leaves_nothing_in_its_folder(acts: Path) -> None:
+    """Everything that the runs write is in results/."""
+    assert sorted(path.name for path in acts.parent.parent.iterdir()) == ["results", "train.py"]
+
+
+@pytest.mark.parametrize(("act", "message"), FAILING.items())
+def test_a_script_that_does_not_train_says_why(act: str, message: str, acts: Path) -> None:
+    """A failing cell shows the script's own error, and the other cells are kept."""
+    assert all(run.outcome is Outcome.crashed for run in records(acts, act))
+    assert message in (acts / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_script_that_hangs_exceeds_its_time_limit(folder: Path) -> None:
+    """launch.timeout_s ends a script that loops without a step."""
+    limits = ["scenario.args=[--act,hang]", "launch.timeout_s=3", "runs.trace=1"]
+    done = harness(*words("train.py", *limits), cwd=folder)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "exceeded launch.timeout_s" in (study_of(done, folder) / "report.md").read_text()
+
+
+@pytest.mark.slow
 def test_a_script_gets_the_same_tables_as_a_scenario(folder: Path) -> None:
+    """Verdicts and step times of a script stand in the same columns."""
     done = harness(
         "-m",
-        *words("plain"),
+        "scenario=script",
+        "scenario.path=train.py",
+        "device=cpu",
         "determinism=none,seed",
         "runs.trace=2",
         "runs.timing=2",
@@ -91,7 +159,7 @@ def test_a_script_gets_the_same_tables_as_a_scenario(folder: Path) -> None:
     assert (cells["step_ms"] > 0).all()
 
 
-TELLING = """
+REPORTING = """
 import torch
 import harness
 net = torch.nn.Linear(3, 1)
@@ -104,22 +172,28 @@ for step in range(3):
 """
 
 
-def test_a_loss_that_the_script_tells_is_the_one_that_counts(folder: Path) -> None:
-    (folder / "telling.py").write_text(TELLING)
-    done = harness(
-        "scenario=script",
-        "scenario.path=telling.py",
-        "determinism=seed",
-        "device=cpu",
-        "runs.trace=2",
-        "runs.timing=0",
-        "study.baseline=null",
-        "study.control=null",
-        cwd=folder,
-    )
+@pytest.mark.slow
+def test_the_loss_that_a_script_reports_is_the_one_recorded(folder: Path) -> None:
+    """harness.observe(loss=...) replaces the tensor at which the backward pass began."""
+    (folder / "reporting.py").write_text(REPORTING)
+    done = harness(*words("reporting.py", "runs.trace=2"), cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     for record in (study_of(done, folder) / "runs").glob("*.json"):
         assert json.loads(record.read_text())["repeats"][0]["losses"] == [0.5, 1.5, 2.5]
+
+
+@pytest.mark.slow
+def test_nothing_of_the_users_environment_reaches_the_script_or_a_record(folder: Path) -> None:
+    """A canary in a variable that the script would print and write is in no file."""
+    (folder / "reporting.py").write_text(
+        "import os\nprint(os.environ)\nopen('all.txt', 'w').write(str(os.environ))\n" + REPORTING
+    )
+    variables = {"MY_API_KEY": "c4n4ry", "ORDINARY": "c4n4ry"}
+    done = harness(*words("reporting.py", "runs.trace=2"), cwd=folder, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (study_of(done, folder) / "logs").is_dir()
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
 
 
 RANKS = """
@@ -138,9 +212,9 @@ torch.distributed.destroy_process_group()
 """
 
 
-def test_a_module_on_two_ranks_trains_as_under_torchrun_and_leaves_nothing_here(
-    folder: Path,
-) -> None:
+@pytest.mark.slow
+def test_a_module_on_two_ranks_trains_as_under_torchrun(folder: Path) -> None:
+    """Two ranks find each other, agree, and leave nothing in the folder but results/."""
     (folder / "package").mkdir()
     (folder / "package" / "ranks.py").write_text(RANKS)
     done = harness(
@@ -164,78 +238,39 @@ def test_a_module_on_two_ranks_trains_as_under_torchrun_and_leaves_nothing_here(
     assert "written files differ" not in (study / "report.md").read_text()
 
 
-def test_a_rank_that_fails_ends_the_run_with_its_own_words(folder: Path) -> None:
+@pytest.mark.slow
+def test_a_rank_that_fails_ends_the_run_with_its_own_error(folder: Path) -> None:
+    """The error of rank 1 is in the report."""
     (folder / "lame.py").write_text(
         "import os\nif os.environ['RANK'] == '1':\n    raise ValueError('no leg')\n" + RANKS
     )
-    done = harness(
-        "scenario=script",
-        "scenario.path=lame.py",
-        "scenario.processes=2",
-        "device=cpu",
-        "determinism=seed",
-        "runs.trace=1",
-        "runs.timing=0",
-        "study.baseline=null",
-        "study.control=null",
-        cwd=folder,
-    )
+    done = harness(*words("lame.py", "scenario.processes=2", "runs.trace=1"), cwd=folder)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "ValueError: no leg" in (study_of(done, folder) / "report.md").read_text()
 
 
-def test_nothing_of_the_users_environment_reaches_the_script_or_a_record(folder: Path) -> None:
-    """A canary in a variable that the script would print and write."""
-    (folder / "telling.py").write_text(
-        "import os\nprint(os.environ)\nopen('all.txt', 'w').write(str(os.environ))\n" + TELLING
-    )
-    done = harness(
-        "scenario=script",
-        "scenario.path=telling.py",
-        "determinism=seed",
-        "device=cpu",
-        "runs.trace=2",
-        "runs.timing=0",
-        "study.baseline=null",
-        "study.control=null",
-        cwd=folder,
-        MY_API_KEY="c4n4ry",
-        ORDINARY="c4n4ry",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    study = study_of(done, folder)
-    assert (study / "logs").is_dir()
-    written = [path for path in folder.rglob("*") if path.is_file()]
-    assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
+HYDRA_APP = """
+import hydra, torch
+@hydra.main(config_path='.', config_name='config', version_base='1.3')
+def main(config):
+    net = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(net.parameters(), config.lr)
+    for _ in range(config.steps):
+        optimizer.zero_grad()
+        net(torch.randn(8, 4)).square().mean().backward()
+        optimizer.step()
+if __name__ == '__main__':
+    main()
+"""
 
 
+@pytest.mark.slow
 def test_a_hydra_application_is_a_script_too(folder: Path) -> None:
+    """Its overrides are arguments, and its outputs stay in the private copy."""
     (folder / "config.yaml").write_text("lr: 0.1\nsteps: 3\n")
-    (folder / "app.py").write_text(
-        "import hydra, torch\n"
-        "@hydra.main(config_path='.', config_name='config', version_base='1.3')\n"
-        "def main(config):\n"
-        "    net = torch.nn.Linear(4, 1)\n"
-        "    optimizer = torch.optim.SGD(net.parameters(), config.lr)\n"
-        "    for _ in range(config.steps):\n"
-        "        optimizer.zero_grad()\n"
-        "        net(torch.randn(8, 4)).square().mean().backward()\n"
-        "        optimizer.step()\n"
-        "if __name__ == '__main__':\n"
-        "    main()\n"
-    )
-    done = harness(
-        "scenario=script",
-        "scenario.path=app.py",
-        "scenario.args=['lr=0.2','steps=4']",
-        "determinism=seed",
-        "device=cpu",
-        "runs.trace=2",
-        "runs.timing=0",
-        "study.baseline=null",
-        "study.control=null",
-        cwd=folder,
-    )
+    (folder / "app.py").write_text(HYDRA_APP)
+    arguments = "scenario.args=['lr=0.2','steps=4']"
+    done = harness(*words("app.py", arguments, "runs.trace=2"), cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     study = study_of(done, folder)
     assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
@@ -243,99 +278,61 @@ def test_a_hydra_application_is_a_script_too(folder: Path) -> None:
     assert not (folder / "outputs").exists()
 
 
-def test_variables_reach_the_script_and_no_secret_is_accepted_among_them(folder: Path) -> None:
-    (folder / "told.py").write_text("import os\nraise SystemExit(os.environ['CORPUS'])\n")
-    words = [
-        "scenario=script",
-        "scenario.path=told.py",
-        "device=cpu",
-        "determinism=seed",
-        "runs.trace=1",
-        "runs.timing=0",
-        "study.baseline=null",
-        "study.control=null",
-    ]
-    done = harness(*words, "scenario.environment={CORPUS: tiny}", cwd=folder)
-    assert "told.py raised SystemExit('tiny')" in (study_of(done, folder) / "report.md").read_text()
-    refused = harness(*words, "scenario.environment={HF_TOKEN: abcdefgh}", cwd=folder)
-    assert refused.returncode == 2
-    assert "looks like a secret" in refused.stderr
-    assert "abcdefgh" not in refused.stderr
+@pytest.mark.slow
+def test_variables_reach_the_script(folder: Path) -> None:
+    """scenario.environment sets variables for the script."""
+    (folder / "corpus.py").write_text("import os\nraise SystemExit(os.environ['CORPUS'])\n")
+    variables = "scenario.environment={CORPUS: tiny}"
+    done = harness(*words("corpus.py", variables, "runs.trace=1"), cwd=folder)
+    report = (study_of(done, folder) / "report.md").read_text()
+    assert "corpus.py raised SystemExit('tiny')" in report
 
 
+@pytest.mark.slow
 def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
+    """The origin of a race is the line of the script that indexes."""
     if torch.get_num_threads() == 1:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
-    done = harness("diagnose", *words("race", "determinism=seed", "diagnose.runs=5"), cwd=folder)
+    done = harness(
+        "diagnose",
+        "scenario=script",
+        "scenario.path=train.py",
+        "scenario.args=[--act,race]",
+        "device=cpu",
+        "determinism=seed",
+        "diagnose.runs=5",
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
-    origin = found["origin_evidence"]["origin"]
+    document = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
+    origin = document["origin_evidence"]["origin"]
     assert origin["operation"]["source"] == "train.py:37"
     assert origin["operation"]["name"].startswith("aten.index_put")
-    assert found["origin_evidence"]["difference"]["max_ulp"] > 0
-    assert found["faults"] == ["atomics or reduction order"]
+    assert document["origin_evidence"]["difference"]["max_ulp"] > 0
+    assert document["faults"] == ["atomics or reduction order"]
 
 
 @pytest.mark.parametrize(
-    ("act", "told"),
-    [
-        ("fail", "FileNotFoundError: the data are not there"),
-        ("exit", "train.py raised SystemExit(3)"),
-        ("nothing", "finished without a step of any torch optimizer"),
-        ("hang", "exceeded launch.timeout_s"),
-    ],
-)
-def test_a_script_that_does_not_train_says_why(act: str, told: str, folder: Path) -> None:
-    limit = "launch.timeout_s=3" if act == "hang" else "launch.timeout_s=60"
-    done = harness(
-        *words(
-            act,
-            limit,
-            "determinism=seed",
-            "runs.trace=1",
-            "runs.timing=0",
-            "study.baseline=null",
-            "study.control=null",
-        ),
-        cwd=folder,
-    )
-    assert done.returncode == 3, done.stdout + done.stderr
-    assert told in (study_of(done, folder) / "report.md").read_text()
-
-
-@pytest.mark.parametrize("act", ["print", "fork", "change"])
-def test_a_script_that_does_odd_things_still_trains(act: str, folder: Path) -> None:
-    done = harness(
-        *words(
-            act,
-            "determinism=seed",
-            "runs.trace=2",
-            "runs.timing=0",
-            "study.baseline=null",
-            "study.control=null",
-        ),
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    study = study_of(done, folder)
-    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
-    assert sorted(path.name for path in folder.iterdir()) == ["results", "train.py"]
-    if act == "print":
-        for log in (study / "logs").iterdir():
-            assert log.stat().st_size < 3_000_000
-            assert b"bytes left out" in log.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "message"),
     [
         ("scenario.path=other.py", "scenario.path=other.py: no such file"),
         ("scenario.args=[--api-key,abcdefgh]", "looks like a secret"),
-        ("scenario.module=train", "a script needs exactly one of scenario.path"),
-        ("scenario.copy_limit_mb=0", "scenario.copy_limit_mb=0. Largest entries: train.py"),
+        ("scenario.environment={HF_TOKEN: abcdefgh}", "looks like a secret"),
+        pytest.param(
+            "scenario.module=train",
+            "a script needs exactly one of scenario.path",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "scenario.copy_limit_mb=0",
+            "scenario.copy_limit_mb=0. Largest entries: train.py",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_a_script_that_cannot_be_run_is_refused(word: str, told: str, folder: Path) -> None:
-    done = harness("scenario=script", "scenario.path=train.py", word, cwd=folder)
+def test_a_script_that_cannot_be_run_is_refused(word: str, message: str, folder: Path) -> None:
+    """What is wrong is named, a secret is not repeated, and nothing is created."""
+    done = command("scenario=script", "scenario.path=train.py", word, cwd=folder)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
+    assert "abcdefgh" not in done.stderr
