@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. Everything runs in .venv, which requirements/install.py creates from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-keras test-programs test-image test-long lint lock report bench-self shell clean setup setup-dev setup-keras setup-programs
+.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-image test-long lint lock report bench-self shell clean setup setup-dev setup-keras setup-programs
 MAKEFLAGS += --no-print-directory
 
 # The Python that creates .venv: the one in .venv, else the first supported one that runs (a shim may fail to).
@@ -35,8 +35,15 @@ resume: ## Resume a study (STUDY=results/..., default: the latest; use the same 
 image: ## Build the container image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler, BASE_IMAGE, PIP_CONF)
 	@$(HOST_PYTHON) -m container image
 
-test: setup-dev ## Run the tests (ARGS="-k digest ...")
+test: setup-dev ## Run the tests, except for the slow ones (ARGS="-k digest ...")
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+test-all: setup-dev ## Run the slow tests, which start many processes, and those of the Keras scenarios
+	@$(VENV_PYTHON) -m pytest -m slow --slow $(ARGS)
+	@$(MAKE) test-keras
+
+test-smoke: setup-dev ## Run a smoke study, check its positive control, and rebuild its report
+	@tests/smoke_study.sh
 
 test-keras: setup-dev setup-keras ## Install Keras and test the Keras scenarios
 	@$(VENV_PYTHON) -m pytest -m keras $(ARGS)
