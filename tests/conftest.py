@@ -24,7 +24,11 @@ SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false", FORK]
 TRACES_ONLY = ["runs.timing=0", "study.baseline=null", "study.control=null"]
 
 
-def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+Main = Callable[[Sequence[str]], int]
+Done = subprocess.CompletedProcess[str]
+
+
+def command(*words: str, cwd: Path, program: Main = main, **environment: str) -> Done:
     """Runs a command of the program inside this process, which has imported all that it needs.
 
     For commands that are refused, or that only read a study; ``harness`` is the program itself.
@@ -37,11 +41,11 @@ def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         mock.patch.dict(os.environ, environment),
         mock.patch.object(sys, "argv", sys.argv),
     ):
-        status = main(words)
+        status = program(words)
     return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
 
 
-def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def harness(*words: str, cwd: Path, **environment: str) -> Done:
     """Runs the program itself, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "harness", *words],
@@ -54,7 +58,7 @@ def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-def study_of(done: subprocess.CompletedProcess[str], cwd: Path) -> Path:
+def study_of(done: Done, cwd: Path) -> Path:
     """The study that the last line of the output names."""
     last = done.stdout.strip().split("\n")[-1]
     assert last.startswith("study: "), done.stdout + done.stderr

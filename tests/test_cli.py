@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.record import Outcome, load_record
-from tests.conftest import FORK, ROOT, SMALL, command, harness, study_of
+from harness.study.folder import StudyFolder
+from tests.conftest import FORK, ROOT, SMALL, TRACES_ONLY, command, harness, study_of
 
 TINY = ["scenario.steps=6", *SMALL]
 
@@ -232,16 +233,8 @@ def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
     tmp_path: Path, by: signal.Signals, isolation: str
 ) -> None:
     """After Ctrl-C, SIGTERM or SIGKILL, `resume` runs what is missing and nothing twice."""
-    words = [
-        "scenario=mlp",
-        "runs.trace=5",
-        "runs.timing=3",
-        "scenario.steps=6",
-        "study.repeat_failed=false",
-        "launch.ahead=2",
-        f"launch.isolation={isolation}",
-    ]
-    process = begin(tmp_path, *words)
+    words = ["scenario=mlp", "scenario.steps=6", "launch.ahead=2", f"launch.isolation={isolation}"]
+    process = begin(tmp_path, *words, "runs.trace=12", *TRACES_ONLY)
     wait_for_records(tmp_path / "it", 3)
     process.send_signal(by)
     _, errors = process.communicate(timeout=60)
@@ -255,21 +248,18 @@ def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
     done = harness("resume", "it", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     after = list((tmp_path / "it/runs").glob("*.t*.*.json"))
-    assert len(after) == 10 + 9
+    assert len(after) == 12
     assert all(load_record(path).outcome is Outcome.ok for path in after)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items() if path != damaged)
 
 
-def test_a_folder_of_another_command_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_another_command_is_refused(tmp_path: Path, study: Path) -> None:
     """A study.dir that is in use, holds another study, or holds other files is left alone."""
-    process = begin(tmp_path, *TINY)
-    wait_for_records(tmp_path / "it", 1)
-    locked = command("resume", "it", cwd=tmp_path)
+    with StudyFolder(study).lock():
+        locked = command("resume", str(study), cwd=tmp_path)
     assert locked.returncode == 2
     assert "another process" in locked.stderr
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    other = command("study.dir=it", "scenario=cnn", cwd=tmp_path)
+    other = command(f"study.dir={study}", "scenario=cnn", cwd=tmp_path)
     assert other.returncode == 2
     assert "belongs to another command" in other.stderr
     (tmp_path / "full").mkdir()

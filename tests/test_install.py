@@ -76,7 +76,7 @@ def run(installed: Path, tmp_path: Path) -> Run:
 
 
 def test_every_tracked_file_of_the_packages_is_installed(installed: Path) -> None:
-    """What lies at the top of the repository as scenarios and conf lies inside harness there."""
+    """scenarios/ and conf/, at the top of the repository, are inside harness/ in a wheel."""
     files = {path for path in tracked() if path.parts[0] in PACKAGES and path.name != "README.md"}
     inside = {path if path.parts[0] == "harness" else "harness" / path for path in files}
     assert Path("harness/py.typed") in inside
@@ -84,7 +84,7 @@ def test_every_tracked_file_of_the_packages_is_installed(installed: Path) -> Non
 
 
 def test_nothing_but_the_package_and_its_metadata_lies_at_the_top(installed: Path) -> None:
-    """No folder of ours can hide, or be hidden by, a project's own conf or scenarios."""
+    """A wheel installs no package that could hide a project's own conf or scenarios."""
     names = {path.name for path in installed.iterdir()} - {"bin", "__pycache__"}
     assert names == {"harness", "determinism_harness-0.1.0.dist-info"}
 
@@ -130,6 +130,7 @@ def test_a_project_may_have_packages_of_the_same_names(
 
 
 def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:
+    """The console script lists what the wheel contains and refuses nonsense."""
     command = str(installed / "bin" / "determinism-harness")
     listed = run(command, "list")
     assert listed.returncode == 0, listed.stderr
@@ -142,9 +143,10 @@ def test_the_command_works_in_any_folder(installed: Path, run: Run) -> None:
 
 @pytest.mark.slow
 def test_pytest_finds_the_plugin_by_its_entry_point(run: Run, tmp_path: Path) -> None:
-    told = run(sys.executable, "-m", "pytest", "--help").stdout
+    """An installed wheel adds its options and fixture to pytest."""
+    text = run(sys.executable, "-m", "pytest", "--help").stdout
     for word in ("--reproducible", "--update-golden", "golden_limit_mb"):
-        assert word in told
+        assert word in text
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     (tmp_path / "test_own.py").write_text(
         "import pytest, random\n"

@@ -1,9 +1,10 @@
-"""Which folder may import what: one line per folder, followed through all of our own files."""
+"""Which folders and libraries each folder may import, directly and through our own files."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ KERAS = {"keras", "tensorflow"}
 COMPUTE = {"torch", "numpy", "pandas", "matplotlib", "scipy", *KERAS}
 PRESENT = {"pandas", "matplotlib", "rich", "jinja2", "scipy"}
 
-# From the bottom up: folders of ours that files in a place import, and libraries that they never
-# reach. A file has a line where its rule is stricter than its folder's.
+# From the bottom up: the folders of harness/ that a folder may import, and the libraries that its
+# imports must never reach. A file whose rule is stricter than its folder's has its own line.
 RULES: dict[str, tuple[str, set[str]]] = {
     "core": ("", {*COMPUTE, *PRESENT, *HYDRA, "psutil", "safetensors"}),
     "data": ("", {*PRESENT, *HYDRA, "torch"}),
@@ -43,15 +44,16 @@ RULES: dict[str, tuple[str, set[str]]] = {
 }
 
 
-def file_of(module: str, root: Path = ROOT) -> Path | None:
+def find_file(module: str, root: Path = ROOT) -> Path | None:
     path = root.joinpath(*module.split("."))
     candidates = [path.with_suffix(".py"), path / "__init__.py"]
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, also inside functions; not what only type checkers read."""
-    tree = ast.parse(path.read_text())
+@cache
+def find_imports(source: str) -> frozenset[str]:
+    """Every module that a program imports, even inside functions, but not under TYPE_CHECKING."""
+    tree = ast.parse(source)
     for_types = {
         inner
         for node in ast.walk(tree)
@@ -59,91 +61,95 @@ def imports(path: Path) -> set[str]:
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    modules = set()
+    modules: set[str] = set()
     for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return modules
+    return frozenset(modules)
 
 
-def reached(path: Path, root: Path = ROOT) -> set[str]:
-    """Every module that importing a file can lead to, through our own files.
+def find_reachable(path: Path, root: Path = ROOT) -> set[str]:
+    """Every module that importing a file can lead to through our own files.
 
-    The packages around a module run too; the file's own name is left out.
+    This includes the packages that contain a module, but not the file itself.
     """
     modules: set[str] = set()
-    waiting = list(imports(path))
+    waiting = list(find_imports(path.read_text()))
     while waiting:
         module = waiting.pop()
         if module in modules:
             continue
         modules.add(module)
         waiting += [module.rpartition(".")[0]] * ("." in module)
-        source = file_of(module, root)
+        source = find_file(module, root)
         if source is not None:
-            waiting += imports(source)
+            waiting += find_imports(source.read_text())
     return modules
 
 
-def forbidden_libraries(path: Path, never: set[str], root: Path = ROOT) -> set[str]:
-    return {module.partition(".")[0] for module in reached(path, root)} & never
+def find_forbidden(path: Path, never: set[str], root: Path = ROOT) -> set[str]:
+    return {module.partition(".")[0] for module in find_reachable(path, root)} & never
 
 
-def folders_imported(path: Path, root: Path = ROOT) -> set[str]:
-    """The folders and single files directly under harness/ that a file imports from."""
-    ours = {module.split(".")[1] for module in imports(path) if module.startswith("harness.")}
-    return {name for name in ours if file_of(f"harness.{name}", root)}
+def find_folders(path: Path, root: Path = ROOT) -> set[str]:
+    """The folders and files directly in harness/ that a file imports from."""
+    ours = {
+        module.split(".")[1]
+        for module in find_imports(path.read_text())
+        if module.startswith("harness.")
+    }
+    return {name for name in ours if find_file(f"harness.{name}", root)}
 
 
-def files_in(place: str) -> list[Path]:
+def list_files(place: str) -> list[Path]:
     path = ROOT / "harness" / place
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 @pytest.mark.parametrize("place", RULES)
 def test_a_folder_imports_only_the_folders_in_its_line(place: str) -> None:
-    """Files import from their own folder and from those that the table allows."""
+    """Files import only from their own folder and from the folders in its line of the table."""
     allowed = {*RULES[place][0].split(), place.partition("/")[0]}
-    found = {str(path): folders_imported(path) - allowed for path in files_in(place)}
-    assert files_in(place), f"nothing at {place}"
-    assert not {path: folders for path, folders in found.items() if folders}
+    unexpected = {str(path): find_folders(path) - allowed for path in list_files(place)}
+    assert list_files(place), f"nothing at {place}"
+    assert not {path: folders for path, folders in unexpected.items() if folders}
 
 
 @pytest.mark.parametrize("place", RULES)
 def test_a_folder_reaches_none_of_its_forbidden_libraries(place: str) -> None:
     """No chain of imports leads from a folder to a library that its line forbids."""
-    found = {str(path): forbidden_libraries(path, RULES[place][1]) for path in files_in(place)}
-    assert not {path: libraries for path, libraries in found.items() if libraries}
+    reached = {str(path): find_forbidden(path, RULES[place][1]) for path in list_files(place)}
+    assert not {path: libraries for path, libraries in reached.items() if libraries}
 
 
-def test_the_table_has_no_loop_and_misses_no_folder() -> None:
-    """Each line names folders of lines above it, and every folder and file has a line."""
+def test_the_table_has_no_cycle_and_is_complete() -> None:
+    """Each line names only folders of lines above it, and every folder and file has a line."""
     known: list[str] = []
     for place, (allowed, _) in RULES.items():
         top = place.partition("/")[0].removesuffix(".py")
         assert {*allowed.split()} <= {*known, top}, place
         known.append(top)
     package = ROOT / "harness"
-    there = {path.name for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert there - {"__pycache__"} <= RULES.keys()
+    present = {path.name for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert present - {"__pycache__"} <= RULES.keys()
 
 
-def test_core_is_made_of_the_standard_library() -> None:
+def test_core_needs_only_the_standard_library() -> None:
     """The core imports nothing that has to be installed."""
-    modules = {module for path in files_in("core") for module in imports(path)}
+    modules = {module for path in list_files("core") for module in find_imports(path.read_text())}
     assert {module.partition(".")[0] for module in modules} <= {"harness", *sys.stdlib_module_names}
 
 
 def test_only_the_config_folder_imports_hydra() -> None:
-    """Hydra and OmegaConf are named in harness/config/ alone."""
-    users = {path.parent.name for path in files_in(".") if imports(path) & HYDRA}
+    """Only files in harness/config/ import Hydra or OmegaConf."""
+    users = {path.parent.name for path in list_files(".") if find_imports(path.read_text()) & HYDRA}
     assert users == {"config"}
 
 
-def test_a_broken_wall_is_found(tmp_path: Path) -> None:
-    """The checks above see an import inside a function, and pass over one for types alone."""
+def test_violations_are_detected(tmp_path: Path) -> None:
+    """The checks follow imports inside functions and ignore those for type checkers only."""
     package = tmp_path / "harness"
     (package / "core").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -151,9 +157,9 @@ def test_a_broken_wall_is_found(tmp_path: Path) -> None:
     plan = package / "plan.py"
     (package / "core" / "far.py").write_text("import torch.nn\n")
     plan.write_text("def f():\n    from harness.core import far\n")
-    assert forbidden_libraries(plan, COMPUTE, tmp_path) == {"torch"}
-    assert folders_imported(plan, tmp_path) == {"core"}
+    assert find_forbidden(plan, COMPUTE, tmp_path) == {"torch"}
+    assert find_folders(plan, tmp_path) == {"core"}
     plan.write_text("if TYPE_CHECKING:\n    from harness.core import far\n")
-    assert not forbidden_libraries(plan, COMPUTE, tmp_path)
+    assert not find_forbidden(plan, COMPUTE, tmp_path)
     plan.write_text("if TYPE_CHECKING:\n    pass\nelse:\n    import torch\n")
-    assert forbidden_libraries(plan, COMPUTE, tmp_path) == {"torch"}
+    assert find_forbidden(plan, COMPUTE, tmp_path) == {"torch"}

@@ -24,7 +24,13 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from harness.config.compose import baseline_overrides, build_cell, compose_cell, control_cells
+from harness.config.compose import (
+    baseline_overrides,
+    build_cell,
+    compose_cell,
+    control_cells,
+    forget_cells,
+)
 from harness.config.flags import pop_cfg_job, split_flags
 from harness.core.claims import TIMED_RULES, Claim
 from harness.core.errors import UsageError
@@ -109,6 +115,7 @@ def collect(words: Sequence[str]) -> Request | None:
 
     Raises UsageError if the words are invalid, without a message if Hydra has printed its own.
     """
+    forget_cells()
     ConfigStore.instance().store(name="bench_schema", node=_build_schema())
     flags, overrides = split_flags(words)
     collected = _Collected(print_only=pop_cfg_job(flags))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,19 @@ CONTROL_SETTINGS = ("seed", "full")
 
 def compose_cell(overrides: Sequence[str]) -> Cell:
     """Return the cell that these overrides describe; raises HydraException if they are invalid."""
+    return _compose_cell(tuple(overrides))
+
+
+@cache
+def _compose_cell(overrides: tuple[str, ...]) -> Cell:
+    """Compose once what all cells of a matrix share: their baselines and the control."""
     config = hydra.compose("bench", list(overrides), return_hydra_config=True)
     return build_cell(config, config.hydra.runtime.choices, overrides)
+
+
+def forget_cells() -> None:
+    """Clear the cache, because the next command may have another search path."""
+    _compose_cell.cache_clear()
 
 
 def control_cells(control: str, overrides: Sequence[str]) -> list[Cell]:

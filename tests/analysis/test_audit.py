@@ -1,4 +1,4 @@
-"""The audit's table, on made-up records both ways; its data name operations that exist."""
+"""The tables of the operation audit on synthetic records, and the data that they read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from harness.scenarios.atomics import Op
@@ -27,89 +28,96 @@ from tests.conftest import repeat
 SAME, VARIES = Verdict.identical, Verdict.varies
 
 
-def ended(own: str, loss: str, steps: Sequence[str]) -> Repeat:
+def make_repeat(own: str, loss: str, steps: Sequence[str]) -> Repeat:
     final = {"buffers": own, "grads": own, "loss": loss}
     return dataclasses.replace(repeat(steps=steps), final=final)
 
 
-ONE, OTHER = ended("a", "a", ("a", "a")), ended("b", "b", ("a", "b"))
-OTHER_SUM = ended("a", "b", ("a", "b"))
-
+BASE, OTHER = make_repeat("a", "a", ("a", "a")), make_repeat("b", "b", ("a", "b"))
+OTHER_SUM = make_repeat("a", "b", ("a", "b"))
 
 Row = Callable[..., dict[str, str]]
 
 
+def make_cell_data(cell: Cell, options: dict[str, Any], traces: list[RunRecord]) -> CellData:
+    scenario = Scenario("atomics", "atomics", options)
+    cell = dataclasses.replace(cell, scenario=scenario)
+    return CellData(cell.setting, cell, "asked", None, None, traces=traces)
+
+
+def make_study(cells: list[CellData]) -> StudyData:
+    return StudyData("s", {"request": {"matrix": "audit"}}, cells, [], 0)
+
+
 @pytest.fixture
 def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
-    """The audit's row of an operation whose cells gave these repeats, one a run."""
+    """Makes the audit's row of an operation from what its runs gave under each setting."""
 
     def make(operation: str, seed: str, full: str, one_thread: str) -> dict[str, str]:
         runs = {
-            "same": [ONE, ONE],
+            "same": [BASE, BASE],
             "other": [OTHER, OTHER],
-            "varies": [ONE, OTHER],
+            "varies": [BASE, OTHER],
             "other sum": [OTHER_SUM, OTHER_SUM],
         }
         cells = []
-        for setting, what in (("seed", seed), ("full", full), ("full_one_thread", one_thread)):
-            outcome = Outcome.refused if what == "refused" else Outcome.ok
-            asked = dataclasses.replace(
-                make_cell(setting), scenario=Scenario("atomics", "atomics", {"op": operation})
-            )
+        for setting, result in (("seed", seed), ("full", full), ("full_one_thread", one_thread)):
+            outcome = Outcome.refused if result == "refused" else Outcome.ok
             traces = [
-                trace(n, one, outcome=outcome)
-                for n, one in enumerate(runs.get(what, [ONE, ONE]), 1)
+                trace(n, training, outcome=outcome)
+                for n, training in enumerate(runs.get(result, [BASE, BASE]), 1)
             ]
-            cells.append(CellData(setting, asked, "asked", None, None, traces=traces))
-        study = StudyData("s", {"request": {"matrix": "audit"}}, cells, [], 0)
-        (found,) = audit_table(study).to_dict("records")
-        return {str(key): str(value) for key, value in found.items()}
+            cells.append(make_cell_data(make_cell(setting), {"op": operation}, traces))
+        (record,) = audit_table(make_study(cells)).to_dict("records")
+        return {str(key): str(value) for key, value in record.items()}
 
     return make
 
 
-def test_numbers_of_elements_stand_side_by_side(
+def test_each_length_has_a_column(
     make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]
 ) -> None:
+    """Cells that set a length share a row, with a column for each length."""
     cells = []
-    for length, ends in ((32768, [ONE, OTHER]), (32767, [ONE, ONE])):
+    for length, trainings in ((32768, [BASE, OTHER]), (32767, [BASE, BASE])):
         options = {"op": "put", "length": length, "dtype": "float32"}
-        asked = dataclasses.replace(
-            make_cell("seed"), scenario=Scenario("atomics", "atomics", options)
-        )
-        traces = [trace(n, one) for n, one in enumerate(ends, 1)]
-        cells.append(CellData("seed", asked, "asked", None, None, traces=traces))
-    study = StudyData("s", {"request": {"matrix": "audit"}}, cells, [], 0)
+        traces = [trace(n, training) for n, training in enumerate(trainings, 1)]
+        cells.append(make_cell_data(make_cell("seed"), options, traces))
+    study = make_study(cells)
     assert audit_table(study).empty
-    (found,) = lengths_table(study).to_dict("records")
-    assert list(found.values())[1:] == [asked.device, "float32", "identical", "varies"]
-    assert list(found)[3:] == ["32,767 elements", "32,768 elements"]
+    (record,) = lengths_table(study).to_dict("records")
+    assert list(record.values())[1:] == [cells[0].cell.device, "float32", "identical", "varies"]
+    assert list(record)[3:] == ["32,767 elements", "32,768 elements"]
 
 
-def test_an_operation_that_varies_and_is_cured_agrees_with_its_document(row: Row) -> None:
-    found = row("index_put", "varies", "same", "same")
-    assert found["documented"] == "deterministic"
-    assert (found["alert"], found["bits"], found["bits_full"]) == ("none", "varies", "identical")
-    assert (found["threads"], found["disagree"]) == ("same bits", "")
+def test_a_fixed_operation_agrees_with_its_documentation(row: Row) -> None:
+    """An operation documented as deterministic may vary where only seeds are set."""
+    record = row("index_put", "varies", "same", "same")
+    assert record["documented"] == "deterministic"
+    assert (record["alert"], record["bits"], record["bits_full"]) == ("none", "varies", "identical")
+    assert (record["threads"], record["disagree"]) == ("same bits", "")
 
 
-def test_a_refusal_of_what_never_differed_is_told(row: Row) -> None:
-    found = row("max_unpool2d", "same", "refused", "refused")
-    assert found["alert"] == "refuses"
-    assert found["disagree"] == "refused, but no difference was seen"
-    assert found["threads"] == "not known"
+def test_a_needless_refusal_is_reported(row: Row) -> None:
+    """Refusing an operation whose runs never differed is a disagreement."""
+    record = row("max_unpool2d", "same", "refused", "refused")
+    assert record["alert"] == "refuses"
+    assert record["disagree"] == "refused, but no difference was seen"
+    assert record["threads"] == "not known"
 
 
-def test_a_number_of_threads_that_changes_bits_is_told(row: Row) -> None:
+def test_bits_that_depend_on_threads_are_reported(row: Row) -> None:
+    """The table says so if one thread computes other bits than all threads."""
     assert row("conv2d", "same", "same", "other")["threads"] == "other bits"
 
 
-def test_a_loss_that_adds_up_otherwise_is_not_the_operations(row: Row) -> None:
+def test_the_loss_is_not_compared_between_threads(row: Row) -> None:
+    """Threads that change only the sum in the loss do not change the operation's bits."""
     assert row("conv2d", "same", "same", "other sum")["threads"] == "same bits"
 
 
 @pytest.mark.parametrize(
-    ("documented", "refused", "seed", "full", "told"),
+    ("documented", "refused", "seed", "full", "expected"),
     [
         ("refused", False, SAME, SAME, "documented as refused, but runs"),
         (
@@ -124,13 +132,16 @@ def test_a_loss_that_adds_up_otherwise_is_not_the_operations(row: Row) -> None:
         ("deterministic", False, VARIES, SAME, ""),
     ],
 )
-def test_documents_alerts_and_bits_are_held_against_each_other(
-    documented: str, refused: bool, seed: Verdict, full: Verdict, told: str
+def test_documentation_alert_and_bits_are_compared(
+    documented: str, refused: bool, seed: Verdict, full: Verdict, expected: str
 ) -> None:
-    assert "; ".join(find_disagreements(documented, refused, {"seed": seed, "full": full})) == told
+    """Every contradiction between documentation, alert and observed bits is named."""
+    disagreements = find_disagreements(documented, refused, {"seed": seed, "full": full})
+    assert "; ".join(disagreements) == expected
 
 
-def test_what_is_documented_is_an_operation_of_the_scenario() -> None:
+def test_documented_operations_are_in_the_scenario() -> None:
+    """Every documented operation exists in the scenario and is listed in only one way."""
     known = set(typing.get_args(Op))
     table = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))
     for listed in table.values():
@@ -140,8 +151,9 @@ def test_what_is_documented_is_an_operation_of_the_scenario() -> None:
     assert documented_as("cuda", "gather") == "deterministic"
 
 
-def test_every_advice_is_whole() -> None:
-    for one in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
-        assert one.keys() == {"operations", "device", "do", "source", "torch"}
-        assert one["device"] in ("cpu", "cuda", "any")
-        assert all(name.startswith("aten.") for name in one["operations"])
+def test_every_advice_is_complete() -> None:
+    """Every advice has all of its fields, a known device and ATen operations."""
+    for advice in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
+        assert advice.keys() == {"operations", "device", "do", "source", "torch"}
+        assert advice["device"] in ("cpu", "cuda", "any")
+        assert all(name.startswith("aten.") for name in advice["operations"])

@@ -1,4 +1,4 @@
-"""Intervals and labels, against simulated machines whose truth is known."""
+"""Intervals and labels of costs, on simulated machines whose true cost is known."""
 
 from __future__ import annotations
 
@@ -19,69 +19,80 @@ from harness.analysis.cost import (
 )
 
 STUDIES = 400
-SPREAD = 0.01  # from process to process
-DRIFT = 0.02  # from block to block, shared by all of a block's runs
+SPREAD = 0.01  # sd of ln(time) between processes
+DRIFT = 0.02  # sd of the change of ln(time) from block to block, equal for all runs of a block
 
 Times = dict[int, float]
 
 
-def simulated(random: np.random.Generator, blocks: int, slowdown: float = 1.0) -> tuple[Times, ...]:
-    """Seconds a step of a cell, its baseline and the baseline's twin on a drifting machine."""
+def simulate_times(
+    random: np.random.Generator, blocks: int, slowdown: float = 1.0
+) -> tuple[Times, ...]:
+    """Seconds per step of a cell, its baseline and the baseline's twin on a drifting machine."""
     level = np.exp(random.normal(0, DRIFT, blocks).cumsum())
     noise = np.exp(random.normal(0, SPREAD, (3, blocks)))
     times = 0.01 * level * noise * np.array([[slowdown], [1.0], [1.0]])
     return tuple(dict(enumerate(row.tolist(), 1)) for row in times)
 
 
-def ratio(cell: Times, baseline: Times) -> Ratio:
-    found = paired_ratio(cell, baseline)
-    assert found is not None
-    return found
+def compute_ratio(cell: Times, baseline: Times) -> Ratio:
+    ratio = paired_ratio(cell, baseline)
+    assert ratio is not None
+    return ratio
 
 
-def studies(seed: int, blocks: int, slowdown: float = 1.0) -> list[tuple[Ratio, Ratio]]:
+def simulate_studies(seed: int, blocks: int, slowdown: float = 1.0) -> list[tuple[Ratio, Ratio]]:
+    """The ratios of a cell and of the twin to the baseline, for each study."""
     random = np.random.default_rng(seed)
-    found = []
+    ratios = []
     for _ in range(STUDIES):
-        cell, baseline, twin = simulated(random, blocks, slowdown)
-        found.append((ratio(cell, baseline), ratio(twin, baseline)))
-    return found
+        cell, baseline, twin = simulate_times(random, blocks, slowdown)
+        ratios.append((compute_ratio(cell, baseline), compute_ratio(twin, baseline)))
+    return ratios
 
 
 @pytest.mark.parametrize("blocks", [4, 10, 20])
-def test_intervals_of_equal_code_hold_1_as_often_as_they_say(blocks: int) -> None:
-    covered = sum(not ratio.excludes_one() for ratio, _ in studies(1, blocks))
+def test_intervals_of_equal_code_contain_1(blocks: int) -> None:
+    """The interval of equal code contains 1 in 95 % of studies, for any number of blocks."""
+    covered = sum(not ratio.excludes_one() for ratio, _ in simulate_studies(1, blocks))
     low, high = stats.binom.interval(0.99, STUDIES, 0.95)
     assert low <= covered <= high
 
 
 @pytest.mark.parametrize("blocks", [4, 10, 20])
-def test_at_most_5_percent_of_equal_code_is_called_different(blocks: int) -> None:
-    called = sum(cost_label(*pair) in ("slower", "faster") for pair in studies(2, blocks))
+def test_equal_code_is_seldom_called_different(blocks: int) -> None:
+    """Equal code is called slower or faster in at most 5 % of studies."""
+    called = sum(cost_label(*pair) in ("slower", "faster") for pair in simulate_studies(2, blocks))
     assert called <= 0.05 * STUDIES
 
 
-def test_a_planted_5_percent_slowdown_is_found_with_10_blocks() -> None:
-    found = sum(cost_label(*pair) == "slower" for pair in studies(3, 10, slowdown=1.05))
-    assert found >= 0.95 * STUDIES
+def test_a_5_percent_slowdown_is_detected_with_10_blocks() -> None:
+    """Ten blocks detect a planted slowdown of 5 % in at least 95 % of studies."""
+    detected = sum(cost_label(*pair) == "slower" for pair in simulate_studies(3, 10, slowdown=1.05))
+    assert detected >= 0.95 * STUDIES
 
 
 def test_a_planted_speedup_is_not_called_a_slowdown() -> None:
-    words = {cost_label(*pair) for pair in studies(4, 10, slowdown=0.9)}
-    assert "faster" in words
-    assert "slower" not in words
+    """Studies call code that takes 10 % less time faster, and none calls it slower."""
+    labels = {cost_label(*pair) for pair in simulate_studies(4, 10, slowdown=0.9)}
+    assert "faster" in labels
+    assert "slower" not in labels
 
 
-def test_simultaneous_intervals_of_seven_twins_hold_1_together() -> None:
+def test_simultaneous_intervals_contain_1_together() -> None:
+    """The simultaneous intervals of seven twins all contain 1 in at least 95 % of studies."""
     random = np.random.default_rng(5)
     clean = 0
     for _ in range(STUDIES):
-        ratios = [paired_ratio(*simulated(random, 6)[1:], simultaneous_level(7)) for _ in range(7)]
+        ratios = [
+            paired_ratio(*simulate_times(random, 6)[1:], simultaneous_level(7)) for _ in range(7)
+        ]
         clean += all(ratio and not ratio.excludes_one() for ratio in ratios)
     assert clean >= stats.binom.ppf(0.005, STUDIES, 0.95)
 
 
-def test_the_ratio_of_a_childs_numbers() -> None:
+def test_a_constant_ratio_has_an_interval_of_no_width() -> None:
+    """If every block takes twice as long, the ratio and both ends of its interval are 2."""
     ratio = paired_ratio({1: 2.0, 2: 4.0, 3: 6.0}, {1: 1.0, 2: 2.0, 3: 3.0})
     assert ratio is not None
     assert math.isclose(ratio.point, 2)
@@ -90,7 +101,8 @@ def test_the_ratio_of_a_childs_numbers() -> None:
     assert ratio.blocks == 3
 
 
-def test_the_interval_is_students() -> None:
+def test_the_interval_matches_scipy() -> None:
+    """The interval equals the t interval that SciPy computes from the logarithms."""
     logs = np.log([1.1, 1.2, 1.4])
     ratio = paired_ratio({1: 1.1, 2: 1.2, 3: 1.4}, {1: 1.0, 2: 1.0, 3: 1.0})
     expected = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
@@ -99,16 +111,18 @@ def test_the_interval_is_students() -> None:
 
 
 def test_only_common_blocks_are_paired() -> None:
+    """Blocks that were timed for only one of the two cells do not count."""
     ratio = paired_ratio({1: 2.0, 2: 2.0, 9: 100.0}, {1: 1.0, 2: 1.0, 7: 0.001})
     assert ratio is not None
     assert (ratio.point, ratio.blocks) == (pytest.approx(2), 2)
 
 
 def test_one_block_has_no_interval() -> None:
+    """A single block gives no ratio, since an interval needs at least two."""
     assert paired_ratio({1: 2.0}, {1: 1.0}) is None
 
 
-def ratio_of(low: float, high: float) -> Ratio:
+def make_ratio(low: float, high: float) -> Ratio:
     return Ratio(math.sqrt(low * high), low, high, 10, 0.01)
 
 
@@ -119,14 +133,15 @@ def ratio_of(low: float, high: float) -> Ratio:
         ((0.80, 0.90), (0.98, 1.02), "faster"),
         ((0.97, 1.03), (0.98, 1.02), "within ±5 %"),
         ((0.80, 1.25), (0.98, 1.02), "cannot tell (± 22.5 %)"),
-        ((1.01, 1.03), (0.96, 1.04), "within ±5 %"),  # no further out than equal code
+        ((1.01, 1.03), (0.96, 1.04), "within ±5 %"),  # no further from 1 than equal code
         ((1.02, 1.30), (0.80, 1.25), "cannot tell (± 14.0 %)"),
     ],
 )
-def test_a_label_says_what_the_intervals_say(
+def test_the_intervals_decide_the_label(
     cell: tuple[float, float], twin: tuple[float, float], label: str
 ) -> None:
-    assert cost_label(ratio_of(*cell), ratio_of(*twin)) == label
+    """The label of a cost follows from its interval and from the interval of the twin."""
+    assert cost_label(make_ratio(*cell), make_ratio(*twin)) == label
 
 
 @pytest.mark.parametrize(
@@ -139,12 +154,17 @@ def test_a_label_says_what_the_intervals_say(
     ],
 )
 def test_a_twin_is_judged_by_its_interval(interval: tuple[float, float], check: TwinCheck) -> None:
-    assert check_twin(ratio_of(*interval)) is check
+    """A twin fails if its interval excludes 1, and passes if it lies within ±10 %."""
+    assert check_twin(make_ratio(*interval)) is check
 
 
-def test_the_smallest_detectable_cost_is_found_in_80_percent_of_studies() -> None:
+def test_the_smallest_detectable_cost_has_80_percent_power() -> None:
+    """Four of five studies detect a cost of the size that is called detectable."""
     blocks = 10
     cost = smallest_detectable(SPREAD * math.sqrt(2), blocks)
-    found = sum(ratio.excludes_one() for ratio, _ in studies(6, blocks, slowdown=1 + cost))
+    detected = sum(
+        ratio.excludes_one() for ratio, _ in simulate_studies(6, blocks, slowdown=1 + cost)
+    )
     low, high = stats.binom.interval(0.99, STUDIES, 0.80)
-    assert low - 0.03 * STUDIES <= found <= high + 0.03 * STUDIES  # the formula is a close one
+    margin = 0.03 * STUDIES  # the formula is an approximation
+    assert low - margin <= detected <= high + margin

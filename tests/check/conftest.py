@@ -1,23 +1,31 @@
-"""The gate's own program, as a user would start it."""
+"""Runs the gate as a user would, and makes studies for it."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from harness.analysis.study_data import CellData, StudyData
-from tests.conftest import harness
+from harness.check.__main__ import main
+from tests.conftest import Done, command, harness
 
 LIMIT = "cost at most 1.1"
 
 
-def check(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The program itself, not on a CI runner unless these variables say so."""
-    outside = {"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""}
-    return harness("check", *words, cwd=cwd, **(outside | environment))
+OUTSIDE = {"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""}  # of a GitHub runner
 
 
-def made_up(*cells: CellData) -> StudyData:
+def check(cwd: Path, *words: str, **environment: str) -> Done:
+    """Runs `python -m harness check`."""
+    return harness("check", *words, cwd=cwd, **(OUTSIDE | environment))
+
+
+def judge(cwd: Path, *words: str, **environment: str) -> Done:
+    """Runs the gate in this process, where a broken requirement has status FINDING."""
+    return command(*words, cwd=cwd, program=main, **(OUTSIDE | environment))
+
+
+def make_study(*cells: CellData) -> StudyData:
+    """A synthetic study, whose manifest has all that the gate reads."""
     manifest = {
         "request": {"study": {"control": "indexing"}, "not_for_conclusions": False},
         "software": {"threads": 2, "torch": "2.13.0"},

@@ -1,4 +1,4 @@
-"""What was planted in a study is what the gate finds, both ways."""
+"""The gate finds what was planted in synthetic studies, both ways."""
 
 from __future__ import annotations
 
@@ -18,79 +18,85 @@ from harness.check.selection import select_cells
 from harness.core.errors import UsageError
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Cell
-from tests.check.conftest import LIMIT, made_up
+from tests.check.conftest import LIMIT, make_study
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
-Evidence = Callable[..., CellData]
+MakeData = Callable[..., CellData]
 
 
 @pytest.fixture
-def evidence(make_cell: Callable[..., Cell]) -> Evidence:
-    """A cell with these runs; its id is its scenario and setting."""
+def make_data(make_cell: Callable[..., Cell]) -> MakeData:
+    """Makes a cell with these runs; its id is its scenario and setting."""
 
     def make(setting: str, scenario: str = "mlp", **changes: Any) -> CellData:
         cell = make_cell(setting, scenario)
-        plain: dict[str, Any] = {"role": "asked", "baseline": None, "same_as": None}
-        return CellData(cell.id, cell, **{**plain, **changes})
+        defaults: dict[str, Any] = {"role": "asked", "baseline": None, "same_as": None}
+        return CellData(cell.id, cell, **{**defaults, **changes})
 
     return make
 
 
-def judged(study: StudyData, *words: str) -> dict[tuple[str, str], Finding]:
+def check_study(study: StudyData, *words: str) -> dict[tuple[str, str], Finding]:
     gate = parse_options(["made-up", *words])
-    found = find_all(study, select_cells(study, gate).cells, gate)
-    return {(one.cell, one.requirement): one for one in found}
+    findings = find_all(study, select_cells(study, gate).cells, gate)
+    return {(finding.cell, finding.requirement): finding for finding in findings}
 
 
-def one_cell(cell: CellData, *words: str) -> Finding:
-    found = judged(made_up(cell), *words)
-    return next(one for (id_, _), one in found.items() if id_ == cell.id)
+def check_cell(cell: CellData, *words: str) -> Finding:
+    findings = check_study(make_study(cell), *words)
+    return next(finding for (id_, _), finding in findings.items() if id_ == cell.id)
 
 
-def equal(trace: Make, runs: int) -> list[RunRecord]:
+def make_equal_runs(trace: Make, runs: int) -> list[RunRecord]:
     return [trace(number, repeat()) for number in range(1, runs + 1)]
 
 
-def test_equal_bits_in_enough_runs_hold_with_their_bound(evidence: Evidence, trace: Make) -> None:
-    found = one_cell(evidence("full", traces=equal(trace, 5)), "--require", "identical")
-    assert found.state is State.holds
-    assert found.found == (
+def test_equal_runs_hold_with_their_bound(make_data: MakeData, trace: Make) -> None:
+    """Equal runs meet the requirement, and the finding bounds how often fresh runs differ."""
+    cell = make_data("full", traces=make_equal_runs(trace, 5))
+    finding = check_cell(cell, "--require", "identical")
+    assert finding.state is State.holds
+    assert finding.found == (
         "no difference seen in 5 runs "
         "(a fresh run differs with probability at most 53 %, at 95 % confidence)"
     )
-    sure = one_cell(evidence("full", traces=equal(trace, 30)), "--require", "identical")
-    assert sure.found.startswith("identical in 30 runs (a fresh run differs with")
+    cell = make_data("full", traces=make_equal_runs(trace, 30))
+    finding = check_cell(cell, "--require", "identical")
+    assert finding.found.startswith("identical in 30 runs (a fresh run differs with")
 
 
-@pytest.mark.parametrize(("wanted", "state"), [("5", State.holds), ("6", State.broken)])
-def test_equal_bits_in_fewer_runs_than_wanted_are_broken(
-    wanted: str, state: State, evidence: Evidence, trace: Make
+@pytest.mark.parametrize(("min_runs", "state"), [("5", State.holds), ("6", State.broken)])
+def test_fewer_equal_runs_than_required_are_broken(
+    min_runs: str, state: State, make_data: MakeData, trace: Make
 ) -> None:
-    cell = evidence("full", traces=equal(trace, 5))
-    found = one_cell(cell, "--require", "identical", "--min-runs", wanted)
-    assert found.state is state
-    assert ("but 6 runs are required" in found.found) == (state is State.broken)
+    """Equal runs do not meet `identical` if fewer of them completed than required."""
+    cell = make_data("full", traces=make_equal_runs(trace, 5))
+    finding = check_cell(cell, "--require", "identical", "--min-runs", min_runs)
+    assert finding.state is state
+    assert ("but 6 runs are required" in finding.found) == (state is State.broken)
 
 
-def test_one_other_run_of_many_breaks_it(evidence: Evidence, trace: Make) -> None:
-    traces = [*equal(trace, 9), trace(10, repeat(steps="ax"))]
-    found = one_cell(evidence("full", traces=traces), "--require", "identical")
-    assert found.state is State.broken
-    assert found.found == "varies in 10 runs: first at step 2, in buffers"
+def test_one_differing_run_breaks_identical(make_data: MakeData, trace: Make) -> None:
+    """One of ten runs that differs breaks `identical`, and the finding says where."""
+    traces = [*make_equal_runs(trace, 9), trace(10, repeat(steps="ax"))]
+    finding = check_cell(make_data("full", traces=traces), "--require", "identical")
+    assert finding.state is State.broken
+    assert finding.found == "varies in 10 runs: first at step 2, in buffers"
 
 
-def test_a_timing_run_that_ends_otherwise_breaks_it(
-    evidence: Evidence, trace: Make, timing: Make
+def test_a_differing_timing_run_breaks_identical(
+    make_data: MakeData, trace: Make, timing: Make
 ) -> None:
-    cell = evidence("full", traces=equal(trace, 5), timings=[timing(1, 1.0, final="z")])
-    found = one_cell(cell, "--require", "identical")
-    assert found.state is State.broken
-    assert "timing runs differ" in found.found
+    """A timing run that ended with other bits breaks `identical`."""
+    cell = make_data("full", traces=make_equal_runs(trace, 5), timings=[timing(1, 1.0, final="z")])
+    finding = check_cell(cell, "--require", "identical")
+    assert finding.state is State.broken
+    assert "timing runs differ" in finding.found
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "told"),
+    ("outcomes", "reason"),
     [
         ([Outcome.ok, Outcome.ok, Outcome.crashed], "failed: 1 of 3 runs crashed"),
         ([Outcome.ok, Outcome.ok, Outcome.timeout], "1 of 3 runs exceeded launch.timeout_s"),
@@ -102,55 +108,57 @@ def test_a_timing_run_that_ends_otherwise_breaks_it(
         ([], "not tested: 0 runs completed"),
     ],
 )
-def test_what_cannot_be_decided_is_broken(
-    outcomes: Sequence[Outcome], told: str, evidence: Evidence, trace: Make
+def test_an_undecided_requirement_is_broken(
+    outcomes: Sequence[Outcome], reason: str, make_data: MakeData, trace: Make
 ) -> None:
+    """Runs that failed, were refused or are too few break every requirement."""
     traces = [
         trace(n, *[repeat()] * outcome.completed, outcome=outcome)
         for n, outcome in enumerate(outcomes, 1)
     ]
     for required in ("identical", "varies"):
-        found = one_cell(evidence("full", traces=traces), "--require", required)
-        assert found.state is State.broken
-        assert told in found.found
+        finding = check_cell(make_data("full", traces=traces), "--require", required)
+        assert finding.state is State.broken
+        assert reason in finding.found
 
 
 @pytest.mark.parametrize(
     ("required", "holds"),
     [("varies", True), ("varies per process", True), ("varies per call", False)],
 )
-def test_a_difference_can_be_required_too(
-    required: str, holds: bool, evidence: Evidence, trace: Make
+def test_a_difference_can_be_required(
+    required: str, holds: bool, make_data: MakeData, trace: Make
 ) -> None:
-    parted = [trace(n, repeat(x), repeat(x)) for n, x in enumerate("ab", 1)]
-    found = one_cell(evidence("seed", traces=parted), "--require", required)
-    assert (found.state is State.holds) == holds
-    same = evidence("seed", traces=equal(trace, 30))
-    assert one_cell(same, "--require", required).state is State.broken
+    """`varies` accepts any difference, and a specific kind accepts only its own."""
+    differing = [trace(n, repeat(x), repeat(x)) for n, x in enumerate("ab", 1)]
+    finding = check_cell(make_data("seed", traces=differing), "--require", required)
+    assert (finding.state is State.holds) == holds
+    same = make_data("seed", traces=make_equal_runs(trace, 30))
+    assert check_cell(same, "--require", required).state is State.broken
 
 
-def costing(
-    evidence: Evidence, trace: Make, timing: Make, factors: Sequence[float], **changes: Any
+def make_timed_study(
+    make_data: MakeData, trace: Make, timing: Make, factors: Sequence[float], **changes: Any
 ) -> StudyData:
-    """A cell whose steps take so many times the baseline's, block by block."""
+    """A cell whose steps take these multiples of the baseline's, block by block."""
     blocks = list(enumerate(factors, 1))
-    base = evidence(
+    base = make_data(
         "seed",
         baseline="mlp-seed-cpu",
         role="baseline",
-        traces=equal(trace, 2),
+        traces=make_equal_runs(trace, 2),
         timings=[timing(n, 0.01 * n) for n, _ in blocks],
     )
-    plain = {
+    defaults = {
         "baseline": base.id,
-        "traces": equal(trace, 2),
+        "traces": make_equal_runs(trace, 2),
         "timings": [timing(n, 0.01 * n * factor) for n, factor in blocks],
     }
-    return made_up(evidence("full", **{**plain, **changes}), base)
+    return make_study(make_data("full", **{**defaults, **changes}), base)
 
 
 @pytest.mark.parametrize(
-    ("factors", "state", "told"),
+    ("factors", "state", "reason"),
     [
         ([1.05, 1.05, 1.05], State.holds, "1.050 (1.050–1.050) in 3 blocks"),
         ([1.2, 1.2], State.broken, "costs more: 1.200 (1.200–1.200) in 2 blocks"),
@@ -160,138 +168,142 @@ def costing(
         ([], State.broken, "no cost was measured"),
     ],
 )
-def test_the_whole_interval_of_a_cost_counts(
-    factors: list[float], state: State, told: str, evidence: Evidence, trace: Make, timing: Make
+def test_the_whole_interval_must_be_within_the_limit(
+    factors: list[float], state: State, reason: str, make_data: MakeData, trace: Make, timing: Make
 ) -> None:
-    study = costing(evidence, trace, timing, factors)
-    found = judged(study, "--max-cost", "1.10")["mlp-full-cpu", LIMIT]
-    assert (found.state, told in found.found) == (state, True), found.found
+    """A cost holds only if the upper end of its interval is within the limit."""
+    study = make_timed_study(make_data, trace, timing, factors)
+    finding = check_study(study, "--max-cost", "1.10")["mlp-full-cpu", LIMIT]
+    assert (finding.state, reason in finding.found) == (state, True), finding.found
 
 
-@pytest.mark.parametrize(("truth", "often"), [(1.10, 0.025), (1.15, 0.001)])
+@pytest.mark.parametrize(("cost", "rate"), [(1.10, 0.025), (1.15, 0.001)])
 def test_a_cost_that_is_too_high_seldom_passes(
-    truth: float, often: float, evidence: Evidence, trace: Make, timing: Make
+    cost: float, rate: float, make_data: MakeData, trace: Make, timing: Make
 ) -> None:
+    """A cost at the limit passes in at most 2.5 % of studies, and a higher one hardly ever."""
     random, studies = np.random.default_rng(1), 200
-    noise = np.exp(random.normal(0, 0.02, (studies, 5))) * truth
+    noise = np.exp(random.normal(0, 0.02, (studies, 5))) * cost
     passed = sum(
-        judged(costing(evidence, trace, timing, row), "--max-cost", "1.10")[
+        check_study(make_timed_study(make_data, trace, timing, row), "--max-cost", "1.10")[
             "mlp-full-cpu", LIMIT
         ].state
         is State.holds
         for row in noise.tolist()
     )
-    assert passed <= stats.binom.ppf(0.999, studies, often)
+    assert passed <= stats.binom.ppf(0.999, studies, rate)
 
 
-def test_a_cost_well_below_the_limit_passes(evidence: Evidence, trace: Make, timing: Make) -> None:
+def test_a_cost_well_below_the_limit_passes(make_data: MakeData, trace: Make, timing: Make) -> None:
+    """A cell that is as fast as its baseline passes a limit of 1.10 in every study."""
     for row in np.exp(np.random.default_rng(2).normal(0, 0.01, (50, 8))).tolist():
-        study = costing(evidence, trace, timing, row)
-        assert judged(study, "--max-cost", "1.10")["mlp-full-cpu", LIMIT].state is State.holds
+        study = make_timed_study(make_data, trace, timing, row)
+        assert check_study(study, "--max-cost", "1.10")["mlp-full-cpu", LIMIT].state is State.holds
 
 
-def test_what_varies_has_no_cost_to_quote(evidence: Evidence, trace: Make, timing: Make) -> None:
-    parted = [trace(1, repeat("a")), trace(2, repeat("b"))]
-    study = costing(evidence, trace, timing, [1.0, 1.0], traces=parted)
-    found = judged(study, "--max-cost", "1.10")["mlp-full-cpu", LIMIT]
-    assert (found.state, "not identical (varies)" in found.found) == (State.broken, True)
+def test_a_cell_that_varies_has_no_cost(make_data: MakeData, trace: Make, timing: Make) -> None:
+    """A limit on the cost is broken if the cell is not identical, however fast it is."""
+    differing = [trace(1, repeat("a")), trace(2, repeat("b"))]
+    study = make_timed_study(make_data, trace, timing, [1.0, 1.0], traces=differing)
+    finding = check_study(study, "--max-cost", "1.10")["mlp-full-cpu", LIMIT]
+    assert (finding.state, "not identical (varies)" in finding.found) == (State.broken, True)
 
 
-def test_a_cell_without_a_baseline_has_no_cost(evidence: Evidence, trace: Make) -> None:
-    found = one_cell(evidence("full", traces=equal(trace, 2)), "--max-cost", "1.10")
-    assert (found.state, "no baseline" in found.found) == (State.broken, True)
+def test_a_cell_without_a_baseline_has_no_cost(make_data: MakeData, trace: Make) -> None:
+    """A limit on the cost is broken if there is nothing to compare the cell with."""
+    finding = check_cell(make_data("full", traces=make_equal_runs(trace, 2)), "--max-cost", "1.10")
+    assert (finding.state, "no baseline" in finding.found) == (State.broken, True)
 
 
-def test_a_baseline_and_what_is_merged_into_it_are_skipped(
-    evidence: Evidence, trace: Make, timing: Make
-) -> None:
-    study = costing(evidence, trace, timing, [1.0, 1.0])
+def test_a_baseline_has_no_cost_to_check(make_data: MakeData, trace: Make, timing: Make) -> None:
+    """Costs of a baseline and of cells merged into it are skipped, and refused if alone."""
+    study = make_timed_study(make_data, trace, timing, [1.0, 1.0])
     base = study.by_id("mlp-seed-cpu")
-    alias = evidence(
+    alias = make_data(
         "cudnn", baseline=base.id, same_as=base.id, traces=base.traces, timings=base.timings
     )
-    study = made_up(*study.cells, alias)
-    found = judged(study, "--max-cost", "1.10")
-    assert found["mlp-cudnn-cpu", LIMIT].state is State.skipped
-    assert ("mlp-seed-cpu", LIMIT) not in found
-    named = judged(study, "--max-cost", "1.10", "--determinism", "seed,full")
+    study = make_study(*study.cells, alias)
+    findings = check_study(study, "--max-cost", "1.10")
+    assert findings["mlp-cudnn-cpu", LIMIT].state is State.skipped
+    assert ("mlp-seed-cpu", LIMIT) not in findings
+    named = check_study(study, "--max-cost", "1.10", "--determinism", "seed,full")
     assert named["mlp-seed-cpu", LIMIT].state is State.skipped
     with pytest.raises(UsageError, match="nothing to judge"):
-        judged(study, "--max-cost", "1.10", "--determinism", "seed,cudnn")
+        check_study(study, "--max-cost", "1.10", "--determinism", "seed,cudnn")
 
 
-def test_a_merged_cell_has_its_twins_verdict_and_cost(
-    evidence: Evidence, trace: Make, timing: Make
+def test_a_merged_cell_has_the_findings_of_its_original(
+    make_data: MakeData, trace: Make, timing: Make
 ) -> None:
-    study = costing(evidence, trace, timing, [1.2, 1.2])
+    """A cell that is merged into another has the verdict and the cost of that cell."""
+    study = make_timed_study(make_data, trace, timing, [1.2, 1.2])
     full = study.by_id("mlp-full-cpu")
-    alias = evidence(
+    alias = make_data(
         "warn", baseline="mlp-seed-cpu", same_as=full.id, traces=full.traces, timings=full.timings
     )
-    found = judged(made_up(*study.cells, alias), "--require", "identical", "--max-cost", "1.10")
+    findings = check_study(
+        make_study(*study.cells, alias), "--require", "identical", "--max-cost", "1.10"
+    )
     for requirement in ("identical", LIMIT):
-        one, other = found[full.id, requirement], found[alias.id, requirement]
-        assert (one.state, one.found) == (other.state, other.found)
+        original, merged = findings[full.id, requirement], findings[alias.id, requirement]
+        assert (original.state, original.found) == (merged.state, merged.found)
 
 
-def with_control(evidence: Evidence, seed: list[RunRecord], full: list[RunRecord]) -> Any:
+def make_control(make_data: MakeData, seed: list[RunRecord], full: list[RunRecord]) -> Any:
     return [
-        evidence("seed", "indexing", role="control", traces=seed),
-        evidence("full", "indexing", role="control", traces=full),
+        make_data("seed", "indexing", role="control", traces=seed),
+        make_data("full", "indexing", role="control", traces=full),
     ]
 
 
-def test_a_study_that_finds_no_difference_proves_nothing(evidence: Evidence, trace: Make) -> None:
-    cell = evidence("full", traces=equal(trace, 5))
-    same, parted = equal(trace, 2), [trace(1, repeat("a")), trace(2, repeat("b"))]
+def test_the_positive_control_is_a_requirement(make_data: MakeData, trace: Make) -> None:
+    """A control that failed or was not decided is broken and changes no other finding."""
+    cell = make_data("full", traces=make_equal_runs(trace, 5))
+    same, differing = make_equal_runs(trace, 2), [trace(1, repeat("a")), trace(2, repeat("b"))]
     cases = [
-        ((parted, same), State.holds),
+        ((differing, same), State.holds),
         ((same, same), State.broken),
-        ((parted, parted), State.broken),
-        ((parted, same[:1]), State.broken),
+        ((differing, differing), State.broken),
+        ((differing, same[:1]), State.broken),
     ]
     for runs, state in cases:
-        study = made_up(cell, *with_control(evidence, *runs))
-        found = judged(study, "--require", "identical")
-        assert found["study", "positive control"].state is state
-        assert found["mlp-full-cpu", "identical"].state is State.holds
-    alone = judged(made_up(cell), "--require", "identical")
+        study = make_study(cell, *make_control(make_data, *runs))
+        findings = check_study(study, "--require", "identical")
+        assert findings["study", "positive control"].state is state
+        assert findings["mlp-full-cpu", "identical"].state is State.holds
+    alone = check_study(make_study(cell), "--require", "identical")
     assert alone["study", "positive control"].state is State.skipped
 
 
-def test_a_twin_found_different_from_itself_is_told(
-    evidence: Evidence, trace: Make, timing: Make
-) -> None:
+def test_a_differing_twin_is_broken(make_data: MakeData, trace: Make, timing: Make) -> None:
+    """A twin holds if it takes as long as its baseline, and is broken otherwise."""
     for factor, state in ((1.0, State.holds), (1.2, State.broken)):
-        study = costing(evidence, trace, timing, [1.0, 1.0, 1.0])
+        study = make_timed_study(make_data, trace, timing, [1.0, 1.0, 1.0])
         base = study.by_id("mlp-seed-cpu")
         twins = [timing(n, 0.01 * n * factor, twin=True) for n in (1, 2, 3)]
-        study = made_up(study.cells[0], dataclasses.replace(base, twins=twins))
-        assert judged(study, "--max-cost", "1.10")["mlp-seed-cpu", "A/A twin"].state is state
+        study = make_study(study.cells[0], dataclasses.replace(base, twins=twins))
+        assert check_study(study, "--max-cost", "1.10")["mlp-seed-cpu", "A/A twin"].state is state
 
 
-def test_controls_and_baselines_are_left_out_unless_named(evidence: Evidence, trace: Make) -> None:
-    two = equal(trace, 2)
-    control = with_control(evidence, two, two)
-    alias = evidence("cudnn", "indexing", same_as=control[0].id, traces=two)
-    base = evidence("seed", role="baseline", traces=two)
-    study = made_up(evidence("full", traces=two), base, *control, alias)
+def test_controls_and_baselines_are_excluded_unless_named(make_data: MakeData, trace: Make) -> None:
+    """The gate checks controls and added baselines only if an option names them."""
+    two = make_equal_runs(trace, 2)
+    control = make_control(make_data, two, two)
+    alias = make_data("cudnn", "indexing", same_as=control[0].id, traces=two)
+    base = make_data("seed", role="baseline", traces=two)
+    study = make_study(make_data("full", traces=two), base, *control, alias)
 
-    def cells(*words: str) -> list[str]:
-        return [
-            one.id
-            for one in select_cells(
-                study, parse_options(["s", "--require", "varies", *words])
-            ).cells
-        ]
+    def select_ids(*words: str) -> list[str]:
+        gate = parse_options(["s", "--require", "varies", *words])
+        return [cell.id for cell in select_cells(study, gate).cells]
 
-    assert cells() == ["mlp-full-cpu"]
-    assert cells("--scenario", "mlp") == ["mlp-full-cpu"]
-    assert cells("--determinism", "seed,full") == ["mlp-full-cpu", "mlp-seed-cpu"]
-    assert cells("--scenario", "indexing", "--determinism", "full") == ["indexing-full-cpu"]
-    assert cells("--scenario", "indexing", "--determinism", "cudnn") == ["indexing-cudnn-cpu"]
+    assert select_ids() == ["mlp-full-cpu"]
+    assert select_ids("--scenario", "mlp") == ["mlp-full-cpu"]
+    assert select_ids("--determinism", "seed,full") == ["mlp-full-cpu", "mlp-seed-cpu"]
+    assert select_ids("--scenario", "indexing", "--determinism", "full") == ["indexing-full-cpu"]
+    assert select_ids("--scenario", "indexing", "--determinism", "cudnn") == ["indexing-cudnn-cpu"]
     with pytest.raises(UsageError, match="leave no cell"):
-        cells("--determinism", "cudnn")
+        select_ids("--determinism", "cudnn")
     gate = parse_options(["s", "--require", "varies"])
     assert "excluded unless named: mlp-seed-cpu indexing-seed" in summary(
         study, select_cells(study, gate), []

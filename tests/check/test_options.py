@@ -1,4 +1,4 @@
-"""The gate as a program: what it refuses, and that it judges from the records alone."""
+"""The gate as a program: what it refuses, and that it judges by the records alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from harness.analysis.study_data import read_study
 from harness.check.options import parse_options
 from harness.check.selection import select_cells
 from harness.core.errors import UsageError
-from tests.check.conftest import check
-from tests.conftest import harness
+from harness.core.exit_codes import FINDING
+from tests.check.conftest import check, judge
+from tests.conftest import command
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "no requirement: use --require identical, --max-cost 1.10, or both"),
         (["--require", "same"], "choose from 'identical', 'varies'"),
@@ -36,35 +37,38 @@ from tests.conftest import harness
         (["--max-cost", "2", "--scenarios", "mlp"], "unrecognized"),
     ],
 )
-def test_a_gate_that_asks_nothing_sensible_is_refused(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_requirements_are_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Missing or invalid requirements end the program with status 2 and a message."""
     with pytest.raises(SystemExit) as end:
         parse_options(["somewhere", *words])
     assert end.value.code == 2
-    assert told in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--scenario", "mlp,cnn"], "--scenario cnn: this study has mlp, indexing"),
         (["--determinism", "fulll"], "--determinism fulll: this study has none, seed, full"),
     ],
 )
-def test_names_that_the_study_has_not_are_refused(words: list[str], told: str, study: Path) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_unknown_names_are_refused(words: list[str], message: str, study: Path) -> None:
+    """A scenario or setting that the study lacks is refused, with the names that it has."""
+    with pytest.raises(UsageError, match=message):
         select_cells(
             read_study(study), parse_options([str(study), "--require", "identical", *words])
         )
 
 
 def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Path) -> None:
+    """The gate reads only the records, so an edited table changes no finding."""
     copy = tmp_path / "copy"
     shutil.copytree(study, copy)
     stale = copy / "tables" / "cells.csv"
     stale.write_text(stale.read_text().replace("identical", "varies"))
-    control = int(check_controls(read_study(copy)).failed)  # two blocks are few: a twin may fail
+    control = int(check_controls(read_study(copy)).failed)  # a twin may fail by chance
     good = check(
         tmp_path,
         "copy",
@@ -89,61 +93,66 @@ def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Pa
     )
     bad = check(tmp_path, "copy", "--require", "identical", "--scenario", "mlp")
     assert bad.returncode == 1
-    (told,) = re.findall(r"^broken: mlp.*$", bad.stdout, re.MULTILINE)
+    (line,) = re.findall(r"^broken: mlp.*$", bad.stdout, re.MULTILINE)
     assert re.fullmatch(
-        r"broken: mlp-none-cpu-\w+: identical: varies per call in 2 runs: before "
-        r"step 1",
-        told,
+        r"broken: mlp-none-cpu-\w+: identical: varies per call in 2 runs: before step 1", line
     )
 
 
-def test_a_published_study_is_judged_alike(study: Path, tmp_path: Path) -> None:
+def test_a_published_study_is_judged_the_same(study: Path, tmp_path: Path) -> None:
+    """Publishing a study changes neither the gate's output nor its status."""
     shutil.copytree(study, tmp_path / "results" / "mine")
-    assert harness("publish", "results/mine", cwd=tmp_path).returncode == 0
+    assert command("publish", "results/mine", cwd=tmp_path).returncode == 0
     words = ("--require", "identical", "--max-cost", "1.10")
-    before = check(tmp_path, "results/mine", *words)
-    after = check(tmp_path, "results/published/mine", *words)
+    before = judge(tmp_path, "results/mine", *words)
+    after = judge(tmp_path, "results/published/mine", *words)
     assert (after.returncode, after.stdout) == (before.returncode, before.stdout)
-    assert before.returncode == 1
+    assert before.returncode == FINDING
 
 
-def lose(folder: Path) -> None:
+def mark_lost(folder: Path) -> None:
     path = next((folder / "runs").glob("mlp-*.trace.*.json"))
     path.write_text(json.dumps({**json.loads(path.read_text()), "outcome": "lost"}))
 
 
-def empty(folder: Path) -> None:
+def remove_runs(folder: Path) -> None:
     shutil.rmtree(folder / "runs")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "status", "told"),
+    ("damage", "status", "message"),
     [
-        (lambda one: next((one / "runs").glob("*.trace.*")).unlink(), 3, "lacks 1 of"),
+        (lambda folder: next((folder / "runs").glob("*.trace.*")).unlink(), 3, "lacks 1 of"),
         (
-            lambda one: min((one / "runs").glob("*.trace.*")).write_text("{"),
+            lambda folder: min((folder / "runs").glob("*.trace.*")).write_text("{"),
             3,
             "not a complete record",
         ),
-        (lose, 3, "lacks 1 of"),
-        (empty, 3, "has no records"),
-        (lambda one: (one / "manifest.json").unlink(), 2, "is not a study"),
-        (lambda one: (one / "manifest.json").write_text("{}"), 2, "can read (KeyError: 'cells')"),
-        (lambda one: (one / "schedule.json").unlink(), 2, "can read (FileNotFoundError"),
+        (mark_lost, 3, "lacks 1 of"),
+        (remove_runs, 3, "has no records"),
+        (lambda folder: (folder / "manifest.json").unlink(), 2, "is not a study"),
+        (
+            lambda folder: (folder / "manifest.json").write_text("{}"),
+            2,
+            "can read (KeyError: 'cells')",
+        ),
+        (lambda folder: (folder / "schedule.json").unlink(), 2, "can read (FileNotFoundError"),
     ],
 )
-def test_a_study_that_is_not_whole_is_never_judged(
-    spoil: Callable[[Path], Any], status: int, told: str, study: Path, tmp_path: Path
+def test_an_incomplete_study_is_not_judged(
+    damage: Callable[[Path], Any], status: int, message: str, study: Path, tmp_path: Path
 ) -> None:
+    """A study that lacks records or files ends the gate with a message and no findings."""
     shutil.copytree(study, tmp_path / "copy")
-    spoil(tmp_path / "copy")
-    done = check(tmp_path, "copy", "--require", "identical")
+    damage(tmp_path / "copy")
+    done = judge(tmp_path, "copy", "--require", "identical")
     assert (done.returncode, done.stdout) == (status, ""), done.stdout + done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_fault_of_the_program_is_not_a_broken_requirement(study: Path, tmp_path: Path) -> None:
+def test_an_internal_error_is_not_a_broken_requirement(study: Path, tmp_path: Path) -> None:
+    """An unexpected error ends the gate with another status than a broken requirement."""
     shutil.copytree(study, tmp_path / "copy")
     path = tmp_path / "copy" / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -1,13 +1,14 @@
-"""What a matrix says is turned into cells."""
+"""How a matrix expands into cells."""
 
 from __future__ import annotations
 
 from harness.config.collect import expand_sweeps
 
 
-def test_a_matrix_has_all_combinations_of_each_of_its_further_sweeps() -> None:
-    found = list(expand_sweeps(["scenario=a scenario.n=1,2 determinism=seed,full", "scenario=b"]))
-    assert found == [
+def test_each_sweep_expands_to_all_combinations() -> None:
+    """Each additional sweep of a matrix expands to all combinations of its values."""
+    cells = list(expand_sweeps(["scenario=a scenario.n=1,2 determinism=seed,full", "scenario=b"]))
+    assert cells == [
         ("scenario=a", "scenario.n=1", "determinism=seed"),
         ("scenario=a", "scenario.n=1", "determinism=full"),
         ("scenario=a", "scenario.n=2", "determinism=seed"),

@@ -1,4 +1,4 @@
-"""A command that is told can be pasted: a shell reads the same words from it."""
+"""Commands in messages can be pasted: a shell splits them into the original words."""
 
 from __future__ import annotations
 
@@ -27,18 +27,22 @@ START = ["python", "-m", "harness"]
         "",
     ],
 )
-def test_a_word_with_what_a_shell_reads_comes_back_equal(word: str) -> None:
+def test_special_characters_survive_a_shell(word: str) -> None:
+    """A shell reads a word with special characters back unchanged."""
     assert shlex.split(command(["-m", word, "device=cpu"])) == [*START, "-m", word, "device=cpu"]
 
 
 @given(st.lists(st.text()))
-def test_any_words_come_back_equal(words: list[str]) -> None:
+def test_any_words_survive_a_shell(words: list[str]) -> None:
+    """Any list of words is the same after a shell has split the command."""
     assert shlex.split(command(words)) == [*START, *words]
 
 
-def test_plain_words_are_told_as_they_were_typed() -> None:
+def test_ordinary_words_are_not_quoted() -> None:
+    """Words without special characters appear as they were typed."""
     assert command(["-m", "scenario=mlp,cnn"]) == "python -m harness -m scenario=mlp,cnn"
 
 
-def test_without_words_nothing_trails() -> None:
+def test_no_words_leave_no_trailing_space() -> None:
+    """A command without words ends after the name of the program."""
     assert command([]) == "python -m harness"

@@ -1,4 +1,4 @@
-"""Nothing private gets into what is written."""
+"""Secrets and private paths do not reach anything that is written."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ CANARY = "c4n4ry-7f3a9"
         "ghp_" + CANARY.replace("-", "A"),
     ],
 )
-def test_a_secret_does_not_pass(text: str) -> None:
+def test_secrets_are_masked(text: str) -> None:
+    """A secret is masked in every common notation."""
     assert CANARY not in redact(text)
     assert CANARY.replace("-", "A") not in redact(text)
 
 
-def test_home_and_working_directory_become_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_and_working_directory_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home directory becomes `~`, and the working directory becomes `.`."""
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.chdir("/tmp")  # noqa: S108
     assert redact("at /home/somebody/x.py and /tmp/y.py") == "at ~/x.py and ./y.py"
 
 
-def test_an_access_key_by_its_form_does_not_pass() -> None:
+def test_an_access_key_is_masked_by_its_format() -> None:
+    """An AWS access key is masked even if nothing beside it says what it is."""
     assert redact("used AKIAIOSFODNN7EXAMPLE today") == "used *** today"
 
 
@@ -54,12 +57,14 @@ def test_an_access_key_by_its_form_does_not_pass() -> None:
         "tokenizer=bert",
     ],
 )
-def test_what_is_harmless_passes_unchanged(text: str) -> None:
+def test_harmless_text_is_unchanged(text: str) -> None:
+    """Text that only resembles a secret, such as `tokenizer=bert`, is kept."""
     assert redact(text) == text
 
 
-def test_a_path_is_relative_where_it_can_be(
+def test_a_path_below_the_working_directory_is_relative(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A path inside the working directory is written relative to it."""
     monkeypatch.chdir(tmp_path)
     assert portable_path(tmp_path / "conf" / "a.py") == "conf/a.py"

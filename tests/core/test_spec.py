@@ -1,4 +1,4 @@
-"""Specs as JSON: their ids outlive fields that come later, and each run has its seed."""
+"""Specs as JSON: new fields keep old ids, and each run has its seed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from tests.conftest import ROOT
 
 MakeCell = Callable[..., Cell]
 PUBLISHED = sorted((ROOT / "results" / "published").glob("*/manifest.json"))
-RUNS = 100  # of each study
+RUNS = 100  # checked per study
 
 
-def test_a_spec_comes_back_from_json_equal(make_cell: MakeCell) -> None:
+def test_a_spec_survives_json(make_cell: MakeCell) -> None:
+    """Reading a run's spec back from JSON gives an equal spec."""
     cell = make_cell(noise=Noise.both, overrides=("scenario.steps=3",))
     spec = RunSpec(cell, Kind.trace, 3, environment={"A": "1"})
     assert RunSpec.from_json(json.loads(json.dumps(to_json(spec)))) == spec
 
 
-def test_fields_that_came_later_change_no_id_of_before(make_cell: MakeCell) -> None:
-    """The hash is the one that version 0.1.0 gave, before noise and instruction sets."""
+def test_later_fields_keep_earlier_ids(make_cell: MakeCell) -> None:
+    """A cell without noise or instruction set keeps the id that version 0.1.0 gave it."""
     document = to_json(make_cell())
     assert "noise" not in document
     assert "cpu_capability" not in document["determinism"]
@@ -42,9 +43,10 @@ def test_fields_that_came_later_change_no_id_of_before(make_cell: MakeCell) -> N
         (Noise.both, [42, 44]),
     ],
 )
-def test_only_noise_of_the_algorithm_gives_each_run_a_seed_of_its_own(
+def test_only_algorithm_noise_varies_the_seed(
     noise: Noise, seeds: list[int], make_cell: MakeCell
 ) -> None:
+    """Runs have different seeds only if the cell asks for algorithm noise."""
     cell = make_cell(noise=noise)
     runs = [RunSpec(cell, Kind.trace, number) for number in (1, 3)]
     assert [run.determinism.seed for run in runs] == seeds
@@ -54,18 +56,20 @@ def test_only_noise_of_the_algorithm_gives_each_run_a_seed_of_its_own(
 
 @pytest.mark.parametrize("manifest", PUBLISHED, ids=lambda path: path.parent.name)
 def test_published_cells_and_runs_keep_their_ids(manifest: Path) -> None:
-    for one in json.loads(manifest.read_text())["cells"]:
-        assert Cell.from_json(one["cell"]).id == one["id"]
+    """Cells and runs of published studies still have their recorded ids."""
+    for entry in json.loads(manifest.read_text())["cells"]:
+        assert Cell.from_json(entry["cell"]).id == entry["id"]
     with unpacked_runs(manifest.parent) as runs:
         for path in islice(sorted(runs.glob("*.t*.*.json")), RUNS):
             record = json.loads(path.read_text())
             assert RunSpec.from_json(record["spec"]).run_id == record["run_id"] == path.stem
 
 
-def test_only_another_framework_than_torch_is_written() -> None:
-    plain, keras = (Scenario("a", "a", {}, framework=name) for name in ("torch", "keras"))
-    assert "framework" not in to_json(plain)
+def test_only_a_framework_other_than_torch_is_written() -> None:
+    """The framework enters the JSON, and so the hash, only if it is not torch."""
+    torch, keras = (Scenario("a", "a", {}, framework=name) for name in ("torch", "keras"))
+    assert "framework" not in to_json(torch)
     assert to_json(keras)["framework"] == "keras"
-    assert short_hash(plain) != short_hash(keras)
-    for one in (plain, keras):
-        assert Scenario.from_json(to_json(one)) == one
+    assert short_hash(torch) != short_hash(keras)
+    for scenario in (torch, keras):
+        assert Scenario.from_json(to_json(scenario)) == scenario

@@ -1,4 +1,4 @@
-"""Exact binomial bounds without SciPy are SciPy's."""
+"""Binomial bounds computed without SciPy equal SciPy's."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from harness.diagnose.binomial import CHANCE_LIMIT, divergence_rate_lower, runs_
 
 @pytest.mark.parametrize(("differing", "comparisons"), [(0, 9), (1, 9), (5, 9), (9, 9), (3, 29)])
 def test_the_lower_bound_is_scipys(differing: int, comparisons: int) -> None:
-    theirs = stats.binomtest(differing, comparisons, alternative="greater")
-    expected = theirs.proportion_ci(0.95, method="exact").low
+    """The one-sided Clopper–Pearson lower bound agrees to 1e-12."""
+    test = stats.binomtest(differing, comparisons, alternative="greater")
+    expected = test.proportion_ci(0.95, method="exact").low
     assert divergence_rate_lower(differing, comparisons) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])
-def test_a_cure_needs_so_many_runs_that_chance_gives_them_once_in_a_hundred(rate: float) -> None:
+def test_a_fix_needs_the_fewest_runs_that_chance_explains_once_in_a_hundred(rate: float) -> None:
+    """One run fewer would agree by chance more often than CHANCE_LIMIT."""
     needed = runs_for_fix(rate, 1000)
     assert needed is not None
     assert (1 - rate) ** (needed - 1) <= CHANCE_LIMIT < (1 - rate) ** (needed - 2)
 
 
-def test_a_cure_that_needs_too_many_runs_is_not_tried() -> None:
+def test_a_fix_that_needs_too_many_runs_is_not_tried() -> None:
+    """Rare or absent differences need more runs than allowed; certain ones need two."""
     assert runs_for_fix(0.05, 30) is None
     assert runs_for_fix(0.0, 30) is None
     assert runs_for_fix(1.0, 30) == 2

@@ -101,16 +101,12 @@ def test_the_one_part_that_a_checkpoint_lacks_is_named(missing: str, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        pytest.param(["determinism=none"], 1, "a replay proves nothing", marks=pytest.mark.slow),
-        pytest.param(
-            ["replay.checkpoint=[weights]"],
-            2,
-            "this training has no weights; it ha",
-            marks=pytest.mark.slow,
-        ),
+        (["determinism=none"], 1, "a replay proves nothing"),
+        (["replay.checkpoint=[weights]"], 2, "this training has no weights; it ha"),
         (["replay.step=99"], 2, "replay.step=99: the training has 5 steps"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_replayed_says_why(
     words: list[str], status: int, message: str, tmp_path: Path
 ) -> None:

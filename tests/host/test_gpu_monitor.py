@@ -1,4 +1,4 @@
-"""The watch over a GPU, as far as it can be shown without one; the rest is in test_cuda.py."""
+"""The GPU monitor as far as it works without a GPU; test_cuda.py has the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from harness.host.gpu_monitor import THROTTLE_REASONS, GpuMonitor, driver_index
 from harness.report.caveats import load_caveats
 
 
-def test_the_bits_are_the_driver_librarys() -> None:
+def test_throttle_bits_match_nvml() -> None:
+    """The bits of the throttle reasons are the constants of NVIDIA's library."""
     assert {
         "software power cap": pynvml.nvmlClocksEventReasonSwPowerCap,
         "hardware slowdown": pynvml.nvmlClocksThrottleReasonHwSlowdown,
@@ -22,37 +23,41 @@ def test_the_bits_are_the_driver_librarys() -> None:
     } == THROTTLE_REASONS
 
 
-def test_reasons_seen_at_different_times_add_up() -> None:
-    watch = GpuMonitor("cpu")
+def test_throttle_reasons_accumulate() -> None:
+    """Reasons observed at different times are all reported, except idling."""
+    monitor = GpuMonitor("cpu")
     for events in (0x01, 0x04, 0x40):  # idle, power cap, hot
-        watch.events |= events
-    assert watch.throttled == ["software power cap", "hardware thermal slowdown"]
+        monitor.events |= events
+    assert monitor.throttled == ["software power cap", "hardware thermal slowdown"]
 
 
 def test_a_cpu_run_is_neither_contended_nor_throttled() -> None:
-    watch = GpuMonitor("cpu")
-    watch.check_processes()
-    watch.check_clocks()
-    assert (watch.contended, watch.throttled) == (False, [])
+    """Monitoring a run on the CPU reports no contention and no throttling."""
+    monitor = GpuMonitor("cpu")
+    monitor.check_processes()
+    monitor.check_clocks()
+    assert (monitor.contended, monitor.throttled) == (False, [])
 
 
 @pytest.mark.parametrize(
-    ("visible", "place"), [("", 1), ("3,5", 5), ("GPU-aa,GPU-bb", "GPU-bb"), ("3", 1)]
+    ("visible", "index"), [("", 1), ("3,5", 5), ("GPU-aa,GPU-bb", "GPU-bb"), ("3", 1)]
 )
-def test_the_drivers_place_follows_the_visible_devices(
-    visible: str, place: int | str, monkeypatch: pytest.MonkeyPatch
+def test_the_driver_index_follows_the_visible_devices(
+    visible: str, index: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`CUDA_VISIBLE_DEVICES` decides which index or UUID the driver has for `cuda:1`."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert driver_index("cuda:1") == place
+    assert driver_index("cuda:1") == index
 
 
-def test_throttled_timing_runs_are_told_with_what_to_do() -> None:
+def test_throttled_timing_runs_cause_a_caveat() -> None:
+    """The report warns of timing runs during which the GPU lowered its clocks."""
     spec = RunSpec(
         Cell(Scenario("mlp", "mlp", {}), "seed", Determinism(), "cuda:0"), Kind.timing, 1
     )
     timed = Timed(1.0, 10, [0.1] * 10, {}, 0.5, None, {})
     slow = RunRecord("a", spec, Outcome.ok, throttled=["software power cap"], timed=timed)
-    told = list(load_caveats([slow, RunRecord("b", spec, Outcome.ok, timed=timed)]))
-    assert [caution.what for caution in told] == [
+    caveats = list(load_caveats([slow, RunRecord("b", spec, Outcome.ok, timed=timed)]))
+    assert [caveat.what for caveat in caveats] == [
         "The GPU lowered its clocks during 1 timing run: software power cap."
     ]

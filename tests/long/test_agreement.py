@@ -1,4 +1,4 @@
-"""`diagnose` and a study of `matrix=quick` say the same of every cell."""
+"""`diagnose` and a study with `matrix=quick` agree on every cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Of a study of its own, whose runs are traced and not timed."""
+    """The cells of a study without timing runs, by scenario and setting."""
     cwd = tmp_path_factory.mktemp("quick")
     done = harness(
         "matrix=quick",
@@ -41,8 +41,11 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @pytest.mark.long
-def test_all_cells_of_the_matrix_are_asked_for_here(cells: pd.DataFrame) -> None:
-    assert set(cells.index) == {(one, other) for one in SCENARIOS for other in SETTINGS}
+def test_every_cell_of_the_matrix_is_compared(cells: pd.DataFrame) -> None:
+    """The matrix consists of all pairs of the scenarios and settings that are compared here."""
+    assert set(cells.index) == {
+        (scenario, setting) for scenario in SCENARIOS for setting in SETTINGS
+    }
 
 
 @pytest.mark.long
@@ -51,16 +54,18 @@ def test_all_cells_of_the_matrix_are_asked_for_here(cells: pd.DataFrame) -> None
 def test_a_diagnosis_agrees_with_the_study(
     scenario: str, setting: str, cells: pd.DataFrame, tmp_path: Path
 ) -> None:
+    """Study and diagnosis give one verdict, with an origin and a fault exactly if runs differ."""
     cell = cells.loc[scenario, setting]
     if isinstance(cell["same_as"], str):
-        pytest.skip(f"the same experiment here as {cell['same_as']}, which is diagnosed")
+        pytest.skip(f"the same experiment as {cell['same_as']}, which is diagnosed")
     words = [f"scenario={scenario}", f"determinism={setting}", "device=cpu"]
     done = harness("diagnose", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
-    assert found["verdict"] == cell["verdict"]
-    if found["verdict"] == "identical":
-        assert (found["step"], found["origin_evidence"], found["faults"]) == (None, None, [])
+    diagnosis = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
+    assert diagnosis["verdict"] == cell["verdict"]
+    if diagnosis["verdict"] == "identical":
+        findings = (diagnosis["step"], diagnosis["origin_evidence"], diagnosis["faults"])
+        assert findings == (None, None, [])
     else:
-        assert found["origin_evidence"]["origin"] is not None
-        assert found["faults"], found["trials"]
+        assert diagnosis["origin_evidence"]["origin"] is not None
+        assert diagnosis["faults"], diagnosis["trials"]

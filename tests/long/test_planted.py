@@ -1,4 +1,4 @@
-"""Real faults, planted into every phase of a real training, are named with operation and kind."""
+"""Faults planted into every phase of a training are named with their operation and kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = {
     "uninitialised memory": ("determinism=seed", "determinism.python_hash_seed=0"),
     RACE: ("determinism=seed", "determinism.python_hash_seed=0"),
 }
-NATURES = {
+ORIGIN_KINDS = {
     "unseeded randomness": "outside",
     "hash order": "outside",
     "uninitialised memory": "fresh memory",
@@ -50,7 +50,7 @@ class Case:
 
     @property
     def step(self) -> int:
-        last = 2 if self.kind == "observer" else 6  # of the steps that an observer's log has
+        last = 2 if self.kind == "observer" else 6  # a log of an observer fault has two steps
         return random.Random(str(self)).randint(1, last)
 
 
@@ -69,11 +69,11 @@ PLANTED = [
     Case("data order", "data"),
     Case(RACE, "backward", hidden=True),
 ]
-WATCHED = [Case("observer", where) for where in PHASES]
+OBSERVERS = [Case("observer", where) for where in PHASES]
 
 
-def diagnosed(case: Case, folder: Path) -> dict[str, Any]:
-    return told(
+def diagnose_case(case: Case, folder: Path) -> dict[str, Any]:
+    return diagnose(
         folder,
         "scenario=planted",
         f"scenario.kind={case.kind}",
@@ -86,49 +86,53 @@ def diagnosed(case: Case, folder: Path) -> dict[str, Any]:
     )
 
 
-def told(folder: Path, *words: str) -> dict[str, Any]:
-    mine = str(ROOT / "tests" / "long" / "planted")
-    done = harness("diagnose", "--config-dir", mine, *words, "device=cpu", cwd=folder)
+def diagnose(folder: Path, *words: str) -> dict[str, Any]:
+    configs = str(ROOT / "tests" / "long" / "planted")
+    done = harness("diagnose", "--config-dir", configs, *words, "device=cpu", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
-    return found
+    diagnosis: dict[str, Any] = json.loads((study_of(done, folder) / "diagnosis.json").read_text())
+    return diagnosis
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", PLANTED, ids=str)
 def test_a_fault_is_named_with_its_operation_and_kind(case: Case, tmp_path: Path) -> None:
+    """The diagnosis names the operation, phase and step of the fault, and no other fault."""
     if torch.get_num_threads() == 1 and case.kind == RACE:
         pytest.skip("atomics cannot race on one thread; run this on two cores")
-    found = diagnosed(case, tmp_path)
-    origin = found["origin_evidence"]["origin"]
+    diagnosis = diagnose_case(case, tmp_path)
+    origin = diagnosis["origin_evidence"]["origin"]
     assert origin["operation"]["name"].startswith(OPERATIONS[case.kind]), origin
     assert origin["operation"]["phase"] == case.where, origin
     assert origin["operation"]["step"] == case.step, origin
-    assert origin["kind"] == NATURES.get(case.kind, "operation"), origin
-    assert found["faults"] == [case.kind], found["trials"]
+    assert origin["kind"] == ORIGIN_KINDS.get(case.kind, "operation"), origin
+    assert diagnosis["faults"] == [case.kind], diagnosis["trials"]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", WATCHED, ids=str)
-def test_a_training_that_notices_being_watched_is_told(case: Case, tmp_path: Path) -> None:
-    found = diagnosed(case, tmp_path)
-    assert (found["verdict"], found["faults"]) == ("identical", ["observer"])
+@pytest.mark.parametrize("case", OBSERVERS, ids=str)
+def test_a_training_that_detects_observation_is_reported(case: Case, tmp_path: Path) -> None:
+    """A training that changes only while it is observed is identical and an observer fault."""
+    diagnosis = diagnose_case(case, tmp_path)
+    assert (diagnosis["verdict"], diagnosis["faults"]) == ("identical", ["observer"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_a_fault_on_another_rank_is_named_with_the_rank(where: str, tmp_path: Path) -> None:
+    """A race on rank 1 is named with its rank, step, operation and phase."""
     words = ["scenario=planted_rank", f"scenario.where={where}", *SETTINGS[RACE], "diagnose.runs=6"]
-    found = told(tmp_path, *words)
-    origin = found["origin_evidence"]["origin"]
+    diagnosis = diagnose(tmp_path, *words)
+    origin = diagnosis["origin_evidence"]["origin"]
     assert (origin["rank"], origin["operation"]["step"]) == (1, 3), origin
     assert origin["operation"]["name"] == "aten.index_put_.default", origin
     assert origin["operation"]["phase"] == where, origin
-    assert found["faults"] == [RACE], found["trials"]
+    assert diagnosis["faults"] == [RACE], diagnosis["trials"]
 
 
-def test_more_than_thirty_faults_are_planted_in_every_phase() -> None:
+def test_at_least_thirty_faults_cover_every_phase() -> None:
+    """The planted faults are at least 30 and cover all phases, kinds and steps."""
     assert len(PLANTED) >= 30
-    assert {one.where for one in PLANTED} == {"data", *PHASES}
-    assert {one.kind for one in (*PLANTED, *WATCHED)} == {*OPERATIONS, "observer"}
-    assert len({one.step for one in PLANTED}) == 6
+    assert {case.where for case in PLANTED} == {"data", *PHASES}
+    assert {case.kind for case in (*PLANTED, *OBSERVERS)} == {*OPERATIONS, "observer"}
+    assert len({case.step for case in PLANTED}) == 6

@@ -1,4 +1,4 @@
-"""Programs in the idiom of the libraries that people use, which know nothing of the harness."""
+"""Programs written for popular libraries, without knowledge of the harness, run as scripts."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ OFFLINE = "scenario.environment={HF_HUB_OFFLINE: 1}"
 
 
 @dataclass
-class Told:
-    """What a study has told of its only scenario."""
+class StudyResult:
+    """The verdicts, records and report of a study of one program."""
 
     verdicts: dict[str, str]  # by setting
     repeats: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     report: str = ""
 
-    def steps(self) -> set[int]:
-        return {one["facts"]["optimizer steps"] for each in self.repeats.values() for one in each}
+    def count_steps(self) -> set[int]:
+        return {run["facts"]["optimizer steps"] for runs in self.repeats.values() for run in runs}
 
-    def files_that_differ(self, setting: str) -> list[str]:
-        first, second = (one["facts"]["files"] for one in self.repeats[setting])
+    def find_differing_files(self, setting: str) -> list[str]:
+        first, second = (repeat["facts"]["files"] for repeat in self.repeats[setting])
         assert first.keys() == second.keys()
         return [name for name in first if first[name] != second[name]]
 
 
-def told_of(program: str, settings: str, *words: str, args: str = "", cwd: Path) -> Told:
-    """Each run told a finite loss for each step, and nothing but the study was left behind."""
+def run_study(program: str, settings: str, *words: str, args: str = "", cwd: Path) -> StudyResult:
+    """Run a study; every step must have a loss, and no other files may be left behind."""
     shutil.copy(PROGRAMS / program, cwd)
     done = harness(
         "-m",
@@ -66,55 +66,59 @@ def told_of(program: str, settings: str, *words: str, args: str = "", cwd: Path)
     assert sorted(path.name for path in cwd.iterdir()) == sorted([program, "results"])
     study = study_of(done, cwd)
     cells = pd.read_csv(study / "tables" / "cells.csv", keep_default_na=False)
-    told = Told(dict(zip(cells["determinism"], cells["verdict"], strict=True)))
+    result = StudyResult(dict(zip(cells["determinism"], cells["verdict"], strict=True)))
     for path in sorted((study / "runs").glob("script-*.json")):
         record = json.loads(path.read_text())
         (repeat,) = record["repeats"]
         assert len(repeat["losses"]) == len(repeat["steps"])
         assert all(isinstance(loss, float) for loss in repeat["losses"])
-        told.repeats.setdefault(record["spec"]["cell"]["setting"], []).append(repeat)
-    told.report = (study / "report.md").read_text()
-    return told
+        result.repeats.setdefault(record["spec"]["cell"]["setting"], []).append(repeat)
+    result.report = (study / "report.md").read_text()
+    return result
 
 
 @pytest.mark.slow
-def test_a_plain_loop_steps_each_optimizer_once_per_accumulated_batch(tmp_path: Path) -> None:
-    told = told_of("plain.py", "none,seed", args="--amp,float16", cwd=tmp_path)
-    assert told.verdicts == {"none": "varies", "seed": "identical"}
-    assert told.steps() == {2 * 2 * 2}  # epochs, batches in twos, optimizers
-    assert told.files_that_differ("seed") == []
-    assert told.files_that_differ("none") == ["out/checkpoint.pt"]
+def test_a_plain_loop_steps_once_per_accumulated_batch(tmp_path: Path) -> None:
+    """Each optimizer steps once per accumulated batch, and seeds make a plain loop identical."""
+    result = run_study("plain.py", "none,seed", args="--amp,float16", cwd=tmp_path)
+    assert result.verdicts == {"none": "varies", "seed": "identical"}
+    assert result.count_steps() == {2 * 2 * 2}  # epochs, pairs of batches, optimizers
+    assert result.find_differing_files("seed") == []
+    assert result.find_differing_files("none") == ["out/checkpoint.pt"]
 
 
 @pytest.mark.slow
-def test_a_compiled_loop_is_seen_like_a_plain_one(tmp_path: Path) -> None:
-    words = "--compile,aot_eager,--amp,bfloat16,--epochs,1,--seed,1"
-    told = told_of("plain.py", "none", args=words, cwd=tmp_path)
-    assert told.verdicts == {"none": "identical"}
-    assert told.steps() == {2 * 2}
-    assert {one["facts"]["models"] for one in told.repeats["none"]} == {"OptimizedModule"}
+def test_a_compiled_loop_is_observed_like_a_plain_one(tmp_path: Path) -> None:
+    """The steps of a compiled model are counted, and a seeded run of it is identical."""
+    args = "--compile,aot_eager,--amp,bfloat16,--epochs,1,--seed,1"
+    result = run_study("plain.py", "none", args=args, cwd=tmp_path)
+    assert result.verdicts == {"none": "identical"}
+    assert result.count_steps() == {2 * 2}
+    assert {repeat["facts"]["models"] for repeat in result.repeats["none"]} == {"OptimizedModule"}
 
 
 @pytest.mark.slow
-def test_timms_seed_and_flags_are_left_alone_and_told(tmp_path: Path) -> None:
-    told = told_of("timm_like.py", "full", args="--lookahead", cwd=tmp_path)
-    assert told.verdicts == {"full": "identical"}
-    assert told.steps() == {2 * 3}
-    assert told.files_that_differ("full") == []
-    assert "requested cudnn.benchmark=False, effective True" in told.report
+def test_seeds_and_flags_of_a_program_are_kept_and_reported(tmp_path: Path) -> None:
+    """A program in the style of timm keeps its own cuDNN flag, and the report mentions it."""
+    result = run_study("timm_like.py", "full", args="--lookahead", cwd=tmp_path)
+    assert result.verdicts == {"full": "identical"}
+    assert result.count_steps() == {2 * 3}
+    assert result.find_differing_files("full") == []
+    assert "requested cudnn.benchmark=False, effective True" in result.report
 
 
 @pytest.mark.slow
-def test_two_ranks_step_where_their_gradients_are_exchanged(tmp_path: Path) -> None:
-    told = told_of("ddp.py", "none", "scenario.processes=2", cwd=tmp_path)
-    assert told.verdicts == {"none": "identical"}
-    assert told.steps() == {2 * 3}
-    assert told.files_that_differ("none") == []
-    assert sorted(told.repeats["none"][0]["facts"]["files"]) == ["epoch0.pt", "epoch1.pt"]
+def test_a_program_on_two_ranks_is_observed(tmp_path: Path) -> None:
+    """The steps and files of a program on two ranks are recorded, and its runs are identical."""
+    result = run_study("ddp.py", "none", "scenario.processes=2", cwd=tmp_path)
+    assert result.verdicts == {"none": "identical"}
+    assert result.count_steps() == {2 * 3}
+    assert result.find_differing_files("none") == []
+    assert sorted(result.repeats["none"][0]["facts"]["files"]) == ["epoch0.pt", "epoch1.pt"]
 
 
 @pytest.mark.parametrize(
-    ("program", "steps", "files", "dated"),
+    ("program", "steps", "files", "dated"),  # dated: files with the seconds of an evaluation
     [
         pytest.param("lightning_fit.py", 2 * 2, "epoch=1-step=4.ckpt", [], id="lightning"),
         pytest.param("accelerate_loop.py", 2 * 3, "state/optimizer.bin", [], id="accelerate"),
@@ -130,19 +134,20 @@ def test_two_ranks_step_where_their_gradients_are_exchanged(tmp_path: Path) -> N
 class TestLibraries:
     pytestmark = with_libraries
 
-    def test_a_program_of_it_varies_until_it_is_seeded(
+    def test_a_program_varies_without_seeds(
         self, program: str, steps: int, files: str, dated: list[str], tmp_path: Path
     ) -> None:
-        """``dated``: Transformers keeps the seconds of an evaluation."""
-        told = told_of(program, "none,seed", OFFLINE, cwd=tmp_path)
-        assert told.verdicts == {"none": "varies", "seed": "identical"}
-        assert told.steps() == {steps}
-        assert told.files_that_differ("seed") == dated
-        assert any(name.endswith(files) for name in told.repeats["seed"][0]["facts"]["files"])
+        """A program of the library varies without seeds and is identical with them."""
+        result = run_study(program, "none,seed", OFFLINE, cwd=tmp_path)
+        assert result.verdicts == {"none": "varies", "seed": "identical"}
+        assert result.count_steps() == {steps}
+        assert result.find_differing_files("seed") == dated
+        assert any(name.endswith(files) for name in result.repeats["seed"][0]["facts"]["files"])
 
-    def test_its_own_seeding_is_enough(
+    def test_a_seed_set_by_the_program_is_enough(
         self, program: str, steps: int, files: str, dated: list[str], tmp_path: Path
     ) -> None:
-        told = told_of(program, "none", OFFLINE, args="--seed,5", cwd=tmp_path)
-        assert told.verdicts == {"none": "identical"}
-        assert told.files_that_differ("none") == dated
+        """A program that seeds the library itself is identical without settings of the harness."""
+        result = run_study(program, "none", OFFLINE, args="--seed,5", cwd=tmp_path)
+        assert result.verdicts == {"none": "identical"}
+        assert result.find_differing_files("none") == dated

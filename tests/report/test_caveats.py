@@ -1,4 +1,4 @@
-"""What a reader is warned of, on made-up studies."""
+"""The caveats that a report shows for synthetic studies."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.conftest import repeat
 Make = Callable[..., RunRecord]
 
 
-def study(**changes: Any) -> StudyData:
-    """A study that gives no reason to warn, but for these entries of its manifest."""
+def make_study(**changes: Any) -> StudyData:
+    """A study without any reason for a caveat, except these entries of its manifest."""
     request = {
         "not_for_conclusions": False,
         "settings_for_cuda": [],
@@ -28,20 +28,23 @@ def study(**changes: Any) -> StudyData:
     return StudyData("s", manifest, [], [], 0)
 
 
-def test_a_study_with_nothing_to_warn_of_warns_of_nothing() -> None:
-    assert list(study_caveats(study())) == []
+def test_an_ordinary_study_has_no_caveats() -> None:
+    """A study with enough runs and nothing unusual has no caveats."""
+    assert list(study_caveats(make_study())) == []
 
 
-def test_a_study_that_repeats_another_names_it_and_asks_to_read_both() -> None:
-    (caution,) = study_caveats(study(repeat_of="20260101-000000-mlp-c0de"))
-    assert caution.what.startswith("This study repeats 20260101-000000-mlp-c0de")
-    assert caution.advice.startswith("Read both")
+def test_a_repeated_study_names_the_first() -> None:
+    """A study that repeats another one names it and advises to read both."""
+    (caveat,) = study_caveats(make_study(repeat_of="20260101-000000-mlp-c0de"))
+    assert caveat.what.startswith("This study repeats 20260101-000000-mlp-c0de")
+    assert caveat.advice.startswith("Read both")
 
 
 @pytest.mark.parametrize("content", [None, "", '{"mlp.trace.2": {"refer', "[1, 2]"])
-def test_runs_that_parted_without_whole_distances_are_told_as_not_measured(
+def test_missing_distances_cause_a_caveat(
     content: str | None, tmp_path: Path, make_cell: Callable[..., Cell], trace: Make
 ) -> None:
+    """Runs that diverged without readable distances are reported as not measured."""
     path = tmp_path / "distances.json"
     if content is not None:
         path.write_text(content)
@@ -54,5 +57,5 @@ def test_runs_that_parted_without_whole_distances_are_told_as_not_measured(
         traces=[trace(1, repeat("a")), trace(2, repeat("b"))],
         distances=read_distances(path),
     )
-    (caution,) = cell_caveats(cell)
-    assert caution.what == "c: runs diverged, but their distance was not measured."
+    (caveat,) = cell_caveats(cell)
+    assert caveat.what == "c: runs diverged, but their distance was not measured."

@@ -1,4 +1,4 @@
-"""What a figure's marks say of made-up cells."""
+"""The markers that the plot of reproducibility against cost has for synthetic cells."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
 Draw = Callable[..., Figure]
-HOLLOW = r'<use [^>]*style="fill: #ffffff'  # a marker in SVG: one in the plot, one in the legend
+HOLLOW = (
+    r'<use [^>]*style="fill: #ffffff'  # a white marker in SVG: once in the plot, once in the legend
+)
 
 
 @pytest.fixture
 def draw(make_cell: Callable[..., Cell], trace: Make, timing: Make) -> Draw:
-    """Distance against cost, of one cell with these trainings and these ends of timing runs."""
+    """Makes the plot of a cell with these trainings and these final digests of timing runs."""
 
     def make(trainings: list[Repeat], ends: str) -> Figure:
-        traces = [trace(number, one) for number, one in enumerate(trainings, 1)]
+        traces = [trace(number, training) for number, training in enumerate(trainings, 1)]
         timings = [timing(block, 0.1, end) for block, end in enumerate(ends)]
         far = {"1": {"rel_l2": 0.5, "max_ulp": 1, "differing": 0.5}}
         distances = {
@@ -42,22 +44,26 @@ def draw(make_cell: Callable[..., Cell], trace: Make, timing: Make) -> Draw:
     return make
 
 
-def test_a_cell_that_is_identical_is_filled(draw: Draw) -> None:
+def test_an_identical_cell_is_filled(draw: Draw) -> None:
+    """The marker is filled if all trace and timing runs of the cell agree."""
     figure = draw([repeat("a"), repeat("a")], ends="aa")
     assert not re.findall(HOLLOW, str(figure.svg))
 
 
-def test_a_cell_that_varies_only_when_timed_is_hollow_on_the_bottom_line(draw: Draw) -> None:
+def test_a_cell_that_varies_only_when_timed_is_hollow(draw: Draw) -> None:
+    """The marker is hollow, as the caption says, if only timing runs of the cell differ."""
     figure = draw([repeat("a"), repeat("a")], ends="ab")
     assert len(re.findall(HOLLOW, str(figure.svg))) == 2
     assert "Hollow: the weights agree but the cell varies" in figure.caption
 
 
-def test_a_cell_whose_losses_alone_vary_is_hollow_too(draw: Draw) -> None:
+def test_a_cell_that_varies_with_equal_weights_is_hollow(draw: Draw) -> None:
+    """The marker is hollow if steps differ but the final weights agree."""
     figure = draw([repeat("a", ("a", "a")), repeat("a", ("a", "b"))], ends="aa")
     assert len(re.findall(HOLLOW, str(figure.svg))) == 2
 
 
 def test_a_cell_with_a_measured_distance_is_filled(draw: Draw) -> None:
+    """The marker is filled if the cell varies at a distance above 0."""
     figure = draw([repeat("a"), repeat("b")], ends="aa")
     assert not re.findall(HOLLOW, str(figure.svg))

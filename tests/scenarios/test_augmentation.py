@@ -1,4 +1,4 @@
-"""Augmentation changes where and how a digit stands, and is the only thing that draws for it."""
+"""Augmentation flips and shifts images, and a step without it draws no random numbers."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from harness.scenario import Context, Supervised
 CPU = Context(torch.device("cpu"))
 
 
-def built(**options: object) -> Supervised:
+def build_training(**options: object) -> Supervised:
     torch.manual_seed(1)
     return augmentation.build(augmentation.Options(**options), CPU)  # type: ignore[arg-type]
 
 
-def test_about_half_of_the_images_are_mirrored_and_the_others_stay() -> None:
+def test_about_half_of_the_images_are_mirrored() -> None:
+    """Of 1000 images, 400 to 600 are unchanged and all others are mirrored."""
     images = torch.rand(1000, 1, 8, 8)
     flipped = augmentation.flipped(images)
-    stayed = (flipped == images).flatten(1).all(dim=1)
-    assert 400 < stayed.sum() < 600
-    assert torch.equal(flipped[~stayed], images[~stayed].flip(-1))
+    unchanged = (flipped == images).flatten(1).all(dim=1)
+    assert 400 < unchanged.sum() < 600
+    assert torch.equal(flipped[~unchanged], images[~unchanged].flip(-1))
 
 
-def test_every_image_is_rolled_by_its_own_pixel_or_none() -> None:
+def test_every_image_is_shifted_by_at_most_one_pixel() -> None:
+    """Each image equals one of the nine rolls by at most one pixel, and each roll occurs."""
     images = torch.rand(300, 1, 8, 8)
     rolls = {(d, r): images.roll((d, r), (2, 3)) for d in (-1, 0, 1) for r in (-1, 0, 1)}
     shifted = augmentation.shifted(images)
-    found = [(shifted == rolled).flatten(1).all(dim=1) for rolled in rolls.values()]
-    assert torch.stack(found).sum(dim=0).eq(1).all()
-    assert all(one.any() for one in found)
+    matches = [(shifted == rolled).flatten(1).all(dim=1) for rolled in rolls.values()]
+    assert torch.stack(matches).sum(dim=0).eq(1).all()
+    assert all(match.any() for match in matches)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,8 @@ def test_every_image_is_rolled_by_its_own_pixel_or_none() -> None:
 def test_only_augmentation_and_dropout_draw_during_a_step(
     options: dict[str, object], draws: bool
 ) -> None:
-    training = built(**options)
+    """A step advances the generator exactly if augmentation or dropout is enabled."""
+    training = build_training(**options)
     batches = training.batches()
     training.step(next(batches))  # the epoch's order is drawn with its first batch
     before = torch.get_rng_state()
@@ -49,6 +52,7 @@ def test_only_augmentation_and_dropout_draw_during_a_step(
 
 
 @pytest.mark.parametrize("options", [augmentation.Options, lstm.Options])
-def test_a_dropout_of_everything_is_refused(options: type) -> None:
+def test_a_dropout_of_one_is_refused(options: type) -> None:
+    """A dropout probability of 1 raises ValueError."""
     with pytest.raises(ValueError, match=r"dropout=1\.0: must be at least 0 and less than 1"):
         options(dropout=1.0)

@@ -76,6 +76,7 @@ def test_two_processes_train_like_one_up_to_rounding(build: Build) -> None:
     assert torch.allclose(weights, train_to_end(pair), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_second_group_gives_the_same_bits(build: Build, tmp_path: Path) -> None:
     """Two trainings on two processes end with equal bits and leave no process or file behind."""
     first, second = (train_to_end(build(processes=2)) for _ in range(2))
@@ -98,8 +99,7 @@ def test_rank_0_has_its_shard_and_the_loss_of_the_batch(build: Build) -> None:
 
 
 def test_a_rank_that_fails_at_its_start_fails_the_run(build: Build, tmp_path: Path) -> None:
-    """A rank that raises before its first step ends the run and leaves no process or file behind.
-    """
+    """A rank that raises at its start ends the run and leaves no process or file behind."""
     with pytest.raises(RuntimeError, match="rank 1 of 2 did not start"):
         build(fail, processes=2)
     assert find_ranks() == []
@@ -127,15 +127,16 @@ if __name__ == "__main__":
     training = ddp.build(ddp.Options(processes=3, batch_size=63), Context(torch.device("cpu")))
     batches = training.batches()
     training.step(next(batches))
-    print(*(other.pid for other in training.others), flush=True)
+    print(*(process.pid for process in training.others), flush=True)
     input()
     os._exit(0)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["killed", "exited"])
 def test_no_rank_outlives_rank_0(ending: str, tmp_path: Path) -> None:
-    """If rank 0 is killed or exits, the other ranks end and no temporary folder remains."""
+    """If rank 0 is killed or exits, the other ranks end and remove their folder."""
     program = tmp_path / "leader.py"
     program.write_text(LEADER)
     folders = tmp_path / "folders"

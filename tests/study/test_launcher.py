@@ -318,33 +318,31 @@ def build(options, context):
 """
 
 
-def test_forked_children_share_hash_seed_and_addresses_but_no_random_numbers(
+def test_children_of_one_fork_server_share_its_hash_seed_and_addresses(
     tmp_path: Path, fork: Start, make_cell: Callable[..., Cell]
 ) -> None:
-    """Unseeded generators of two children differ, as those of two fresh interpreters do."""
+    """Unseeded generators differ between children; hash seed and addresses, between servers."""
     for part in ("runs", "logs"):
         (tmp_path / part).mkdir()
     (tmp_path / "draws.py").write_text(DRAWS)
     scenario = Scenario("draws", "draws", {"steps": 1}, source=str(tmp_path / "draws.py"))
     cell = dataclasses.replace(make_cell("none"), scenario=scenario, determinism=Determinism())
-    specs = [RunSpec(cell, Kind.trace, number) for number in (1, 2)]
+    specs = [RunSpec(cell, Kind.trace, number) for number in (1, 2, 3)]
     launcher = LocalLauncher(tmp_path, Launch(), lambda: None, fork)
-    one, other = (record.repeats[0].facts for record in launcher.launch(specs, 0))
-    assert {name for name in one if one[name] == other[name]} == {"hash", "address"}
+    first, second, third = (record.repeats[0].facts for record in launcher.launch(specs, 0))
+    assert {name for name in first if first[name] == third[name]} == {"hash", "address"}
+    assert {"hash", "address"} & {name for name in first if first[name] == second[name]} == set()
 
 
-def test_a_server_that_was_killed_is_replaced(
-    run: Run, spec: Spec, request: pytest.FixtureRequest
-) -> None:
+def test_a_server_that_was_killed_is_replaced(study: Path, fork: Start, spec: Spec) -> None:
     """The next run gets a new fork server."""
-    if "fork" not in request.node.callspec.id:
-        pytest.skip("spawned workers have no server")
-    run(spec("train"))
+    launcher = LocalLauncher(study, Launch(), lambda: None, fork)
+    list(launcher.launch([spec("train")], 0))
     for process in psutil.Process().children():
         if "fork_server" in " ".join(process.cmdline()):
             process.kill()
             process.wait()
-    (record,) = run(spec("train", number=2))
+    (record,) = launcher.launch([spec("train", number=3)], 1)
     assert record.outcome is Outcome.ok
 
 

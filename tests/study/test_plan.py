@@ -1,4 +1,4 @@
-"""The order of the runs, by itself."""
+"""The plan of a study: which cells run, and in what order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.study.request import Launch, Request, RequestedCell, Runs, Study, T
 MakeCell = Callable[..., Cell]
 
 
-def request(
+def make_request(
     cells: list[Cell],
     baseline: Cell | None,
     trace: int = 3,
@@ -40,30 +40,34 @@ def request(
     )
 
 
-def settings(make_cell: MakeCell) -> list[Cell]:
+def make_cells(make_cell: MakeCell) -> list[Cell]:
     return [
         make_cell("full", determinism=Determinism(seed=42, python_hash_seed=1)),
         make_cell("none", determinism=Determinism()),
     ]
 
 
-def made(make_cell: MakeCell, **changes: int) -> Plan:
-    return plan(request(settings(make_cell), make_cell("seed"), **changes), "cpu")
+def make_plan(make_cell: MakeCell, **changes: int) -> Plan:
+    return plan(make_request(make_cells(make_cell), make_cell("seed"), **changes), "cpu")
 
 
 def test_a_missing_baseline_is_added_once_with_a_twin(make_cell: MakeCell) -> None:
-    planned = made(make_cell)
-    roles = {one.cell.setting: one.role for one in planned.cells}
+    """A baseline that is not among the requested cells is planned once, and only it has a twin."""
+    planned = make_plan(make_cell)
+    roles = {cell.cell.setting: cell.role for cell in planned.cells}
     assert roles == {"full": Role.asked, "none": Role.asked, "seed": Role.baseline}
     assert {spec.cell.setting for spec in planned.runs if spec.twin} == {"seed"}
 
 
-def test_every_timing_block_holds_every_cell_and_twin_once(make_cell: MakeCell) -> None:
+def test_every_timing_block_has_every_cell_and_twin_once(make_cell: MakeCell) -> None:
+    """Each of the four timing blocks runs three cells and one twin, each exactly once."""
     for block in range(1, 5):
         runs = [
-            one for one in made(make_cell).runs if one.kind is Kind.timing and one.number == block
+            run
+            for run in make_plan(make_cell).runs
+            if run.kind is Kind.timing and run.number == block
         ]
-        assert Counter((one.cell.setting, one.twin) for one in runs) == {
+        assert Counter((run.cell.setting, run.twin) for run in runs) == {
             ("full", False): 1,
             ("none", False): 1,
             ("seed", False): 1,
@@ -71,37 +75,41 @@ def test_every_timing_block_holds_every_cell_and_twin_once(make_cell: MakeCell) 
         }
 
 
-def test_blocks_follow_each_other_and_are_never_mixed(make_cell: MakeCell) -> None:
-    blocks = [(one.kind, one.number) for one in made(make_cell).runs]
-    changes = [one for one, before in zip(blocks, [None, *blocks], strict=False) if one != before]
+def test_blocks_are_never_mixed(make_cell: MakeCell) -> None:
+    """All runs of a block are consecutive, in three trace and four timing blocks."""
+    blocks = [(run.kind, run.number) for run in make_plan(make_cell).runs]
+    changes = [now for now, before in zip(blocks, [None, *blocks], strict=False) if now != before]
     assert len(changes) == len(set(changes)) == 3 + 4
 
 
 def test_the_order_is_random_within_blocks_and_fixed_by_the_seed(make_cell: MakeCell) -> None:
+    """Equal seeds give equal orders, another seed another order, and blocks differ in theirs."""
     orders = [
-        [one.run_id for one in made(make_cell, timing=9, seed=seed).runs] for seed in (0, 0, 1)
+        [run.run_id for run in make_plan(make_cell, timing=9, seed=seed).runs] for seed in (0, 0, 1)
     ]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2])
     per_block = {
         tuple(
-            (one.cell.setting, one.twin)
-            for one in made(make_cell, timing=9).runs
-            if one.kind is Kind.timing and one.number == block
+            (run.cell.setting, run.twin)
+            for run in make_plan(make_cell, timing=9).runs
+            if run.kind is Kind.timing and run.number == block
         )
         for block in range(1, 10)
     }
     assert len(per_block) > 3
 
 
-def test_settings_that_differ_only_where_nothing_asks_run_once(make_cell: MakeCell) -> None:
+def test_settings_that_differ_only_on_cuda_run_once_on_a_cpu(make_cell: MakeCell) -> None:
+    """On a CPU, a setting that adds only a cuDNN option is not run beside the baseline."""
     cudnn = make_cell("cudnn", determinism=Determinism(seed=42, cudnn=Cudnn(deterministic=True)))
-    on_cpu = plan(request([cudnn], make_cell("seed")), "cpu")
-    assert next(one for one in on_cpu.cells if one.cell == cudnn).same_as == "mlp-seed-cpu"
-    assert {one.cell.setting for one in on_cpu.runs} == {"seed"}
+    on_cpu = plan(make_request([cudnn], make_cell("seed")), "cpu")
+    assert next(cell for cell in on_cpu.cells if cell.cell == cudnn).same_as == "mlp-seed-cpu"
+    assert {run.cell.setting for run in on_cpu.runs} == {"seed"}
 
 
 def test_the_same_settings_are_two_experiments_on_cuda(make_cell: MakeCell) -> None:
+    """On CUDA, a setting that adds only a cuDNN option runs beside the baseline."""
     cells = [
         dataclasses.replace(cell, device="auto")
         for cell in (
@@ -109,77 +117,81 @@ def test_the_same_settings_are_two_experiments_on_cuda(make_cell: MakeCell) -> N
             make_cell("seed"),
         )
     ]
-    on_cuda = plan(request(cells[:1], cells[1]), "cuda")
-    assert all(one.same_as is None and one.cell.device == "cuda" for one in on_cuda.cells)
+    on_cuda = plan(make_request(cells[:1], cells[1]), "cuda")
+    assert all(cell.same_as is None and cell.cell.device == "cuda" for cell in on_cuda.cells)
 
 
 def test_an_added_control_is_traced_and_never_timed(make_cell: MakeCell) -> None:
+    """A control that was not requested has trace runs only."""
     control = make_cell("seed", scenario="indexing")
-    planned = plan(request([make_cell("seed")], make_cell("seed"), controls=(control,)), "cpu")
-    kinds = {one.kind for one in planned.runs if one.cell == control}
+    planned = plan(make_request([make_cell("seed")], make_cell("seed"), controls=(control,)), "cpu")
+    kinds = {run.kind for run in planned.runs if run.cell == control}
     assert kinds == {Kind.trace}
 
 
 @pytest.mark.parametrize(("device", "cells"), [("cpu", 1), ("cuda", 2)])
 def test_some_settings_are_only_run_on_cuda(make_cell: MakeCell, device: str, cells: int) -> None:
+    """A setting in ``settings_for_cuda`` is planned on CUDA and left out on a CPU."""
     warn = make_cell("warn", device="auto", determinism=Determinism(algorithms=Algorithms.warn))
     seed = make_cell("seed", device="auto")
-    assert len(plan(request([warn, seed], seed), device).cells) == cells
+    assert len(plan(make_request([warn, seed], seed), device).cells) == cells
 
 
-def test_run_ids_differ_where_anything_asked_differs(make_cell: MakeCell) -> None:
-    runs = made(make_cell).runs
-    assert len({one.run_id for one in runs}) == len(runs)
+def test_run_ids_are_unique(make_cell: MakeCell) -> None:
+    """No two runs of a plan have the same ID, and another environment changes the ID of a run."""
+    runs = make_plan(make_cell).runs
+    assert len({run.run_id for run in runs}) == len(runs)
     changed = dataclasses.replace(runs[0], environment={"PYTHONHASHSEED": "7"})
     assert changed.run_id != runs[0].run_id
 
 
 def test_without_a_baseline_there_is_no_twin(make_cell: MakeCell) -> None:
-    planned = plan(request([make_cell("full")], None), "cpu")
+    """Without a baseline, the requested cell is the only one and has no twin."""
+    planned = plan(make_request([make_cell("full")], None), "cpu")
     assert not any(spec.twin for spec in planned.runs)
     assert len(planned.cells) == 1
 
 
-def test_equal_settings_run_as_the_plainest_of_them(make_cell: MakeCell) -> None:
-    fancy = make_cell("a", determinism=Determinism(seed=1, cudnn=Cudnn(enabled=False)))
-    plain = make_cell("b", determinism=Determinism(seed=1))
-    planned = plan(request([fancy, plain], None), "cpu").cells
-    assert [one.same_as for one in planned] == [plain.id, None]
+def test_equal_settings_run_as_the_one_with_fewest_overrides(make_cell: MakeCell) -> None:
+    """Of two cells that are the same experiment, the one with fewer overrides runs for both."""
+    overridden = make_cell("a", determinism=Determinism(seed=1, cudnn=Cudnn(enabled=False)))
+    simple = make_cell("b", determinism=Determinism(seed=1))
+    planned = plan(make_request([overridden, simple], None), "cpu").cells
+    assert [cell.same_as for cell in planned] == [simple.id, None]
 
 
-def test_what_is_asked_for_is_timed_though_a_control_is_the_same(make_cell: MakeCell) -> None:
-    asked = make_cell("cudnn", determinism=Determinism(seed=42, cudnn=Cudnn(deterministic=True)))
-    planned = plan(request([asked], None, controls=(make_cell("seed"),)), "cpu")
-    assert {one.cell.setting for one in planned.runs if one.kind is Kind.timing} == {"cudnn"}
+def test_a_requested_cell_is_timed_even_if_a_control_equals_it(make_cell: MakeCell) -> None:
+    """If a requested cell and a control are one experiment, the requested cell is timed."""
+    cudnn = make_cell("cudnn", determinism=Determinism(seed=42, cudnn=Cudnn(deterministic=True)))
+    planned = plan(make_request([cudnn], None, controls=(make_cell("seed"),)), "cpu")
+    assert {run.cell.setting for run in planned.runs if run.kind is Kind.timing} == {"cudnn"}
 
 
-@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
-def test_infinite_numbers_are_refused_before_anything_is_created(
-    bad: float, make_cell: MakeCell
-) -> None:
-    asked = request([make_cell()], None)
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_are_not_finite_are_refused(value: float, make_cell: MakeCell) -> None:
+    """A timeout or a scenario option that is infinite or NaN raises UsageError with its name."""
+    valid = make_request([make_cell()], None)
     with pytest.raises(UsageError, match="timeout_s"):
-        dataclasses.replace(asked, launch=Launch(timeout_s=bad)).check()
-    scenario = Scenario("mlp", "mlp", {"learning_rate": bad})
-    endless = dataclasses.replace(make_cell(), scenario=scenario)
+        dataclasses.replace(valid, launch=Launch(timeout_s=value)).check()
+    scenario = Scenario("mlp", "mlp", {"learning_rate": value})
+    invalid = dataclasses.replace(make_cell(), scenario=scenario)
     with pytest.raises(UsageError, match=r"scenario.learning_rate=.*a finite number"):
-        request([endless], None).check()
+        make_request([invalid], None).check()
 
 
-def test_what_only_torch_asks_makes_no_other_experiment_of_a_keras_cell(
-    make_cell: MakeCell,
-) -> None:
+def test_torch_settings_do_not_split_keras_cells(make_cell: MakeCell) -> None:
+    """A setting that adds only torch's options to a Keras cell is not run beside the baseline."""
     scenario = Scenario("keras_mlp", "keras_mlp", {}, framework="keras")
     cudnn = Determinism(seed=42, cudnn=Cudnn(deterministic=True), algorithms=Algorithms.warn)
     require = Determinism(seed=42, algorithms=Algorithms.require)
-    cells = [make_cell(device="cuda", determinism=one) for one in (cudnn, require)]
+    cells = [make_cell(device="cuda", determinism=determinism) for determinism in (cudnn, require)]
     cells = [
-        dataclasses.replace(one, scenario=scenario, setting=name)
-        for one, name in zip(cells, ("cudnn", "full"), strict=True)
+        dataclasses.replace(cell, scenario=scenario, setting=name)
+        for cell, name in zip(cells, ("cudnn", "full"), strict=True)
     ]
     seed = dataclasses.replace(make_cell(device="cuda"), scenario=scenario)
-    planned = plan(request(cells, seed), "cuda")
-    assert {one.cell.setting: one.same_as for one in planned.cells} == {
+    planned = plan(make_request(cells, seed), "cuda")
+    assert {cell.cell.setting: cell.same_as for cell in planned.cells} == {
         "cudnn": "keras_mlp-seed-cuda",
         "full": None,
         "seed": None,

@@ -1,4 +1,4 @@
-"""A published study is whole, private and enough to make its report again."""
+"""A published study is complete, contains nothing private and can be reported again."""
 
 from __future__ import annotations
 
@@ -9,92 +9,93 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import harness
+from tests.conftest import command, harness
 
 
 @pytest.fixture
-def copied(study: Path, tmp_path: Path) -> Path:
+def project(study: Path, tmp_path: Path) -> Path:
     shutil.copytree(study, tmp_path / "results" / "mine")
     return tmp_path
 
 
-def test_what_is_published_can_make_its_report_again(copied: Path) -> None:
-    done = harness("publish", "results/mine", cwd=copied)
+def assert_refused(project: Path, reason: str) -> None:
+    done = command("publish", "results/mine", cwd=project)
+    assert done.returncode == 2
+    assert reason in done.stderr
+
+
+def test_a_published_study_can_be_reported_again(project: Path) -> None:
+    """The tables made from the archive equal the deleted ones, and the index lists the report."""
+    done = command("publish", "results/mine", cwd=project)
     assert done.returncode == 0, done.stderr
-    target = copied / "results" / "published" / "mine"
+    target = project / "results" / "published" / "mine"
     before = (target / "tables" / "cells.csv").read_text()
     shutil.rmtree(target / "tables")
-    assert harness("report", "results/published/mine", cwd=copied).returncode in (0, 1)
+    assert harness("report", "results/published/mine", cwd=project).returncode in (0, 1)
     assert (target / "tables" / "cells.csv").read_text() == before
     assert "mine/report.md" in (target.parent / "README.md").read_text()
     assert not (target / "runs").exists()
 
 
-def test_the_archive_names_nobody(copied: Path) -> None:
-    harness("publish", "results/mine", cwd=copied)
-    with tarfile.open(copied / "results/published/mine/runs.tar.xz") as tar:
-        assert {(one.uid, one.uname, one.mtime) for one in tar.getmembers()} == {(0, "", 0)}
+def test_the_archive_contains_no_users_or_times(project: Path) -> None:
+    """Every member of the archive has user ID 0, no user name and time 0."""
+    command("publish", "results/mine", cwd=project)
+    with tarfile.open(project / "results/published/mine/runs.tar.xz") as tar:
+        assert {(entry.uid, entry.uname, entry.mtime) for entry in tar.getmembers()} == {(0, "", 0)}
 
 
-def test_a_private_word_stops_it(copied: Path) -> None:
-    path = copied / "results" / "mine" / "report.md"
-    path.write_text(path.read_text() + f"made in {copied}/results")
-    done = harness("publish", "results/mine", cwd=copied)
-    assert done.returncode == 2
-    assert "private" in done.stderr
-    assert not (copied / "results" / "published").exists()
+def test_a_report_with_a_private_path_is_not_published(project: Path) -> None:
+    """A report that contains the path of the results folder is refused, and nothing is written."""
+    path = project / "results" / "mine" / "report.md"
+    path.write_text(path.read_text() + f"made in {project}/results")
+    assert_refused(project, "private")
+    assert not (project / "results" / "published").exists()
 
 
-def test_an_unfinished_study_is_not_published(copied: Path) -> None:
-    next((copied / "results" / "mine" / "runs").glob("*.trace.*.json")).unlink()
-    done = harness("publish", "results/mine", cwd=copied)
-    assert done.returncode == 2
-    assert "lacks 1 of" in done.stderr
+def test_an_unfinished_study_is_not_published(project: Path) -> None:
+    """A study that lacks the record of one run is refused."""
+    next((project / "results" / "mine" / "runs").glob("*.trace.*.json")).unlink()
+    assert_refused(project, "lacks 1 of")
 
 
-def test_a_stamped_study_is_not_published(copied: Path) -> None:
-    path = copied / "results" / "mine" / "manifest.json"
+def test_a_study_not_for_conclusions_is_not_published(project: Path) -> None:
+    """A study whose manifest is marked as not for conclusions is refused."""
+    path = project / "results" / "mine" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["request"]["not_for_conclusions"] = True
     path.write_text(json.dumps(manifest))
-    done = harness("publish", "results/mine", cwd=copied)
-    assert done.returncode == 2
-    assert "not for conclusions" in done.stderr
+    assert_refused(project, "not for conclusions")
 
 
-def test_a_study_is_published_once(copied: Path) -> None:
-    assert harness("publish", "results/mine", cwd=copied).returncode == 0
-    again = harness("publish", "results/mine", cwd=copied)
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
+def test_a_study_is_published_only_once(project: Path) -> None:
+    """Publishing the same study again is refused."""
+    assert command("publish", "results/mine", cwd=project).returncode == 0
+    assert_refused(project, "exists already")
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [("api_key=c4n4ry", "a secret"), ("{here}", "private"), ("{here}/x", "private")],
 )
-def test_secrets_and_folders_are_not_published(text: str, why: str, copied: Path) -> None:
-    path = copied / "results" / "mine" / "tables" / "runs.csv"
-    path.write_text(path.read_text() + text.format(here=copied) + "\n")
-    done = harness("publish", "results/mine", cwd=copied)
-    assert done.returncode == 2
-    assert why in done.stderr
+def test_secrets_and_folders_are_not_published(text: str, reason: str, project: Path) -> None:
+    """A table that contains a secret or the path of the folder is refused."""
+    path = project / "results" / "mine" / "tables" / "runs.csv"
+    path.write_text(path.read_text() + text.format(here=project) + "\n")
+    assert_refused(project, reason)
 
 
-def test_a_place_on_this_machine_is_not_published(copied: Path) -> None:
-    path = copied / "results" / "mine" / "manifest.json"
+def test_an_option_with_a_local_path_is_not_published(project: Path) -> None:
+    """A study with a scenario option outside the repository is refused, and the path is named."""
+    path = project / "results" / "mine" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["cells"][0]["cell"]["scenario"]["options"]["data"] = "/mnt/lab/patients.csv"
     path.write_text(json.dumps(manifest))
-    done = harness("publish", "results/mine", cwd=copied)
-    assert done.returncode == 2
-    assert "uses /mnt/lab/patients.csv, a path on this machine" in done.stderr
+    assert_refused(project, "uses /mnt/lab/patients.csv, a path on this machine")
 
 
-def test_a_run_killed_from_outside_is_not_a_finished_one(copied: Path) -> None:
-    path = next((copied / "results" / "mine" / "runs").glob("*.trace.*.json"))
+def test_a_lost_run_is_not_a_finished_one(project: Path) -> None:
+    """A study in which one run was killed from outside is refused as incomplete."""
+    path = next((project / "results" / "mine" / "runs").glob("*.trace.*.json"))
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "outcome": "lost"}))
-    done = harness("publish", "results/mine", cwd=copied)
-    assert done.returncode == 2
-    assert "lacks 1 of" in done.stderr
+    assert_refused(project, "lacks 1 of")

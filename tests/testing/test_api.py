@@ -133,6 +133,7 @@ def test_runs_are_identical_under_full(monkeypatch: pytest.MonkeyPatch) -> None:
     assert comparison.difference is None
 
 
+@pytest.mark.slow
 def test_an_exception_is_raised_with_the_runs_traceback() -> None:
     """An exception in a run raises TrainingFailedError with the run's traceback and output."""
     with pytest.raises(TrainingFailedError) as raised:

@@ -29,8 +29,7 @@ def own(folder: Path, name: str) -> None:
     )
 
 
-def test_a_users_scenario_is_one_yaml_and_one_file(tmp_path: Path) -> None:
-    """It runs from --config-dir, may import its neighbours, and fails with its own message."""
+def write_wide(tmp_path: Path) -> Path:
     folder = tmp_path / "mine" / "scenario"
     folder.mkdir(parents=True)
     (folder / "wide.yaml").write_text("# My own net.\nname: wide\nuses_loader: false\nwidth: 3\n")
@@ -45,10 +44,27 @@ def test_a_users_scenario_is_one_yaml_and_one_file(tmp_path: Path) -> None:
         "def build(options, context):\n"
         "    return mlp.build(mlp.Options(width=options.width, steps=STEPS), context)\n"
     )
+    return folder
+
+
+def run_wide(tmp_path: Path) -> Path:
     words = ["--config-dir", "mine", "scenario=wide", "scenario.width=5", "timing.warmup=1", *SMALL]
-    done = harness(*words, cwd=tmp_path)
-    study = study_of(done, tmp_path)
+    return study_of(harness(*words, cwd=tmp_path), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_users_scenario_is_one_yaml_and_one_file(tmp_path: Path) -> None:
+    """It runs from --config-dir, and may import its neighbours."""
+    write_wide(tmp_path)
+    study = run_wide(tmp_path)
     assert (study / "tables" / "cells.csv").read_text().count("wide") >= 3
+
+
+@pytest.mark.slow
+def test_a_users_scenario_that_does_not_fit_is_refused_with_its_own_message(tmp_path: Path) -> None:
+    """A wrong option, an import that fails, and a program that has changed since are named."""
+    folder = write_wide(tmp_path)
+    study = run_wide(tmp_path)
     bad = command("--config-dir", "mine", "scenario=wide", "scenario.width=x", cwd=tmp_path)
     assert bad.returncode == 2
     assert "must be of type int" in bad.stderr

@@ -1,4 +1,4 @@
-"""A scenario takes only options that it has, of their type."""
+"""A scenario accepts only the options that it defines, with values of their types."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.core.spec import Scenario
 from harness.worker.scenario_loader import build_options, load_module
 
 
-def fitted(name: str, **asked: Any) -> Any:
-    scenario = Scenario(name, name, asked)
+def build(name: str, **options: Any) -> Any:
+    scenario = Scenario(name, name, options)
     return build_options(load_module(scenario), scenario)
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "message"),
+    ("name", "options", "message"),
     [
         ("mlp", {"foo": 1}, "no option 'foo'; its options are batch_size"),
         ("mlp", {"steps": "many"}, "scenario.steps=many: must be of type int"),
@@ -30,15 +30,18 @@ def fitted(name: str, **asked: Any) -> Any:
         ("loader", {"rng": "none"}, "must be one of global, owned, per_worker"),
     ],
 )
-def test_what_does_not_fit_is_named(name: str, asked: dict[str, Any], message: str) -> None:
+def test_an_invalid_option_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    """An unknown option or an invalid value raises UsageError with what is allowed."""
     with pytest.raises(UsageError, match=message):
-        fitted(name, **asked)
+        build(name, **options)
 
 
-def test_a_whole_number_is_a_float_too() -> None:
-    assert fitted("mlp", learning_rate=1).learning_rate == 1
+def test_a_float_option_accepts_an_integer() -> None:
+    """An integer is a valid value for an option of type float."""
+    assert build("mlp", learning_rate=1).learning_rate == 1
 
 
-def test_a_program_that_is_not_there_is_named() -> None:
+def test_a_missing_scenario_file_is_named() -> None:
+    """If the file of a scenario does not exist, the error contains its name."""
     with pytest.raises(UsageError, match=r"nowhere\.py"):
         load_module(Scenario("x", "x", {}, source="nowhere.py"))

@@ -1,4 +1,4 @@
-"""Each rule on made-up records, both ways; and the shipped claims against the shipped scenarios."""
+"""Each rule on synthetic records, both ways, and the claims that are shipped."""
 
 from __future__ import annotations
 
@@ -21,79 +21,82 @@ from harness.core.spec import Cell
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
+MakeCell = Callable[..., Cell]
+Runs = Callable[..., list[RunRecord]]
 SAME, OTHER = repeat(), repeat("b", ("a", "b"))
 
 
-def answer(
-    claim: Claim,
-    runs: dict[str, list[RunRecord]],
-    make_cell: Callable[..., Cell],
-    device: str = "cpu",
-) -> tuple[str, str]:
-    """What the claims table says where each role's cell had these trace runs."""
-    cells = [
-        CellData(role, make_cell(), "evidence", None, None, traces=list(found))
-        for role, found in runs.items()
-    ]
-    claim = dataclasses.replace(claim, cells={role: role for role in claim.cells})
-    manifest = {"claims": [dataclasses.asdict(claim)], "device": device}
+def judge_cells(claim: Claim, cells: list[CellData], **manifest: Any) -> tuple[str, str]:
+    """The answer and the reason that the claims table gives in a study of these cells."""
+    manifest = {"claims": [dataclasses.asdict(claim)], "device": "cpu", **manifest}
     study = StudyData("s", manifest, cells, [], 0)
     row = claims_table(study, cell_table(study)).iloc[0]
     return row["answer"], row["why"]
 
 
-def claim_of(rule: str, *roles: str, **more: Any) -> Claim:
+def judge_runs(
+    claim: Claim, runs: dict[str, list[RunRecord]], make_cell: MakeCell, device: str = "cpu"
+) -> tuple[str, str]:
+    """The answer and the reason if the cell of each role has these trace runs."""
+    cells = [
+        CellData(role, make_cell(), "evidence", None, None, traces=list(traces))
+        for role, traces in runs.items()
+    ]
+    return judge_cells(claim, cells, device=device)
+
+
+def make_claim(rule: str, *roles: str, **more: Any) -> Claim:
+    """A claim in which the id of each role's cell is the role."""
     return Claim.from_json(
         {
             "name": "c",
             "source": "s",
             "says": "so",
             "rule": rule,
-            "cells": dict.fromkeys(roles, "words"),
+            "cells": {role: role for role in roles},
             **more,
         }
     )
 
 
 @pytest.fixture
-def runs(trace: Make) -> Callable[..., list[RunRecord]]:
+def runs(trace: Make) -> Runs:
+    """Makes trace runs, each with one of these trainings."""
+
     def make(*repeats: Repeat, copies: int = 1, outcome: Outcome = Outcome.ok) -> list[RunRecord]:
-        all_ = [one for one in repeats for _ in range(copies)]
-        return [trace(number, one, outcome=outcome) for number, one in enumerate(all_, 1)]
+        trainings = [training for training in repeats for _ in range(copies)]
+        return [trace(n, training, outcome=outcome) for n, training in enumerate(trainings, 1)]
 
     return make
-
-
-Runs = Callable[..., list[RunRecord]]
-MakeCell = Callable[..., Cell]
 
 
 @pytest.mark.parametrize(
     ("rule", "same", "differing"),
     [("identical", Answer.holds, Answer.fails), ("varies", Answer.fails, Answer.holds)],
 )
-def test_sameness_is_told_both_ways(
+def test_identical_and_varies_are_opposites(
     rule: str, same: str, differing: str, runs: Runs, make_cell: MakeCell
 ) -> None:
-    claim = claim_of(rule, "it")
-    assert answer(claim, {"it": runs(SAME, copies=10)}, make_cell)[0] == same
-    assert answer(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == differing
+    """Equal runs support `identical` and refute `varies`; differing runs do the reverse."""
+    claim = make_claim(rule, "it")
+    assert judge_runs(claim, {"it": runs(SAME, copies=10)}, make_cell)[0] == same
+    assert judge_runs(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == differing
 
 
-def test_a_parting_before_the_component_of_the_claim_decides_nothing(
-    runs: Runs, make_cell: MakeCell
-) -> None:
-    early = runs(SAME, OTHER)  # parts at buffers
+def test_a_divergence_at_another_component_is_undecided(runs: Runs, make_cell: MakeCell) -> None:
+    """A claim about gradients is undecided if runs first diverge at another component."""
+    early = runs(SAME, OTHER)  # diverges at buffers
     rows = [dataclasses.replace(step, buffers="a", loss="a") for step in OTHER.steps]
-    late = runs(SAME, dataclasses.replace(OTHER, steps=rows))  # parts at grads
-    claim = claim_of("varies", "it", component="grads")
-    assert answer(claim, {"it": late}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"it": early}, make_cell)[0] == Answer.open
+    late = runs(SAME, dataclasses.replace(OTHER, steps=rows))  # diverges at grads
+    claim = make_claim("varies", "it", component="grads")
+    assert judge_runs(claim, {"it": late}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"it": early}, make_cell)[0] == Answer.open
 
 
-def test_a_difference_that_only_a_timing_run_showed_is_told_as_one(
+def test_a_differing_timing_run_refutes_identical(
     runs: Runs, timing: Make, make_cell: MakeCell
 ) -> None:
+    """A difference that only a timing run shows refutes `identical` and is named as such."""
     cell = CellData(
         "it",
         make_cell(),
@@ -103,67 +106,68 @@ def test_a_difference_that_only_a_timing_run_showed_is_told_as_one(
         traces=runs(SAME, copies=10),
         timings=[timing(1, 1.0, final="b")],
     )
-    claim = dataclasses.replace(claim_of("identical", "it"), cells={"it": "it"})
-    manifest = {"claims": [dataclasses.asdict(claim)], "device": "cpu"}
-    study = StudyData("s", manifest, [cell], [], 0)
-    row = claims_table(study, cell_table(study)).iloc[0]
-    assert row["answer"] == Answer.fails
-    assert "timing runs differ" in row["why"]
+    result, why = judge_cells(make_claim("identical", "it"), [cell])
+    assert result == Answer.fails
+    assert "timing runs differ" in why
 
 
-def test_sameness_of_few_runs_is_not_decided(runs: Runs, make_cell: MakeCell) -> None:
-    told, why = answer(claim_of("identical", "it"), {"it": runs(SAME, copies=9)}, make_cell)
-    assert told == Answer.open
+def test_few_equal_runs_are_undecided(runs: Runs, make_cell: MakeCell) -> None:
+    """Nine equal runs are too few to call a cell identical."""
+    result, why = judge_runs(make_claim("identical", "it"), {"it": runs(SAME, copies=9)}, make_cell)
+    assert result == Answer.open
     assert "needs at least 10 runs" in why
 
 
-def test_a_cure_needs_an_illness(runs: Runs, make_cell: MakeCell) -> None:
-    claim = claim_of("cured", "untreated", "treated")
-    well, ill = runs(SAME, copies=10), runs(SAME, OTHER)
-    assert answer(claim, {"untreated": ill, "treated": well}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"untreated": ill, "treated": ill}, make_cell)[0] == Answer.fails
-    told, why = answer(claim, {"untreated": well, "treated": well}, make_cell)
-    assert told == Answer.open
+def test_a_fix_requires_an_untreated_cell_that_varies(runs: Runs, make_cell: MakeCell) -> None:
+    """Whether a treatment works is undecided if the untreated cell does not vary."""
+    claim = make_claim("cured", "untreated", "treated")
+    same, mixed = runs(SAME, copies=10), runs(SAME, OTHER)
+    assert judge_runs(claim, {"untreated": mixed, "treated": same}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"untreated": mixed, "treated": mixed}, make_cell)[0] == Answer.fails
+    result, why = judge_runs(claim, {"untreated": same, "treated": same}, make_cell)
+    assert result == Answer.open
     assert "nothing to fix" in why
 
 
-def test_two_cells_of_one_result_each_are_compared(runs: Runs, make_cell: MakeCell) -> None:
-    claim = claim_of("unequal", "one", "other")
+def test_unequal_requires_a_single_result_per_cell(runs: Runs, make_cell: MakeCell) -> None:
+    """Two cells are unequal if each has a single result and the two results differ."""
+    claim = make_claim("unequal", "one", "other")
     a, b = runs(SAME, copies=2), runs(OTHER, copies=2)
-    assert answer(claim, {"one": a, "other": b}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"one": a, "other": a}, make_cell)[0] == Answer.fails
-    assert answer(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
+    assert judge_runs(claim, {"one": a, "other": b}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"one": a, "other": a}, make_cell)[0] == Answer.fails
+    assert judge_runs(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
 
 
-def test_two_cells_are_the_same_bits_only_in_enough_runs(runs: Runs, make_cell: MakeCell) -> None:
-    claim = claim_of("equal", "one", "other")
+def test_equal_requires_enough_runs(runs: Runs, make_cell: MakeCell) -> None:
+    """Two cells are equal only if both have the same single result in at least 10 runs."""
+    claim = make_claim("equal", "one", "other")
     a, b = runs(SAME, copies=10), runs(OTHER, copies=10)
-    assert answer(claim, {"one": a, "other": a}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"one": a, "other": b}, make_cell)[0] == Answer.fails
-    assert answer(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
-    told, why = answer(claim, {"one": a, "other": a[:9]}, make_cell)
-    assert told == Answer.open
+    assert judge_runs(claim, {"one": a, "other": a}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"one": a, "other": b}, make_cell)[0] == Answer.fails
+    assert judge_runs(claim, {"one": a, "other": [*a, *b]}, make_cell)[0] == Answer.open
+    result, why = judge_runs(claim, {"one": a, "other": a[:9]}, make_cell)
+    assert result == Answer.open
     assert "needs at least 10 runs; other has 9" in why
 
 
-def test_a_claim_whose_cells_could_not_run_here_says_why(make_cell: MakeCell) -> None:
-    document = dataclasses.asdict(dataclasses.replace(claim_of("varies", "it"), cells={"it": "k"}))
-    manifest = {"claims": [document], "device": "cpu", "missing": {"k": "extra 'keras' missing"}}
+def test_a_claim_whose_cell_is_missing_says_why(make_cell: MakeCell) -> None:
+    """A claim whose cell could not run here is undecided, for the recorded reason."""
+    claim = dataclasses.replace(make_claim("varies", "it"), cells={"it": "k"})
     mlp = CellData("mlp", make_cell(), "evidence", None, None)
-    study = StudyData("s", manifest, [mlp], [], 0)
-    row = claims_table(study, cell_table(study)).iloc[0]
-    assert (row["answer"], row["why"]) == (Answer.open, "extra 'keras' missing")
+    result = judge_cells(claim, [mlp], missing={"k": "extra 'keras' missing"})
+    assert result == (Answer.open, "extra 'keras' missing")
 
 
-def test_refusal_is_told_both_ways(runs: Runs, make_cell: MakeCell) -> None:
-    claim = claim_of("refused", "it")
+def test_refused_is_decided_by_outcomes(runs: Runs, make_cell: MakeCell) -> None:
+    """The rule `refused` holds for runs that were refused and fails for completed ones."""
+    claim = make_claim("refused", "it")
     refused = runs(SAME, outcome=Outcome.refused)
-    assert answer(claim, {"it": refused}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"it": runs(SAME, copies=2)}, make_cell)[0] == Answer.fails
+    assert judge_runs(claim, {"it": refused}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"it": runs(SAME, copies=2)}, make_cell)[0] == Answer.fails
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("condition", "expected"),
     [
         ({"equals": 3}, Answer.holds),
         ({"equals": 4}, Answer.fails),
@@ -173,44 +177,50 @@ def test_refusal_is_told_both_ways(runs: Runs, make_cell: MakeCell) -> None:
         ({"at_most": 2}, Answer.fails),
     ],
 )
-def test_every_training_must_tell_the_fact(
-    wanted: dict[str, float], told: str, runs: Runs, make_cell: MakeCell
+def test_facts_must_meet_their_condition(
+    condition: dict[str, float], expected: str, runs: Runs, make_cell: MakeCell
 ) -> None:
-    claim = claim_of("facts", "it", facts=[{"cell": "it", "path": "epochs.[].again", **wanted}])
-    telling = dataclasses.replace(SAME, facts={"epochs": [{"again": 3}, {"again": 3}]})
-    assert answer(claim, {"it": runs(telling, copies=2)}, make_cell)[0] == told
-    assert answer(claim, {"it": runs(SAME)}, make_cell)[0] == Answer.open
+    """Facts of all trainings are compared with the condition; missing facts decide nothing."""
+    fact = {"cell": "it", "path": "epochs.[].again", **condition}
+    claim = make_claim("facts", "it", facts=[fact])
+    recording = dataclasses.replace(SAME, facts={"epochs": [{"again": 3}, {"again": 3}]})
+    assert judge_runs(claim, {"it": runs(recording, copies=2)}, make_cell)[0] == expected
+    assert judge_runs(claim, {"it": runs(SAME)}, make_cell)[0] == Answer.open
 
 
-def test_a_spread_is_held_against_its_limit(runs: Runs, make_cell: MakeCell) -> None:
-    apart = runs(
+def test_a_spread_is_compared_with_its_limit(runs: Runs, make_cell: MakeCell) -> None:
+    """A loss spread of about 0.1 is at most 0.2 and above 0.05."""
+    varying = runs(
         dataclasses.replace(SAME, losses=[1.0, 1.0]), dataclasses.replace(OTHER, losses=[1.0, 1.1])
     )
     for limit, at_most, above in (
         (0.2, Answer.holds, Answer.fails),
         (0.05, Answer.fails, Answer.holds),
     ):
-        for rule, told in (("spread_at_most", at_most), ("spread_above", above)):
-            assert answer(claim_of(rule, "it", limit=limit), {"it": apart}, make_cell)[0] == told
+        for rule, expected in (("spread_at_most", at_most), ("spread_above", above)):
+            claim = make_claim(rule, "it", limit=limit)
+            assert judge_runs(claim, {"it": varying}, make_cell)[0] == expected
 
 
-def test_the_larger_of_two_spreads_is_told(runs: Runs, make_cell: MakeCell) -> None:
+def test_accuracy_spreads_are_compared(runs: Runs, make_cell: MakeCell) -> None:
+    """One accuracy spread is larger than another only if it is clearly larger in 10 runs."""
     wide = runs(*(dataclasses.replace(OTHER, accuracy=0.1 * n) for n in range(10)))
     narrow = runs(*(dataclasses.replace(OTHER, accuracy=0.01 * n) for n in range(10)))
-    claim = claim_of("spread_larger", "one", "other")
-    assert answer(claim, {"one": wide, "other": narrow}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"one": narrow, "other": wide}, make_cell)[0] == Answer.fails
-    assert answer(claim, {"one": wide, "other": wide}, make_cell)[0] == Answer.open
+    claim = make_claim("spread_larger", "one", "other")
+    assert judge_runs(claim, {"one": wide, "other": narrow}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"one": narrow, "other": wide}, make_cell)[0] == Answer.fails
+    assert judge_runs(claim, {"one": wide, "other": wide}, make_cell)[0] == Answer.open
     alike = runs(*(dataclasses.replace(OTHER, accuracy=0.12 * n) for n in range(10)))
-    assert answer(claim, {"one": alike, "other": wide}, make_cell)[0] == Answer.open
-    still = runs(*(dataclasses.replace(OTHER, accuracy=0.5) for _ in range(10)))
-    assert answer(claim, {"one": narrow, "other": still}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"one": alike, "other": wide}, make_cell)[0] == Answer.open
+    equal = runs(*(dataclasses.replace(OTHER, accuracy=0.5) for _ in range(10)))
+    assert judge_runs(claim, {"one": narrow, "other": equal}, make_cell)[0] == Answer.holds
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(1.0, Answer.holds), (1.5, Answer.fails)])
-def test_a_cost_is_held_against_its_limit(
-    seconds: float, told: str, timing: Make, make_cell: MakeCell
+@pytest.mark.parametrize(("seconds", "expected"), [(1.0, Answer.holds), (1.5, Answer.fails)])
+def test_a_cost_is_compared_with_its_limit(
+    seconds: float, expected: str, timing: Make, make_cell: MakeCell
 ) -> None:
+    """A cost of 1 is within a limit of 1.05, and a cost of 1.5 is not."""
     base = CellData(
         "base",
         make_cell(),
@@ -227,15 +237,15 @@ def test_a_cost_is_held_against_its_limit(
         None,
         timings=[timing(n, seconds + n / 1000) for n in range(1, 9)],
     )
-    claim = dataclasses.replace(claim_of("not_dearer", "it", limit=1.05), cells={"it": "it"})
-    study = StudyData(
-        "s", {"claims": [dataclasses.asdict(claim)], "device": "cpu"}, [base, it], [], 0
-    )
-    assert claims_table(study, cell_table(study)).iloc[0]["answer"] == told
+    assert judge_cells(make_claim("not_dearer", "it", limit=1.05), [base, it])[0] == expected
 
 
-def test_the_relatively_wider_of_accuracy_and_loss_is_told(runs: Runs, make_cell: MakeCell) -> None:
-    def scattered(accuracy: float, loss: float) -> list[RunRecord]:
+def test_relative_spreads_of_accuracy_and_loss_are_compared(
+    runs: Runs, make_cell: MakeCell
+) -> None:
+    """Accuracy or loss is relatively wider only if the spreads of 10 runs clearly differ."""
+
+    def scatter(accuracy: float, loss: float) -> list[RunRecord]:
         signs = (1, -1, 1, 1, -1, 1, -1, -1, 1, -1)
         return runs(
             *(
@@ -248,63 +258,66 @@ def test_the_relatively_wider_of_accuracy_and_loss_is_told(runs: Runs, make_cell
             )
         )
 
-    claim = claim_of("wider_relatively", "it")
-    assert answer(claim, {"it": scattered(0.4, 0.01)}, make_cell)[0] == Answer.holds
-    assert answer(claim, {"it": scattered(0.01, 0.4)}, make_cell)[0] == Answer.fails
-    assert answer(claim, {"it": scattered(0.05, 0.1)}, make_cell)[0] == Answer.open
-    assert answer(claim, {"it": scattered(0, 0)}, make_cell)[1].endswith("did not vary")
-    assert answer(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == Answer.open
+    claim = make_claim("wider_relatively", "it")
+    assert judge_runs(claim, {"it": scatter(0.4, 0.01)}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"it": scatter(0.01, 0.4)}, make_cell)[0] == Answer.fails
+    assert judge_runs(claim, {"it": scatter(0.05, 0.1)}, make_cell)[0] == Answer.open
+    assert judge_runs(claim, {"it": scatter(0, 0)}, make_cell)[1].endswith("did not vary")
+    assert judge_runs(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == Answer.open
 
 
-def test_a_move_is_held_against_the_scatter(runs: Runs, make_cell: MakeCell) -> None:
-    def around(mean: float) -> list[RunRecord]:
+def test_a_shift_is_compared_with_the_scatter(runs: Runs, make_cell: MakeCell) -> None:
+    """Mean accuracy moves more than it scatters only if the shift clearly exceeds the spread."""
+
+    def scatter_around(mean: float) -> list[RunRecord]:
         return runs(*(dataclasses.replace(OTHER, accuracy=mean + 0.001 * n) for n in range(10)))
 
-    claim = claim_of("moves_more", "one", "other")
-    for mean, told in ((0.7, Answer.holds), (0.5, Answer.fails), (0.503, Answer.open)):
-        assert answer(claim, {"one": around(0.5), "other": around(mean)}, make_cell)[0] == told
+    claim = make_claim("moves_more", "one", "other")
+    for mean, expected in ((0.7, Answer.holds), (0.5, Answer.fails), (0.503, Answer.open)):
+        cells = {"one": scatter_around(0.5), "other": scatter_around(mean)}
+        assert judge_runs(claim, cells, make_cell)[0] == expected
 
 
-def test_losses_agree_for_so_many_steps_or_do_not(runs: Runs, make_cell: MakeCell) -> None:
+def test_losses_must_agree_for_the_first_steps(runs: Runs, make_cell: MakeCell) -> None:
+    """Losses that first differ at step 4 agree for 3 steps and not for 4."""
     late = repeat("b", ("a", "a", "a", "b"))
-    found = {"it": runs(repeat("a", ("a", "a", "a", "a")), late)}
-    for limit, told in ((3, Answer.holds), (4, Answer.fails)):
-        assert answer(claim_of("agree_at_first", "it", limit=limit), found, make_cell)[0] == told
-    still = {"it": runs(SAME, copies=2)}
-    assert answer(claim_of("agree_at_first", "it", limit=1), still, make_cell)[0] == Answer.open
+    varying = {"it": runs(repeat("a", ("a", "a", "a", "a")), late)}
+    for limit, expected in ((3, Answer.holds), (4, Answer.fails)):
+        claim = make_claim("agree_at_first", "it", limit=limit)
+        assert judge_runs(claim, varying, make_cell)[0] == expected
+    equal = {"it": runs(SAME, copies=2)}
+    claim = make_claim("agree_at_first", "it", limit=1)
+    assert judge_runs(claim, equal, make_cell)[0] == Answer.open
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.8, Answer.holds), (1.0, Answer.fails), (1.2, Answer.fails)]
+    ("seconds", "expected"), [(0.8, Answer.holds), (1.0, Answer.fails), (1.2, Answer.fails)]
 )
-def test_the_time_of_an_example_is_compared(
-    seconds: float, told: str, timing: Make, make_cell: MakeCell
+def test_times_per_example_are_compared(
+    seconds: float, expected: str, timing: Make, make_cell: MakeCell
 ) -> None:
-    """Steps of 32 examples against steps of 16 that take half as long."""
+    """Steps of 32 examples are faster than steps of 16 only below twice the time."""
     cells = []
     for role, batch, time in (("one", 32, seconds), ("other", 16, 0.5)):
-        asked = make_cell()
-        sized = dataclasses.replace(asked.scenario, options={"batch_size": batch})
-        runs = [timing(n, time * (1 + n / 1000)) for n in range(1, 9)]
-        cell = dataclasses.replace(asked, scenario=sized)
-        cells.append(CellData(role, cell, "asked", role, None, timings=runs))
-    claim = dataclasses.replace(
-        claim_of("faster_each", "one", "other"), cells={"one": "one", "other": "other"}
-    )
-    study = StudyData("s", {"claims": [dataclasses.asdict(claim)], "device": "cpu"}, cells, [], 0)
-    assert claims_table(study, cell_table(study)).iloc[0]["answer"] == told
+        cell = make_cell()
+        scenario = dataclasses.replace(cell.scenario, options={"batch_size": batch})
+        cell = dataclasses.replace(cell, scenario=scenario)
+        timings = [timing(n, time * (1 + n / 1000)) for n in range(1, 9)]
+        cells.append(CellData(role, cell, "asked", role, None, timings=timings))
+    assert judge_cells(make_claim("faster_each", "one", "other"), cells)[0] == expected
 
 
-def test_a_claim_about_another_device_is_not_decided(runs: Runs, make_cell: MakeCell) -> None:
-    claim = claim_of("identical", "it", needs="cuda")
-    told, why = answer(claim, {"it": runs(SAME, copies=10)}, make_cell)
-    assert told == Answer.open
+def test_a_claim_about_another_device_is_undecided(runs: Runs, make_cell: MakeCell) -> None:
+    """A claim about CUDA devices is decided by a study on CUDA and by no other."""
+    claim = make_claim("identical", "it", needs="cuda")
+    result, why = judge_runs(claim, {"it": runs(SAME, copies=10)}, make_cell)
+    assert result == Answer.open
     assert "CUDA" in why
-    assert answer(claim, {"it": runs(SAME, copies=10)}, make_cell, "cuda")[0] == Answer.holds
+    assert judge_runs(claim, {"it": runs(SAME, copies=10)}, make_cell, "cuda")[0] == Answer.holds
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"rule": "guessed"}, "rule 'guessed'"),
         ({"needs": "tpu"}, "needs 'tpu'"),
@@ -314,15 +327,15 @@ def test_a_claim_about_another_device_is_not_decided(runs: Runs, make_cell: Make
         ({"component": "mood"}, "component 'mood' must be one of rng"),
     ],
 )
-def test_a_claim_that_names_what_does_not_exist_is_refused(
-    changes: dict[str, Any], told: str
-) -> None:
-    right = {"name": "c", "source": "s", "says": "so", "rule": "identical", "cells": {"it": "x"}}
-    with pytest.raises(UsageError, match=told):
-        Claim.from_json({**right, **changes})
+def test_an_invalid_claim_is_rejected(changes: dict[str, Any], message: str) -> None:
+    """A claim with an invalid or missing entry raises an error that names the entry."""
+    valid = {"name": "c", "source": "s", "says": "so", "rule": "identical", "cells": {"it": "x"}}
+    with pytest.raises(UsageError, match=message):
+        Claim.from_json({**valid, **changes})
 
 
-def test_every_rule_has_its_code() -> None:
+def test_every_rule_has_a_function() -> None:
+    """Every rule has a function, with a docstring unless its name says everything."""
     for rule in RULES.keys() - {"no_experiment"}:
         assert rule_function(rule).__doc__ or rule in (
             "identical",
@@ -332,14 +345,16 @@ def test_every_rule_has_its_code() -> None:
         )
 
 
-def test_shipped_claims_are_whole_and_no_name_is_given_twice() -> None:
+def test_shipped_claims_are_valid_and_have_distinct_names() -> None:
+    """All shipped claims can be loaded, and no two have the same name."""
     names = [path.stem for path in (CONF / "claims").glob("*.yaml")]
     claims = [claim.name for claim in load_claims(names)]
     assert len(claims) == len(set(claims)) > 47
 
 
-def test_a_claim_about_each_of_several_things_is_one_claim_of_each() -> None:
-    told = {claim.name: claim for claim in load_claims(["pytorch_note"])}
-    assert "scenario.op=bincount" in told["atomics-forward-bincount"].cells["it"]
-    assert told["atomics-backward-ctc_loss"].says.startswith("ctc_loss is")
-    assert not any("each" in name for name in told)
+def test_each_expands_to_one_claim_per_entry() -> None:
+    """A claim with a list `each` becomes one claim per entry, named after it."""
+    claims = {claim.name: claim for claim in load_claims(["pytorch_note"])}
+    assert "scenario.op=bincount" in claims["atomics-forward-bincount"].cells["it"]
+    assert claims["atomics-backward-ctc_loss"].says.startswith("ctc_loss is")
+    assert not any("each" in name for name in claims)

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow through real workers: the same evidence as of torch, without torch."""
+"""The Keras backend in real workers gives the same evidence as torch's, without torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 OWN = '''
-"""A Keras scenario that does what its option says, before its first step."""
+"""A Keras scenario that draws or gets NaN as input, if its option says so."""
 from dataclasses import dataclass
 import keras, numpy as np, tensorflow as tf
 from harness.scenarios import keras_mlp
@@ -50,11 +50,11 @@ def build(options, context):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., RunRecord]:
-    """One trace run of two repeats in a worker of its own."""
+    """Runs one trace run of two repeats in a worker process."""
 
-    def make(act: str = "train", **setting: Any) -> RunRecord:
-        for part in ("runs", "logs"):
-            (tmp_path / part).mkdir(exist_ok=True)
+    def run_worker(act: str = "train", **setting: Any) -> RunRecord:
+        for folder in ("runs", "logs"):
+            (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / "own.py").write_text(OWN)
         source = str(tmp_path / "own.py")
         scenario = Scenario("own", "own", {"act": act}, False, source, "keras")
@@ -63,12 +63,11 @@ def run(tmp_path: Path) -> Callable[..., RunRecord]:
         launcher = LocalLauncher(tmp_path, Launch(), tick=lambda: None)
         return next(iter(launcher.launch([spec], 0)))
 
-    return make
+    return run_worker
 
 
-def test_a_run_tells_what_is_in_effect_and_that_no_torch_is_there(
-    run: Callable[..., RunRecord],
-) -> None:
+def test_a_run_records_its_effective_settings(run: Callable[..., RunRecord]) -> None:
+    """The effective settings are the requested ones, and two repeats are equal apart from facts."""
     record = run(seed=7, algorithms=Algorithms.require, threads=1, python_hash_seed=3)
     assert record.outcome is Outcome.ok, record.message
     for repeat in record.repeats:
@@ -85,32 +84,35 @@ def test_a_run_tells_what_is_in_effect_and_that_no_torch_is_there(
         "threads": 1,
         "tf32": None,
     }
-    one, other = (dataclasses.replace(repeat, facts={}) for repeat in record.repeats)
-    assert one == other, "a repeat begins as a fresh process does"
+    first, second = (dataclasses.replace(repeat, facts={}) for repeat in record.repeats)
+    assert first == second, "a repeat must begin like a new process"
 
 
-def test_an_operation_that_determinism_forbids_refuses(run: Callable[..., RunRecord]) -> None:
+def test_a_forbidden_operation_is_recorded_as_refused(run: Callable[..., RunRecord]) -> None:
+    """A run ends as refused, with the name of the operation, if deterministic mode forbids it."""
     record = run("draw", algorithms=Algorithms.require)
     assert (record.outcome, record.operation) == (Outcome.refused, "Random ops"), record.message
 
 
-def test_a_loss_that_is_no_number_is_told(run: Callable[..., RunRecord]) -> None:
+def test_a_nan_loss_is_recorded(run: Callable[..., RunRecord]) -> None:
+    """A run whose loss is NaN has the outcome ``nan``."""
     assert run("nan", seed=1).outcome is Outcome.nan
 
 
-def test_a_run_leaves_nothing_in_the_temporary_folder(
+def test_a_run_leaves_no_temporary_files(
     run: Callable[..., RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = tmp_path / "temporary"
-    place.mkdir()
-    monkeypatch.setenv("TMPDIR", str(place))
+    """The folder that ``TMPDIR`` names is empty after a run."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
     assert run(seed=1).outcome is Outcome.ok
-    assert list(place.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Traced and timed, with and without seeds and torch's flags."""
+    """A study with trace and timing runs, with and without seeds and torch's flags."""
     cwd = tmp_path_factory.mktemp("keras")
     done = harness(
         "-m",
@@ -123,49 +125,54 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *SMALL,
         cwd=cwd,
     )
-    assert done.returncode in (0, 1), done.stdout + done.stderr  # a twin may fail at two blocks
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a twin fails by chance
     return study_of(done, cwd)
 
 
-def row(study: Path, setting: str, flags: bool) -> dict[str, str]:
+def read_row(study: Path, setting: str, flags: bool) -> dict[str, str]:
     with (study / "tables" / "cells.csv").open() as file:
-        rows = [one for one in csv.DictReader(file) if one["twin"] == "False"]
-    wanted = f"scenario.torch_flags={flags}"  # as Hydra sweeps it
-    return next(one for one in rows if one["determinism"] == setting and wanted in one["overrides"])
+        rows = [row for row in csv.DictReader(file) if row["twin"] == "False"]
+    wanted = f"scenario.torch_flags={flags}"  # as in a sweep of Hydra
+    return next(row for row in rows if row["determinism"] == setting and wanted in row["overrides"])
 
 
-def records(study: Path, setting: str) -> list[dict[str, Any]]:
-    found = [json.loads(path.read_text()) for path in (study / "runs").glob("*.trace.*.json")]
-    return [one for one in found if one["spec"]["cell"]["setting"] == setting]
+def read_records(study: Path, setting: str) -> list[dict[str, Any]]:
+    documents = [json.loads(path.read_text()) for path in (study / "runs").glob("*.trace.*.json")]
+    return [document for document in documents if document["spec"]["cell"]["setting"] == setting]
 
 
-def test_seeds_make_keras_identical_on_a_cpu_and_without_them_it_varies(study: Path) -> None:
-    assert row(study, "seed", flags=False)["verdict"] == "identical"
-    assert row(study, "none", flags=False)["verdict"].startswith("varies")
+def test_keras_is_identical_with_seeds_and_varies_without(study: Path) -> None:
+    """On a CPU, the verdict is identical with seeds and varies without them."""
+    assert read_row(study, "seed", flags=False)["verdict"] == "identical"
+    assert read_row(study, "none", flags=False)["verdict"].startswith("varies")
 
 
-def test_distances_between_runs_are_measured_as_of_torch(study: Path) -> None:
-    assert float(row(study, "none", flags=False)["weight_rel_l2"]) > 0.01
-    assert float(row(study, "seed", flags=False)["weight_rel_l2"]) == 0
+def test_distances_between_runs_are_measured(study: Path) -> None:
+    """The relative distance of weights is 0 with seeds and more than 1 % without them."""
+    assert float(read_row(study, "none", flags=False)["weight_rel_l2"]) > 0.01
+    assert float(read_row(study, "seed", flags=False)["weight_rel_l2"]) == 0
 
 
-def test_a_keras_cell_is_timed_against_its_baseline(study: Path) -> None:
-    assert float(row(study, "seed", flags=False)["step_ms"]) > 0
-    assert row(study, "seed", flags=False)["runs_failed"] == "0"
+def test_a_keras_cell_is_timed(study: Path) -> None:
+    """The seeded cell has a time per step and no failed runs."""
+    assert float(read_row(study, "seed", flags=False)["step_ms"]) > 0
+    assert read_row(study, "seed", flags=False)["runs_failed"] == "0"
 
 
-def test_torchs_flags_leave_keras_alone_on_a_cpu(study: Path) -> None:
-    ends: dict[str, set[str]] = {}
-    for one in records(study, "seed"):
-        for repeat in one["repeats"]:
-            ends.setdefault(str(repeat["facts"]["torch_flags"]), set()).add(str(repeat["final"]))
+def test_torch_flags_do_not_affect_keras_on_a_cpu(study: Path) -> None:
+    """All seeded runs end with the same digests, with and without torch's flags."""
+    finals: dict[str, set[str]] = {}
+    for record in read_records(study, "seed"):
+        for repeat in record["repeats"]:
+            finals.setdefault(str(repeat["facts"]["torch_flags"]), set()).add(str(repeat["final"]))
     on = "{'cudnn.deterministic': True, 'cudnn.benchmark': False}"
-    assert ends.keys() == {"None", on}
-    assert ends["None"] == ends[on]
-    assert len(ends[on]) == 1
+    assert finals.keys() == {"None", on}
+    assert finals["None"] == finals[on]
+    assert len(finals[on]) == 1
 
 
 def test_the_manifest_names_keras_and_tensorflow(study: Path) -> None:
+    """The manifest's software includes torch, Keras and TensorFlow."""
     software = json.loads((study / "manifest.json").read_text())["software"]
     assert {"torch", "keras", "tensorflow"} <= software.keys()
 
@@ -177,7 +184,7 @@ from harness.worker.keras_backend import backend, components
 from harness.scenarios import keras_cnn
 from harness.keras_scenario import Context
 
-def built(variant, seed=None, **options):
+def build(variant, seed=None, **options):
     keras.utils.clear_session()
     if seed is not None:
         keras.utils.set_random_seed(seed)
@@ -189,61 +196,63 @@ def digests(training):
     batch = next(training.batches())
     return vars(components.step_digests(training, before, batch, training.step(batch)))
 
-told = {"equal": digests(built("question", 1)) == digests(built("question", 1))}
-one, other = digests(built("question", 1)), digests(built("question", 2))
-told["differ"] = [name for name in one if one[name] != other[name]]
+results = {"equal": digests(build("question", 1)) == digests(build("question", 1))}
+first, second = digests(build("question", 1)), digests(build("question", 2))
+results["differ"] = [name for name in first if first[name] != second[name]]
 
-training = built("question", 1)
+training = build("question", 1)
 variable = training.model.trainable_variables[0]
 value = np.array(variable)
 value.flat[0] = np.nextafter(value.flat[0], np.float32(9))
 variable.assign(value)
 nudged = digests(training)
-told["nudged"] = [name for name in one if one[name] != nudged[name]]
+results["nudged"] = [name for name in first if first[name] != nudged[name]]
 
-start = lambda training: components.digest(components.params(training))
-told["starts"] = {str(seeds): start(built("article", layer_seeds=seeds))
-                  == start(built("article", layer_seeds=seeds)) for seeds in (True, False)}
+initial = lambda training: components.digest(components.params(training))
+results["starts"] = {str(seeds): initial(build("article", layer_seeds=seeds))
+                     == initial(build("article", layer_seeds=seeds)) for seeds in (True, False)}
 
-training = built("question", 3)
+training = build("question", 3)
 for batch in training.batches():
     rng = components.rng(training)
     training.step(batch)
-told["step_moves_dropout"] = components.rng(training) != rng
-names = [dict(part(training)) for part in (components.params, components.grads, components.buffers)]
-told["names"] = [sorted(one) for one in names]
-before = [components.rng(training), *map(components.digest, (one.items() for one in names))]
+results["step_moves_dropout"] = components.rng(training) != rng
+named = [dict(part(training)) for part in (components.params, components.grads, components.buffers)]
+results["names"] = [sorted(arrays) for arrays in named]
+before = [components.rng(training), *map(components.digest, (arrays.items() for arrays in named))]
 training.evaluate(), training.facts()
 parts = (components.params, components.grads, components.buffers)
 after = [components.digest(part(training)) for part in parts]
-told["after"] = before == [components.rng(training), *after]
+results["after"] = before == [components.rng(training), *after]
 rate = components.optimizer(training)
 training.optimizer.learning_rate = 0.5
-told["rate_counts"] = components.optimizer(training) != rate
+results["rate_counts"] = components.optimizer(training) != rate
 
-training = built("article", 4, size=16, filters=5, steps=150, batch_size=32)
+training = build("article", 4, size=16, filters=5, steps=150, batch_size=32)
 for batch in training.batches():
     training.step(batch)
-told["accuracy"] = training.evaluate().accuracy
+results["accuracy"] = training.evaluate().accuracy
 
-sentences = [
+messages = [
     "{{node x}} A deterministic GPU implementation of AdjustContrastv2 is not available. [Op:A]",
     "A deterministic GPU implementation of fused batch-norm backprop, when training is disabled, "
     "is not currently available.",
     "Deterministic GPU implementation of SoftmaxCrossEntropyWithLogits not available.",
     "Timestamp cannot be called when determinism is enabled",
 ]
-told["refused"] = [next(found[1] for pattern in backend.REFUSALS if (found := pattern.search(one)))
-                   for one in sentences]
-told["torch"] = "torch" in sys.modules
-print(json.dumps(told))
+results["refused"] = [
+    next(match[1] for pattern in backend.REFUSALS if (match := pattern.search(message)))
+    for message in messages
+]
+results["torch"] = "torch" in sys.modules
+print(json.dumps(results))
 """
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
-    """What one process with Keras, and no other, tells of the parts."""
-    assert importlib.util.find_spec("torch"), "torch could be imported, if anything asked for it"
+def results() -> dict[str, Any]:
+    """Results of one process that imports Keras."""
+    assert importlib.util.find_spec("torch"), "the test needs a torch that could be imported"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         capture_output=True,
@@ -260,44 +269,47 @@ def told() -> dict[str, Any]:
     return answer
 
 
-def test_nothing_of_the_keras_worker_imports_torch(told: dict[str, Any]) -> None:
-    assert told["torch"] is False
+def test_the_keras_backend_does_not_import_torch(results: dict[str, Any]) -> None:
+    """A process that trains Keras scenarios has not imported torch."""
+    assert results["torch"] is False
 
 
-def test_each_component_of_a_keras_step_changes_where_something_changed(
-    told: dict[str, Any],
-) -> None:
-    assert told["equal"]
-    assert told["differ"] == ["rng", "batch", "buffers", "loss", "grads", "params", "optimizer"]
-    assert "batch" not in told["nudged"]
-    assert {"grads", "params"} <= set(told["nudged"])
-    assert told["step_moves_dropout"]
-    assert told["rate_counts"]
+def test_a_component_of_a_keras_step_changes_if_its_part_changes(results: dict[str, Any]) -> None:
+    """Another seed, weight, dropout draw or learning rate changes the digests that depend on it."""
+    assert results["equal"]
+    assert results["differ"] == ["rng", "batch", "buffers", "loss", "grads", "params", "optimizer"]
+    assert "batch" not in results["nudged"]
+    assert {"grads", "params"} <= set(results["nudged"])
+    assert results["step_moves_dropout"]
+    assert results["rate_counts"]
 
 
-def test_every_parameter_has_a_gradient_of_its_name_and_no_generator_is_a_buffer(
-    told: dict[str, Any],
-) -> None:
-    params, grads, buffers = told["names"]
+def test_gradients_have_the_names_of_parameters(results: dict[str, Any]) -> None:
+    """Every parameter has a gradient of the same name, and buffers are only means and variances."""
+    params, grads, buffers = results["names"]
     assert params == grads
     assert len(params) == 4 * 2 + 3 * 2
     assert [name.split("/")[-1] for name in buffers].count("moving_variance") == len(buffers) / 2
 
 
-def test_evaluating_keras_changes_no_state_and_draws_nothing(told: dict[str, Any]) -> None:
-    assert told["after"]
+def test_evaluating_keras_changes_no_state_and_draws_nothing(results: dict[str, Any]) -> None:
+    """Evaluation changes no generator, parameter, gradient or buffer."""
+    assert results["after"]
 
 
-def test_layer_seeds_alone_fix_the_first_weights(told: dict[str, Any]) -> None:
-    assert told["starts"] == {"True": True, "False": False}
+def test_layer_seeds_fix_the_initial_weights(results: dict[str, Any]) -> None:
+    """Without a global seed, initial weights are equal only if the layers have seeds."""
+    assert results["starts"] == {"True": True, "False": False}
 
 
-def test_the_keras_net_learns_digits(told: dict[str, Any]) -> None:
-    assert told["accuracy"] > 0.6
+def test_the_keras_net_learns_digits(results: dict[str, Any]) -> None:
+    """The article's net reaches more than 60 % accuracy."""
+    assert results["accuracy"] > 0.6
 
 
-def test_tensorflows_refusals_name_their_operation(told: dict[str, Any]) -> None:
-    assert told["refused"] == [
+def test_the_operation_is_read_from_refusals_of_tensorflow(results: dict[str, Any]) -> None:
+    """The name of the operation is found in each form of TensorFlow's message."""
+    assert results["refused"] == [
         "AdjustContrastv2",
         "fused batch-norm backprop",
         "SoftmaxCrossEntropyWithLogits",

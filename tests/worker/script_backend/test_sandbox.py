@@ -1,4 +1,4 @@
-"""A script's private folder: what is copied, linked, left out, and what is told afterwards."""
+"""The sandbox of a script: what is copied or linked, and which writes are reported."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harness.worker.script_backend.files import digest_file
 from harness.worker.script_backend.sandbox import check_size, create_sandbox
 
 
-def scenario(*data: str, limit: float = 200) -> Scenario:
+def make_scenario(*data: str, limit: float = 200) -> Scenario:
     options = {"path": "train.py", "data": list(data), "copy_limit_mb": limit}
     return Scenario("script", "script", options, framework="script")
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a script, data, secrets, a virtual environment and a study."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a script, data, secrets, a virtual environment and a study."""
     for name in (
         ".git/HEAD",
         ".env",
@@ -46,86 +46,93 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
-def test_secrets_caches_environments_and_studies_are_left_out(here: Path) -> None:
-    with create_sandbox(scenario(), digest_file) as place:
+def test_secrets_caches_environments_and_studies_are_not_copied(project: Path) -> None:
+    """Only program and data files are copied, and the copy is deleted at the end."""
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
         copied = sorted(
-            str(path.relative_to(place.folder))
-            for path in place.folder.rglob("*")
+            str(path.relative_to(sandbox.folder))
+            for path in sandbox.folder.rglob("*")
             if path.is_file()
         )
-        assert Path.cwd() == place.folder
+        assert Path.cwd() == sandbox.folder
     assert copied == ["package/model.py", "set/images.bin", "train.py"]
-    assert Path.cwd() == here
-    assert not place.folder.exists()
+    assert Path.cwd() == project
+    assert not sandbox.folder.exists()
 
 
-def test_relative_writes_never_reach_the_original_and_are_digested(here: Path) -> None:
-    with create_sandbox(scenario(), digest_file) as place:
+def test_relative_writes_stay_in_the_copy(project: Path) -> None:
+    """Writes to relative paths leave the original unchanged, and the files written are digested."""
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
         Path("train.py").write_text("changed")
         Path("package/new.txt").write_text("new")
         Path("set/images.bin").unlink()
-    assert (here / "train.py").read_text() == "train.py"
-    assert (here / "set/images.bin").exists()
-    assert sorted(place.files) == ["package/new.txt", "train.py"]
-    assert place.touched == []
+    assert (project / "train.py").read_text() == "train.py"
+    assert (project / "set/images.bin").exists()
+    assert sorted(sandbox.files) == ["package/new.txt", "train.py"]
+    assert sandbox.touched == []
 
 
-def test_absolute_writes_are_told_by_name(here: Path) -> None:
-    with create_sandbox(scenario(), digest_file) as place:
-        (here / "package" / "model.py").write_text("overwritten")
-        (here / "left.txt").write_text("behind")
-    assert place.touched == ["left.txt", "package/model.py"]
+def test_absolute_writes_are_reported(project: Path) -> None:
+    """Files that are written to absolute paths in the original folder are listed by name."""
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
+        (project / "package" / "model.py").write_text("overwritten")
+        (project / "left.txt").write_text("behind")
+    assert sandbox.touched == ["left.txt", "package/model.py"]
 
 
-def test_data_are_linked_and_writes_through_the_link_are_told(here: Path) -> None:
-    with create_sandbox(scenario("set"), digest_file) as place:
+def test_data_is_linked_and_writes_to_it_are_reported(project: Path) -> None:
+    """Data is linked instead of copied, and files written through the link are listed."""
+    with create_sandbox(make_scenario("set"), digest_file) as sandbox:
         assert Path("set").is_symlink()
         Path("set/images.bin").write_text("other images")
-    assert place.touched == ["set/images.bin"]
-    assert place.files == {}
+    assert sandbox.touched == ["set/images.bin"]
+    assert sandbox.files == {}
 
 
 @pytest.mark.parametrize(("target", "inside"), [("train.py", True), ("../outside.txt", False)])
-def test_a_link_leads_into_the_copy_or_to_where_it_led(
-    target: str, inside: bool, here: Path
-) -> None:
-    (here.parent / "outside.txt").write_text("outside")
-    (here / "link").symlink_to(target)
-    with create_sandbox(scenario(), digest_file) as place:
-        led = Path("link").resolve()
-        assert led.read_text() == (here / target).read_text()
-        assert led.is_relative_to(place.folder) is inside
+def test_links_keep_targets_outside_the_project(target: str, inside: bool, project: Path) -> None:
+    """A link to a file of the project leads into the copy, and any other keeps its target."""
+    (project.parent / "outside.txt").write_text("outside")
+    (project / "link").symlink_to(target)
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
+        resolved = Path("link").resolve()
+        assert resolved.read_text() == (project / target).read_text()
+        assert resolved.is_relative_to(sandbox.folder) is inside
 
 
-def test_a_folder_that_is_too_large_names_its_largest_entries(here: Path) -> None:
-    (here / "set" / "images.bin").write_bytes(bytes(3_000_000))
+def test_a_folder_above_the_limit_is_refused(project: Path) -> None:
+    """The error lists the largest entries, and linked data does not count towards the limit."""
+    (project / "set" / "images.bin").write_bytes(bytes(3_000_000))
     with pytest.raises(UsageError, match=r"holds 3 MB: more than .*copy_limit_mb=2\. .*: set 3 MB"):
-        check_size(scenario(limit=2))
-    check_size(scenario("set", limit=2))
+        check_size(make_scenario(limit=2))
+    check_size(make_scenario("set", limit=2))
 
 
-def test_data_that_are_not_there_are_refused(here: Path) -> None:
+def test_missing_data_is_refused(project: Path) -> None:
+    """Data that does not exist raises UsageError with its name."""
     with pytest.raises(UsageError, match=r"scenario\.data: nowhere does not exist"):
-        check_size(scenario("nowhere"))
+        check_size(make_scenario("nowhere"))
 
 
-def test_a_copy_that_a_killed_run_left_is_removed(here: Path, tmp_path: Path) -> None:
+def test_the_copy_of_a_killed_run_is_removed(project: Path, tmp_path: Path) -> None:
+    """A new sandbox removes the copy of an ended process and keeps that of a running one."""
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    with create_sandbox(scenario(), digest_file) as place:
-        orphan = place.folder.parent / f"harness-script-{child}-abc"
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
+        orphan = sandbox.folder.parent / f"harness-script-{child}-abc"
         orphan.mkdir()
-        with create_sandbox(scenario(), digest_file):
+        with create_sandbox(make_scenario(), digest_file):
             assert not orphan.exists()
-        assert place.folder.exists()
+        assert sandbox.folder.exists()
 
 
-def test_a_message_tells_of_the_copy_as_of_the_folder_it_stands_for(here: Path) -> None:
-    with create_sandbox(scenario(), digest_file) as place:
-        told = f'File "{place.folder}/package/model.py", line 3'
-    assert redact(told) == 'File "./package/model.py", line 3'
+def test_the_copy_is_redacted_in_messages(project: Path) -> None:
+    """A path in the copy appears in a message as a path relative to the project."""
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
+        message = f'File "{sandbox.folder}/package/model.py", line 3'
+    assert redact(message) == 'File "./package/model.py", line 3'
 
 
 def save_pt(path: Path, tensor: torch.Tensor) -> None:
@@ -145,22 +152,26 @@ def save_npz(path: Path, tensor: torch.Tensor) -> None:
         (".safetensors", lambda path, tensor: save_file({"weight": tensor}, path)),
     ],
 )
-def test_checkpoints_of_equal_tensors_are_equal_and_of_one_bit_more_are_not(
+def test_checkpoints_are_compared_by_their_tensors(
     suffix: str, save: Callable[[Path, torch.Tensor], None], tmp_path: Path
 ) -> None:
+    """Checkpoints of equal tensors have equal digests, and one ulp makes another digest."""
     tensor = torch.arange(4.0)
-    one, other, third = (tmp_path / f"{name}{suffix}" for name in ("a", "some_other_name", "c"))
-    save(one, tensor)
-    save(other, tensor.clone())
+    first, second, changed = (
+        tmp_path / f"{name}{suffix}" for name in ("a", "some_other_name", "c")
+    )
+    save(first, tensor)
+    save(second, tensor.clone())
     tensor[3] = torch.nextafter(tensor[3], torch.tensor(9.0))
-    save(third, tensor)
-    assert digest_file(one, tmp_path) == digest_file(other, tmp_path)
-    assert digest_file(one, tmp_path) != digest_file(third, tmp_path)
-    if suffix == ".pt":  # its archive holds its own name
-        assert one.read_bytes() != other.read_bytes()
+    save(changed, tensor)
+    assert digest_file(first, tmp_path) == digest_file(second, tmp_path)
+    assert digest_file(first, tmp_path) != digest_file(changed, tmp_path)
+    if suffix == ".pt":  # the archive contains its file name
+        assert first.read_bytes() != second.read_bytes()
 
 
-def test_what_is_no_checkpoint_is_compared_byte_by_byte(tmp_path: Path) -> None:
+def test_an_invalid_checkpoint_is_compared_by_its_bytes(tmp_path: Path) -> None:
+    """Files that cannot be loaded have equal digests exactly if their bytes are equal."""
     for name, text in (("a.pt", "x"), ("b.pt", "x"), ("c.pt", "y")):
         (tmp_path / name).write_text(text)
     a, b, c = (digest_file(tmp_path / name, tmp_path) for name in ("a.pt", "b.pt", "c.pt"))
@@ -168,14 +179,15 @@ def test_what_is_no_checkpoint_is_compared_byte_by_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "last.pth.tar", "hparams.yaml"])
-def test_the_copys_own_path_in_a_file_is_no_difference(name: str, here: Path) -> None:
-    found = []
+def test_the_path_of_the_copy_in_a_file_is_ignored(name: str, project: Path) -> None:
+    """Files of two runs that differ only in the path of the copy have equal digests."""
+    digests = []
     for value in (1, 1, 2):
-        with create_sandbox(scenario(), digest_file) as place:
+        with create_sandbox(make_scenario(), digest_file) as sandbox:
             path = str(Path("checkpoints").absolute())
             if name.endswith("yaml"):
                 Path(name).write_text(f"folder: {path}, best: {value}")
             else:
                 torch.save({path: torch.tensor(value), "folder": path}, name)
-        found.append(place.files[name])
-    assert found[0] == found[1] != found[2]
+        digests.append(sandbox.files[name])
+    assert digests[0] == digests[1] != digests[2]

@@ -1,4 +1,4 @@
-"""A training that goes on from its saved state does what it would have done from its start."""
+"""A training resumed from a checkpoint does what it would have done from its start."""
 
 from __future__ import annotations
 
@@ -25,49 +25,52 @@ TRAININGS = {
 
 
 @pytest.fixture
-def logged(make_cell: Callable[..., Cell]) -> Callable[..., WindowLog]:
+def log_training(make_cell: Callable[..., Cell]) -> Callable[..., WindowLog]:
     def run(name: str, states: Path, window: tuple[int, int] = (5, 6)) -> WindowLog:
         scenario = Scenario(name, name, dict(TRAININGS[name]))
-        asked = Determinism(seed=42, loader=Loader(generator=True, worker_init=True))
-        cell = dataclasses.replace(make_cell("full"), scenario=scenario, determinism=asked)
+        determinism = Determinism(seed=42, loader=Loader(generator=True, worker_init=True))
+        cell = dataclasses.replace(make_cell("full"), scenario=scenario, determinism=determinism)
         return log_window(RunSpec(cell, Kind.operations, 1, window=window, to_end=True), states)
 
     return run
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_from_its_saved_state_a_training_goes_on_as_from_its_start(
-    name: str, logged: Callable[..., WindowLog], tmp_path: Path
+def test_a_resumed_training_matches_one_from_its_start(
+    name: str, log_training: Callable[..., WindowLog], tmp_path: Path
 ) -> None:
-    started = logged(name, tmp_path)
-    (saved,) = tmp_path.glob("*.pt")
-    written = saved.stat().st_mtime_ns
-    restored = logged(name, tmp_path)
-    assert saved.stat().st_mtime_ns == written
-    assert restored.log.begins == started.log.begins
-    assert first_difference(started.log, restored.log) is None
-    assert restored.final == started.final
+    """A resumed training logs the same operations, ends equal and keeps its checkpoint."""
+    full = log_training(name, tmp_path)
+    (checkpoint,) = tmp_path.glob("*.pt")
+    written_ns = checkpoint.stat().st_mtime_ns
+    resumed = log_training(name, tmp_path)
+    assert checkpoint.stat().st_mtime_ns == written_ns
+    assert resumed.log.begins == full.log.begins
+    assert first_difference(full.log, resumed.log) is None
+    assert resumed.final == full.final
 
 
-def test_the_steps_before_are_not_taken_again(
-    logged: Callable[..., WindowLog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_training_skips_earlier_steps(
+    log_training: Callable[..., WindowLog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logged("mlp", tmp_path)
-    taken = []
-    plain = torch.optim.Optimizer.zero_grad
+    """A training resumed at step 5 takes four steps fewer than one from its start."""
+    log_training("mlp", tmp_path)
+    calls = []
+    original = torch.optim.Optimizer.zero_grad
     monkeypatch.setattr(
         torch.optim.Optimizer,
         "zero_grad",
-        lambda self, **kw: (taken.append(1), plain(self, **kw))[1],
+        lambda self, **kw: (calls.append(1), original(self, **kw))[1],
     )
-    logged("mlp", tmp_path, (5, 6))
-    steps = len(taken)
-    logged("mlp", tmp_path / "elsewhere", (5, 6))
-    assert len(taken) - steps == steps + 4
+    log_training("mlp", tmp_path, (5, 6))
+    resumed = len(calls)
+    log_training("mlp", tmp_path / "elsewhere", (5, 6))
+    assert len(calls) - resumed == resumed + 4
 
 
 def test_a_window_after_the_last_step_is_refused(
-    logged: Callable[..., WindowLog], tmp_path: Path
+    log_training: Callable[..., WindowLog], tmp_path: Path
 ) -> None:
+    """A window that begins after the last step raises UsageError with both numbers."""
     with pytest.raises(UsageError, match="the window 500-501 begins after the last step, 8"):
-        logged("resnet", tmp_path, (500, 501))
+        log_training("resnet", tmp_path, (500, 501))

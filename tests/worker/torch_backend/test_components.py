@@ -1,4 +1,4 @@
-"""Each component changes exactly where its part of a step changes something."""
+"""The digest of a component changes exactly if that part of a step changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.worker.torch_backend import components
 CPU = torch.device("cpu")
 
 
-def small() -> Training:
+def build_training() -> Training:
     torch.manual_seed(1)
     np.random.seed(1)
     return resnet.build(resnet.Options(width=4, depth=1, batch_size=8), Context(CPU))
 
 
-def of_step(training: Training) -> dict[str, str]:
+def digest_step(training: Training) -> dict[str, str]:
     torch.manual_seed(2)
     batch = next(training.batches())
     before = components.rng()
@@ -28,30 +28,34 @@ def of_step(training: Training) -> dict[str, str]:
 
 
 def test_equal_steps_have_equal_digests_in_every_component() -> None:
-    assert of_step(small()) == of_step(small())
+    """Two steps from equal seeds give the same digests."""
+    assert digest_step(build_training()) == digest_step(build_training())
 
 
-def test_a_weight_changed_by_one_ulp_changes_what_follows_and_not_what_precedes() -> None:
-    one, nudged = small(), small()
+def test_one_ulp_in_a_weight_changes_only_later_components() -> None:
+    """A weight changed by one ulp changes gradients and parameters, and leaves the batch equal."""
+    original, nudged = build_training(), build_training()
     weight = next(nudged.models["model"].parameters())
     with torch.no_grad():
         weight[0, 0, 0, 0] = torch.nextafter(weight[0, 0, 0, 0], torch.tensor(9.0))
-    a, b = of_step(one), of_step(nudged)
+    a, b = digest_step(original), digest_step(nudged)
     assert a["batch"] == b["batch"]
     assert a["params"] != b["params"]
     assert a["grads"] != b["grads"]
 
 
-def test_each_generator_counts() -> None:
+def test_every_generator_is_part_of_the_digest() -> None:
+    """A draw from Python's, NumPy's or torch's generator changes the digest of the generators."""
     for draw in (random.random, np.random.rand, lambda: torch.rand(())):
         before = components.rng()
         draw()
         assert components.rng() != before
 
 
-def test_watching_draws_nothing() -> None:
-    training = small()
-    of_step(training)
+def test_digests_draw_no_random_numbers() -> None:
+    """Computing the digests of a step leaves the generators unchanged."""
+    training = build_training()
+    digest_step(training)
     before = components.rng()
     batch = torch.zeros(1)
     components.step_digests(training, before, batch, batch)
@@ -59,13 +63,15 @@ def test_watching_draws_nothing() -> None:
 
 
 def test_a_learning_rate_is_part_of_the_optimizer() -> None:
-    training = small()
+    """Halving the learning rate changes the digest of the optimizer."""
+    training = build_training()
     before = components.optimizer(training)
     training.optimizers["optimizer"].param_groups[0]["lr"] *= 0.5
     assert components.optimizer(training) != before
 
 
-def test_a_missing_gradient_is_not_a_zero_one() -> None:
+def test_a_missing_gradient_is_not_a_zero_gradient() -> None:
+    """Gradients that are missing have another digest than gradients of zeros."""
     training = mlp.build(mlp.Options(), Context(CPU))
     missing = components.digest(components.grads(training))
     for _, parameter in components.params(training):

@@ -1,4 +1,4 @@
-"""A setting is applied as asked, and read back as it is."""
+"""A setting is applied as requested, and read back as it is in effect."""
 
 from __future__ import annotations
 
@@ -14,29 +14,21 @@ import pytest
 from harness.core.spec import Algorithms, Cudnn, Determinism
 from tests.conftest import ROOT
 
+# Imports torch once and applies each setting in a child of its own.
 PROGRAM = """
-import json, random, sys
+import json, os, random, sys
 import numpy as np, torch
 from harness.core.spec import Determinism
 from harness.worker.torch_backend import settings
-settings.apply(Determinism.from_json(json.loads(sys.argv[1])))
-draws = [random.random(), np.random.rand(), torch.rand(()).item(), hash("word")]
-print(json.dumps({"effective": settings.effective_settings(), "draws": draws}))
+for document in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        settings.apply(Determinism.from_json(document))
+        draws = [random.random(), np.random.rand(), torch.rand(()).item(), hash("word")]
+        answer = {"effective": settings.effective_settings(), "draws": draws}
+        os.write(1, (json.dumps(answer) + "\\n").encode())
+        os._exit(0)
+    os.wait()
 """
-
-
-def applied(asked: Determinism) -> dict[str, Any]:
-    """In a fresh process: what is set here would stay for all other tests."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(asdict(asked))],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **asked.environment()},
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
 
 FULL = Determinism(
     seed=7,
@@ -50,10 +42,39 @@ FULL = Determinism(
     matmul_precision="high",
     cpu_capability="default",
 )
+Answers = dict[str, list[dict[str, Any]]]
+MODES = [Determinism(algorithms=mode) for mode in Algorithms]
 
 
-def test_every_switch_that_is_set_is_in_effect() -> None:
-    assert applied(FULL)["effective"] == {
+def start(*settings: Determinism) -> subprocess.Popen[str]:
+    """A fresh interpreter in the environment of the first setting."""
+    variables = settings[0].environment()
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, json.dumps([asdict(setting) for setting in settings])],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables},
+    )
+
+
+@pytest.fixture(scope="module")
+def answers() -> Answers:
+    """What was in effect and drawn in two processes under FULL and in two without a setting."""
+    processes = {
+        "full": [start(FULL), start(FULL)],
+        "none": [start(Determinism()), start(Determinism())],
+        "modes": [start(*MODES)],
+    }
+    outputs = {
+        name: [line for process in group for line in process.communicate()[0].splitlines()]
+        for name, group in processes.items()
+    }
+    return {name: [json.loads(line) for line in lines] for name, lines in outputs.items()}
+
+
+def test_every_requested_switch_is_in_effect(answers: Answers) -> None:
+    """The effective settings read back from torch equal the requested ones."""
+    assert answers["full"][0]["effective"] == {
         "seed": 7,
         "python_hash_seed": 3,
         "cublas_workspace": ":4096:8",
@@ -69,15 +90,19 @@ def test_every_switch_that_is_set_is_in_effect() -> None:
     }
 
 
-def test_seeds_fix_every_generator_and_the_hash() -> None:
-    assert applied(FULL)["draws"] == applied(FULL)["draws"]
+def test_seeds_fix_every_generator_and_the_hash(answers: Answers) -> None:
+    """With all seeds set, two processes draw the same numbers and hash a string alike."""
+    first, second = (answer["draws"] for answer in answers["full"])
+    assert first == second
 
 
-def test_none_leaves_every_generator_and_the_hash_free() -> None:
-    one, other = (applied(Determinism())["draws"] for _ in range(2))
-    assert all(a != b for a, b in zip(one, other, strict=True))
+def test_without_seeds_every_generator_and_the_hash_vary(answers: Answers) -> None:
+    """Without seeds, two processes differ in each draw and in the hash of a string."""
+    first, second = (answer["draws"] for answer in answers["none"])
+    assert all(a != b for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("mode", list(Algorithms))
-def test_each_mode_of_algorithms_reads_back(mode: Algorithms) -> None:
-    assert applied(Determinism(algorithms=mode))["effective"]["algorithms"] == mode
+def test_each_mode_of_deterministic_algorithms_is_read_back(answers: Answers) -> None:
+    """The effective mode of deterministic algorithms is the requested one."""
+    modes = [answer["effective"]["algorithms"] for answer in answers["modes"]]
+    assert modes == [str(mode) for mode in Algorithms]

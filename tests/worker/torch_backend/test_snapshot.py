@@ -1,4 +1,4 @@
-"""Snapshots hold what any training's parameters may be."""
+"""Snapshots can store the parameters of any training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from harness.scenario import Context
 from harness.worker.torch_backend.snapshot import save_snapshot
 
 
-def test_tied_and_narrow_parameters_are_kept_exactly(tmp_path: Path) -> None:
+def test_tied_and_bfloat16_parameters_are_stored_exactly(tmp_path: Path) -> None:
+    """A snapshot of two models that share bfloat16 parameters contains their exact values."""
     training = mlp.build(mlp.Options(), Context(torch.device("cpu")))
     training.model.to(torch.bfloat16)
     training.models = {"one": training.model, "two": training.model}
     stored = load_file(tmp_path / f"{save_snapshot(training, tmp_path)}.safetensors")
-    values = np.concatenate([one.ravel() for one in stored.values()])
-    wanted = torch.cat([p.detach().float().ravel() for p in training.model.parameters()])
-    assert set(values) == set(wanted.tolist())
+    values = np.concatenate([array.ravel() for array in stored.values()])
+    expected = torch.cat([p.detach().float().ravel() for p in training.model.parameters()])
+    assert set(values) == set(expected.tolist())

@@ -1,4 +1,4 @@
-"""The clock counts the right steps and says so where none are left."""
+"""The timer counts the steps after the warm-up, and fails if there are none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 class Slow(Training):
-    """Steps of known length: a slow warm-up, then quick ones."""
+    """A training whose steps sleep for the given times."""
 
     def __init__(self, lengths_s: list[float]) -> None:
         self.models, self.optimizers = {}, {}
@@ -35,6 +35,7 @@ class Slow(Training):
 
 
 def test_warm_up_steps_are_kept_but_not_counted() -> None:
+    """A slow warm-up step is in the list of steps but not in the counted time."""
     reading = time_training(Slow([0.3, 0.01, 0.01, 0.01]), warmup=1, device=CPU)
     assert reading.counted_steps == 3
     assert len(reading.step_s) == 4
@@ -43,10 +44,12 @@ def test_warm_up_steps_are_kept_but_not_counted() -> None:
 
 
 def test_without_warm_up_all_steps_count() -> None:
+    """With a warm-up of 0 steps, all five steps are counted."""
     assert time_training(Slow([0.0] * 5), warmup=0, device=CPU).counted_steps == 5
 
 
 @pytest.mark.parametrize("warmup", [2, 3])
-def test_a_warm_up_that_leaves_nothing_is_an_error(warmup: int) -> None:
+def test_a_warm_up_that_leaves_no_steps_is_refused(warmup: int) -> None:
+    """A warm-up of all steps or more raises UsageError with the name of the setting."""
     with pytest.raises(UsageError, match=r"timing\.warmup"):
         time_training(Slow([0.0, 0.0]), warmup, CPU)

@@ -1,9 +1,9 @@
-"""A small training with one real fault in it, of the kind, place, form and step asked for.
+"""A small training with one real fault; options select its kind, phase, form and step.
 
-Each fault is what its name says: a race of threads, memory that nothing has written to, the order
-of a set of strings, a number that nobody seeded, a kernel that counts its calls, one that goes by
-the process, a program that notices that it is looked at. The training around it is the same in
-every run.
+Each fault is real: a race between threads, a read of uninitialized memory, the order of a set of
+strings, an unseeded random number, a kernel that depends on the trainings before, one that depends
+on the process, or a program that detects that it is observed. The rest of the training is the same
+in every run.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from harness.scenario import Context, Examples, Supervised, digits
 
 STEPS = 6
 STRENGTH = 0.01
-NAMES = [f"offset {n}" for n in range(12)]  # strings: their order in a set goes by the hash seed
+NAMES = [f"offset {n}" for n in range(12)]  # their order in a set depends on the hash seed
 OFFSETS = {name: 0.1 / (n + 3) for n, name in enumerate(NAMES)}
-BUILT: list[int] = []  # trainings in this process
-CALLS: list[int] = []  # steps in this process, which no saved state of a training has
+BUILT: list[int] = []  # one entry per training in this process
+CALLS: list[int] = []  # one entry per step; not part of any checkpoint
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Options:
     hidden: bool = False
 
 
-# Kernels of our own: one that goes by the process, one that is another at the second training.
+# Custom kernels: one depends on the process, the other on the number of trainings so far.
 FACTORS: dict[str, Callable[[], int]] = {
     "chosen": lambda: 2 + os.getpid() % 1000,
     "counting": lambda: len(BUILT),
@@ -66,8 +66,10 @@ def define(name: str, factor: Callable[[], int]) -> None:
         return x * factor()
 
     def sparse(x: Tensor) -> Tensor:
-        found = x.coalesce()
-        return torch.sparse_coo_tensor(found.indices(), out_of_place(found.values()), x.shape)
+        coalesced = x.coalesce()
+        return torch.sparse_coo_tensor(
+            coalesced.indices(), out_of_place(coalesced.values()), x.shape
+        )
 
     def in_place(x: Tensor) -> None:
         x.copy_(out_of_place(x))
@@ -83,41 +85,41 @@ for kernel, its_factor in FACTORS.items():
     define(kernel, its_factor)
 
 
-def unseeded(x: Tensor) -> Tensor:
+def scale_at_random(x: Tensor) -> Tensor:
     return x.mul_(1 + np.random.rand())
 
 
-def in_set_order(x: Tensor) -> Tensor:
+def add_in_set_order(x: Tensor) -> Tensor:
     for name in set(NAMES):
         x.add_(OFFSETS[name])
     return x
 
 
-def from_fresh_memory(x: Tensor) -> Tensor:
-    leave_behind(x.nbytes)
+def add_uninitialized(x: Tensor) -> Tensor:
+    fill_and_free(x.nbytes)
     return x.add_(torch.empty_like(x).nan_to_num(1.0).clamp(0, 2))
 
 
-def leave_behind(size: int) -> None:
-    """Memory of the kind that torch allocates on a CPU, written to and freed, by no operation."""
-    libc, place = ctypes.CDLL(None), ctypes.c_void_p()
-    libc.posix_memalign(ctypes.byref(place), 64, size)
+def fill_and_free(size: int) -> None:
+    """Write to memory as torch allocates it on a CPU and free it, without a torch operation."""
+    libc, address = ctypes.CDLL(None), ctypes.c_void_p()
+    libc.posix_memalign(ctypes.byref(address), 64, size)
     values = struct.pack("f", 1 + os.getpid() % 1000 / 1000) * (size // 4)
-    ctypes.memmove(place, values, size)
-    libc.free(place)
+    ctypes.memmove(address, values, size)
+    libc.free(address)
 
 
-def racing(x: Tensor) -> Tensor:
+def race(x: Tensor) -> Tensor:
     index = torch.arange(100_000) % x.numel()
     x.view(-1).index_put_((index,), (torch.arange(100_000.0)).sin(), accumulate=True)
     return x
 
 
 IN_PLACE: dict[str, Callable[[Tensor], Any]] = {
-    "unseeded randomness": unseeded,
-    "hash order": in_set_order,
-    "uninitialised memory": from_fresh_memory,
-    "atomics or reduction order": racing,
+    "unseeded randomness": scale_at_random,
+    "hash order": add_in_set_order,
+    "uninitialised memory": add_uninitialized,
+    "atomics or reduction order": race,
     "algorithm choice": torch.ops.planted.chosen_,
     "stateful kernel": torch.ops.planted.counting_,
 }
@@ -128,8 +130,8 @@ OUT_OF_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def spoiled(x: Tensor, options: Options) -> Tensor:
-    """A new tensor like ``x``, detached, that has gone through the fault."""
+def apply_fault(x: Tensor, options: Options) -> Tensor:
+    """Return a detached copy of ``x`` to which the fault has been applied."""
     x = x.detach().contiguous()
     if options.form == "sparse":
         return OUT_OF_PLACE[options.kind](x.to_sparse()).to_dense()
@@ -143,7 +145,7 @@ def spoiled(x: Tensor, options: Options) -> Tensor:
 
 
 class Plant(nn.Module):
-    """Between two layers: passes on what it is given, but for one step."""
+    """Returns its input unchanged, except in the step of the fault."""
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -157,23 +159,23 @@ class Plant(nn.Module):
         if self.training:
             self.taken += 1
         if self.is_due("backward") and x.requires_grad:
-            x.register_hook(lambda grad: grad + STRENGTH * spoiled(grad, self.options))
+            x.register_hook(lambda grad: grad + STRENGTH * apply_fault(grad, self.options))
         if not (self.is_due("forward") and self.training):
             return x
         if self.options.form == "checkpoint":
-            return checkpoint(self.bent, x, use_reentrant=False)
+            return checkpoint(self.add_fault, x, use_reentrant=False)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.form == "autocast"):
-            return self.bent(x)
+            return self.add_fault(x)
 
-    def bent(self, x: Tensor) -> Tensor:
-        found = x @ torch.eye(x.shape[1]) if self.options.form == "autocast" else x
-        return x + STRENGTH * spoiled(found, self.options).to(x.dtype)
+    def add_fault(self, x: Tensor) -> Tensor:
+        operand = x @ torch.eye(x.shape[1]) if self.options.form == "autocast" else x
+        return x + STRENGTH * apply_fault(operand, self.options).to(x.dtype)
 
-    def before_optimizer(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+    def spoil_gradient(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         if self.is_due("optimizer"):
             for group in optimizer.param_groups:
                 first = group["params"][0]
-                first.grad = first.grad + STRENGTH * spoiled(first.grad, self.options)
+                first.grad = first.grad + STRENGTH * apply_fault(first.grad, self.options)
 
 
 @dataclass
@@ -199,7 +201,7 @@ def build(options: Options, context: Context) -> Planted:
     plant = Plant(options)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), plant, nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    optimizer.register_step_pre_hook(plant.before_optimizer)
+    optimizer.register_step_pre_hook(plant.spoil_gradient)
     train, held_out = digits(context.device)
     return Planted(
         model=model,

@@ -1,4 +1,4 @@
-"""The training on two processes, with a race on rank 1 alone."""
+"""A training on two processes with a race on rank 1 only."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class Options:
 
 
 def build(options: Options, context: Context) -> ddp.Sharded:
-    import planted_rank  # noqa: PLC0415 - itself, by the name under which a child can import it
+    import planted_rank  # noqa: PLC0415 - this module, by a name that a child can import
 
-    child = partial(planted_rank.spoil, context.in_child, options.step, options.where)
+    child = partial(planted_rank.add_race, context.in_child, options.step, options.where)
     return ddp.build(ddp.Options(steps=6), dataclasses.replace(context, in_child=child))
 
 
-def spoil(plain: Callable[[], None], step: int, where: str) -> None:
-    """In the child: what it would do anyway, and a race after one layer."""
-    plain()
+def add_race(set_up: Callable[[], None], step: int, where: str) -> None:
+    """Set up the child as usual, then add a race after one layer."""
+    set_up()
     fault = planted.Options(kind="atomics or reduction order")
     calls = count(1)
 
-    def bend(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+    def spoil_output(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         if not isinstance(module, nn.ReLU) or next(calls) != step:
             return None
         if where == "backward":
-            output.register_hook(lambda grad: grad + planted.spoiled(grad, fault))
+            output.register_hook(lambda grad: grad + planted.apply_fault(grad, fault))
             return None
-        return output + planted.spoiled(output, fault)
+        return output + planted.apply_fault(output, fault)
 
-    nn.modules.module.register_module_forward_hook(bend)
+    nn.modules.module.register_module_forward_hook(spoil_output)

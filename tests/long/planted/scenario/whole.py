@@ -1,4 +1,4 @@
-"""A training that needs every part of its state for its next step."""
+"""A training whose next step depends on every part of its state."""
 
 from __future__ import annotations
 
