@@ -8,8 +8,9 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -21,7 +22,8 @@ from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 ROOT = Path(__file__).resolve().parent.parent
 FORK = "launch.isolation=fork"
 SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false", FORK]
-TRACES_ONLY = ["runs.timing=0", "study.baseline=null", "study.control=null"]
+ALONE = ["study.baseline=null", "study.control=null"]
+TRACES_ONLY = ["runs.timing=0", *ALONE]
 
 
 Main = Callable[[Sequence[str]], int]
@@ -93,6 +95,15 @@ def make_cell() -> Callable[..., Cell]:
         return dataclasses.replace(cell, **changes)  # type: ignore[arg-type]
 
     return make
+
+
+def with_slow(names: Iterable[str], *slow: str) -> list[Any]:
+    """The names as parameters, those that start with one of ``slow`` marked so."""
+    mark = pytest.mark.slow
+    return [
+        pytest.param(name, marks=mark) if name.startswith(slow) else pytest.param(name)
+        for name in names
+    ]
 
 
 def repeat(final: str = "a", steps: Sequence[str] = ("a", "a"), **changes: object) -> Repeat:

@@ -11,7 +11,8 @@ from harness.config.collect import collect
 @pytest.mark.parametrize("name", sorted(path.stem for path in presets.FOLDER.glob("*.yaml")))
 def test_a_preset_equals_what_hydra_composes(name: str) -> None:
     """Loading a preset by name gives the settings that Hydra composes."""
-    request = collect([f"determinism={name}"])
+    alone = ["study.baseline=null", "study.control=null"]
+    request = collect([f"determinism={name}", *alone])
     assert request is not None
     assert presets.load_preset(name) == request.asked[0].cell.determinism
 

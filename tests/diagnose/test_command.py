@@ -107,6 +107,7 @@ def test_an_identical_training_is_reported_with_its_bound(tmp_path: Path) -> Non
     assert "at most 28 %" in document["paragraph"]
 
 
+@pytest.mark.slow
 def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     """Missing seeds are found at the first random operation, and a seed alone fixes them."""
     document = diagnose(

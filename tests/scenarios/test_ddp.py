@@ -85,6 +85,7 @@ def test_a_second_group_gives_the_same_bits(build: Build, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_rank_0_has_its_shard_and_the_loss_of_the_batch(build: Build) -> None:
     """Rank 0 trains on the first half of each batch and returns the loss of the whole batch."""
     single, pair = build(processes=1), build(processes=2)
@@ -98,6 +99,7 @@ def test_rank_0_has_its_shard_and_the_loss_of_the_batch(build: Build) -> None:
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in losses)
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_at_its_start_fails_the_run(build: Build, tmp_path: Path) -> None:
     """A rank that raises at its start ends the run and leaves no process or file behind."""
     with pytest.raises(RuntimeError, match="rank 1 of 2 did not start"):
@@ -106,6 +108,7 @@ def test_a_rank_that_fails_at_its_start_fails_the_run(build: Build, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_rank_fails_the_run_without_a_hang(build: Build) -> None:
     """Rank 0 raises within the time limit if another rank is killed during training."""
     training = build(processes=2, steps=1000)

@@ -334,6 +334,7 @@ def test_children_of_one_fork_server_share_its_hash_seed_and_addresses(
     assert {"hash", "address"} & {name for name in first if first[name] == second[name]} == set()
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_is_replaced(study: Path, fork: Start, spec: Spec) -> None:
     """The next run gets a new fork server."""
     launcher = LocalLauncher(study, Launch(), lambda: None, fork)

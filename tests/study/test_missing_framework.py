@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.frameworks import FRAMEWORKS
-from tests.conftest import FORK, ROOT, TRACES_ONLY, command, harness, study_of
+from tests.conftest import ALONE, FORK, ROOT, TRACES_ONLY, command, harness, study_of
 
 MISSING = FRAMEWORKS["keras"].missing
 without = pytest.mark.skipif(
@@ -19,9 +19,10 @@ without = pytest.mark.skipif(
 
 
 @without
+@pytest.mark.slow
 def test_a_requested_keras_scenario_is_refused_with_the_way_to_install_it(tmp_path: Path) -> None:
     """The message names the extra and the make target."""
-    done = command("-m", "scenario=mlp,keras_mlp", cwd=tmp_path)
+    done = command("-m", "scenario=mlp,keras_mlp", *ALONE, cwd=tmp_path)
     assert done.returncode == 2, done.stdout
     assert "scenario 'keras_mlp' cannot run here: extra 'keras' not installed" in done.stderr
     assert "pip install 'determinism-harness[keras]'" in done.stderr

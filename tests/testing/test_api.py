@@ -101,6 +101,7 @@ def test_an_unseeded_training_is_not_reproducible() -> None:
     assert re.search(r"ulp apart\. [\d,]+ of [\d,]+ elements differ, by at most ", message)
 
 
+@pytest.mark.slow
 def test_a_difference_of_one_ulp_is_located() -> None:
     """A difference of 1 ulp in one element is reported with the element's name and index."""
     comparison = compare_runs(inject_one_ulp, 2, "seed", threads=1)
@@ -146,6 +147,7 @@ def test_an_exception_is_raised_with_the_runs_traceback() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_reported_with_its_output() -> None:
     """A run killed by a signal raises TrainingFailedError with its exit status and output."""
     message = r"exited with status -9\nCaptured output:\ngoodbye$"

@@ -155,6 +155,7 @@ def test_golden_values_are_recorded_compared_and_updated(folder: Path) -> None:
     assert {path.stem for path in golden.tensors.glob("*")} == used  # the old weights are deleted
 
 
+@pytest.mark.slow
 def test_concurrent_processes_lose_no_value(folder: Path) -> None:
     """Two pytest processes that record into one golden file at once keep all values."""
     many = "".join(
@@ -194,6 +195,7 @@ def test_marked_tests_are_compared_across_fresh_processes(folder: Path) -> None:
     assert not (folder / "tests" / "__reproducible__").exists()
 
 
+@pytest.mark.slow
 def test_without_the_option_a_marked_test_uses_the_golden_file(folder: Path) -> None:
     """Without --reproducible, a marked test runs once and records a golden value."""
     (folder / "tests" / "test_own.py").write_text(

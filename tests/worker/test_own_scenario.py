@@ -105,6 +105,7 @@ def test_no_record_contains_a_home_folder_or_a_secret(tmp_path: Path) -> None:
     assert "hunter2" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_scenario_that_imports_the_old_protocol_gets_the_new_name(tmp_path: Path) -> None:
     """`scenarios.base` was the name of the protocol before it became public."""
     own(tmp_path, "kept")

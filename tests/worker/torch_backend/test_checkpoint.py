@@ -13,6 +13,7 @@ from harness.core.errors import UsageError
 from harness.core.spec import Cell, Determinism, Kind, Loader, RunSpec, Scenario
 from harness.diagnose.origin import first_difference
 from harness.worker.torch_backend.op_window import WindowLog, log_window
+from tests.conftest import with_slow
 
 TRAININGS = {
     "mlp": {"data": "digits", "batch_size": 8},
@@ -35,7 +36,7 @@ def log_training(make_cell: Callable[..., Cell]) -> Callable[..., WindowLog]:
     return run
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("name", with_slow(TRAININGS, "attention"))
 def test_a_resumed_training_matches_one_from_its_start(
     name: str, log_training: Callable[..., WindowLog], tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from harness.core.op_log import OpLog
 from harness.diagnose.origin import Origin, OriginKind, first_difference
 from harness.scenario import Context, Training
 from harness.worker.torch_backend.op_recorder import OpRecorder
+from tests.conftest import with_slow
 
 CPU = Context(torch.device("cpu"))
 STEPS = 2
@@ -105,7 +106,7 @@ def choose_targets(log: OpLog) -> list[int]:
     return [draw.choice(by_name[name]) for name in chosen]
 
 
-@pytest.mark.parametrize("training", TRAININGS)
+@pytest.mark.parametrize("training", with_slow(TRAININGS, "attention", "resnet"))
 def test_a_planted_fault_is_found_at_its_operation(training: str) -> None:
     """The origin of a fault in one operation is that operation, in several phases of a step."""
     clean = log_training(training)

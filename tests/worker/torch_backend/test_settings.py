@@ -60,16 +60,11 @@ def start(*settings: Determinism) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def answers() -> Answers:
     """What was in effect and drawn in two processes under FULL and in two without a setting."""
-    processes = {
-        "full": [start(FULL), start(FULL)],
-        "none": [start(Determinism()), start(Determinism())],
-        "modes": [start(*MODES)],
-    }
-    outputs = {
-        name: [line for process in group for line in process.communicate()[0].splitlines()]
-        for name, group in processes.items()
-    }
-    return {name: [json.loads(line) for line in lines] for name, lines in outputs.items()}
+    none = Determinism()
+    processes = [start(FULL), start(FULL), start(none), start(none, *MODES)]
+    outputs = [process.communicate()[0].splitlines() for process in processes]
+    one, two, three, (four, *modes) = [[json.loads(line) for line in lines] for lines in outputs]
+    return {"full": [*one, *two], "none": [*three, four], "modes": modes}
 
 
 def test_every_requested_switch_is_in_effect(answers: Answers) -> None:
