@@ -143,16 +143,18 @@ class ReplayExperiment:
         if not result.diverges_at:
             return replace(result, runs=self.number)
         full_diverges_at = self._diverges_at(rest, step, available)
-        missing: list[str] = []
-        if not full_diverges_at:
-            missing = [
-                lacking
-                for lacking in available
-                if lacking not in checkpoint
-                and self._diverges_at(rest, step, [part for part in available if part != lacking])
-            ]
-        return replace(
-            result, full_diverges_at=full_diverges_at, missing=tuple(missing), runs=self.number
+        missing = () if full_diverges_at else self._missing(rest, step, checkpoint, available)
+        return replace(result, full_diverges_at=full_diverges_at, missing=missing, runs=self.number)
+
+    def _missing(
+        self, rest: Repeat, step: int, checkpoint: Sequence[str], available: Sequence[str]
+    ) -> tuple[str, ...]:
+        """The parts that the checkpoint lacks and without each of which a replay diverges."""
+        return tuple(
+            lacking
+            for lacking in available
+            if lacking not in checkpoint
+            and self._diverges_at(rest, step, [part for part in available if part != lacking])
         )
 
     def _diverges_at(self, rest: Repeat, step: int, parts: Sequence[str]) -> str:

@@ -57,6 +57,18 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
         )
     for text in study.unreadable:
         yield Caveat(text, "`python -m harness resume` repeats this run.")
+    if study.is_forked:
+        yield Caveat(
+            "Runs were forked (launch.isolation=fork): runs forked from one process share its hash "
+            "seed and address layout.",
+            "Set launch.isolation=spawn to give each run a fresh interpreter.",
+        )
+    yield from _count_caveats(study)
+    yield from load_caveats(study.runs)
+
+
+def _count_caveats(study: StudyData) -> Iterator[Caveat]:
+    """Caveats about the number of runs that were requested."""
     runs = study.manifest["request"]["runs"]
     if runs["trace"] < MIN_IDENTICAL_RUNS:
         yield Caveat(
@@ -69,13 +81,6 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             f"{plural(runs['timing'], 'timing block')} per cell: the intervals of costs are wide.",
             "Set runs.timing=20 or MATRIX=publish.",
         )
-    if study.is_forked:
-        yield Caveat(
-            "Runs were forked (launch.isolation=fork): runs forked from one process share its hash "
-            "seed and address layout.",
-            "Set launch.isolation=spawn to give each run a fresh interpreter.",
-        )
-    yield from load_caveats(study.runs)
 
 
 def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:

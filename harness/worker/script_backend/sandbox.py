@@ -66,7 +66,7 @@ class Sandbox:
 
 @contextmanager
 def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
-    """Make a copy the working directory; on exit, fill in ``files`` and ``touched``.
+    """Make a copy of the working directory; on exit, fill in ``files`` and ``touched``.
 
     ``digest_of`` is called with each file that was written and with the copy's folder.
     """
