@@ -14,8 +14,8 @@ from harness.scenarios import resnet
 from benchmarks.alternate import format_ratio, ratio_of
 from benchmarks.watch import plainly
 from harness.scenario import Context, Supervised
-from harness.worker.script_backend.hooks import TrainingHooks
 from harness.worker.torch_backend import components
+from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.timer import make_clock
 
 CPU = torch.device("cpu")

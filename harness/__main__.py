@@ -20,7 +20,8 @@ def main(words: Sequence[str]) -> int:
     from harness.core.errors import ReportError, UsageError  # noqa: PLC0415
     from harness.core.exit_codes import BAD_REQUEST, INTERRUPTED, RUNS_FAILED  # noqa: PLC0415
 
-    is_command = bool(words) and words[0].isalpha()  # overrides contain a `=`, flags a dash
+    # overrides contain a `=` or start with a `~`, flags start with a dash
+    is_command = bool(words) and "=" not in words[0] and words[0][:1] not in ("-", "~")
     try:
         return cli.run_verb(words) if is_command else cli.study(words)
     except ReportError as error:

@@ -94,6 +94,8 @@ def run_verb(words: Sequence[str]) -> int:
             f"unknown command '{words[0]}': the commands are {', '.join(VERBS)}; overrides contain "
             "a `=`, as in `python -m harness scenario=cnn determinism=full`"
         )
+    if words[1:] in (["--help"], ["-h"]) and verb is not check:  # which has options of its own
+        return study(["--help"])
     return verb(words[1:])
 
 
@@ -112,5 +114,5 @@ def study_in(verb: str, words: Sequence[str]) -> StudyFolder:
     if len(words) != 1:
         raise UsageError(f"{verb} takes one study: python -m harness {verb} results/<id>")
     folder = StudyFolder(Path(words[0]))
-    _ = folder.manifest  # raises if there is none
+    _ = folder.manifest, folder.schedule  # raise if the folder is not a study
     return folder

@@ -66,7 +66,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, backend: Backend) -> T
 
 
 class Layer(nn.Module):
-    """Self-attention and a dense net, each with pre-normalisation and a residual connection."""
+    """Self-attention and a dense net, each with pre-normalization and a residual connection."""
 
     def __init__(self, width: int, heads: int, backend: Backend) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """A vocabulary built from a set of strings, whose order depends on Python's string hash.
 
-Sets of strings iterate in hash order, which PYTHONHASHSEED randomises per process. The order
+Sets of strings iterate in hash order, which PYTHONHASHSEED randomizes per process. The order
 determines each word's row in the embedding, so trainings differ despite equal seeds.
 """
 

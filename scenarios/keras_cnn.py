@@ -86,7 +86,7 @@ def glorot(seeds: Iterator[int | None]) -> Any:
 
 
 def enlarged(part: Pair, size: int) -> Examples:
-    """Enlarge 8×8 digits to (n, size, size, 1) in [0, 1] by nearest-neighbour interpolation."""
+    """Enlarge 8×8 digits to (n, size, size, 1) in [0, 1] by nearest-neighbor interpolation."""
     images, labels = part
     nearest = np.arange(size) * images.shape[1] // size
     larger: Array = images[:, nearest][:, :, nearest, np.newaxis]

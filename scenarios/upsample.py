@@ -37,7 +37,7 @@ class Options:
 
 
 def expand(x: Tensor) -> Tensor:
-    """Upsample (n, c, h, w) to (n, c, 2h, 2w) by nearest neighbour."""
+    """Upsample (n, c, h, w) to (n, c, 2h, 2w) by nearest neighbor."""
     n, c, h, w = x.shape
     return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 

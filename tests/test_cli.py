@@ -56,6 +56,7 @@ TINY = ["scenario.steps=6", *SMALL]
             ["nosuchverb"],
             "the commands are resume, report, check, diagnose, replay, audit, publish, list",
         ),
+        (["results/x"], "unknown command 'results/x'"),
         (["resume"], "takes one study"),
         (["resume", "nowhere"], "is not a study"),
         (["report", "nowhere"], "is not a study"),

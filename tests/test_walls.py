@@ -16,6 +16,8 @@ KERAS = {"keras", "tensorflow"}
 COMPUTE = {"torch", "numpy", "pandas", "matplotlib", "scipy", *KERAS}
 PRESENT = {"pandas", "matplotlib", "rich", "jinja2", "scipy"}
 
+API, SHIPPED = "(API)", ("scenarios", "conf")  # names of the package; in a checkout, beside it
+
 # From the bottom up: the folders of harness/ that a folder may import, and the libraries that its
 # imports must never reach. A file whose rule is stricter than its folder's has its own line.
 RULES: dict[str, tuple[str, set[str]]] = {
@@ -27,7 +29,8 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "worker": ("core host scenario keras_scenario", {*PRESENT, *HYDRA}),
     "worker/__main__.py": ("core worker", {*PRESENT, *HYDRA, *COMPUTE - {"numpy"}}),
     "worker/torch_backend": ("core host scenario worker", {*PRESENT, *HYDRA, *KERAS}),
-    "worker/script_backend": ("core worker", {*PRESENT, *HYDRA, *KERAS}),
+    "worker/script_backend": ("core worker worker/torch_backend", {*PRESENT, *HYDRA, *KERAS}),
+    "worker/scenario_check.py": ("core worker worker/script_backend", {*PRESENT, *HYDRA, *KERAS}),
     "worker/keras_backend": ("core host keras_scenario worker", {*PRESENT, *HYDRA, "torch"}),
     "analysis": ("core", {"torch", *HYDRA, *KERAS, "matplotlib", "rich"}),
     "report": ("core analysis", {"torch", *HYDRA, *KERAS}),
@@ -35,7 +38,10 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "study": ("core host", {*COMPUTE, *HYDRA}),
     "config": ("core study", {*COMPUTE, "rich"}),
     "diagnose": ("core study", {*COMPUTE, *HYDRA}),
-    "testing": ("core config worker analysis", {"hydra", "pandas", "matplotlib", "rich", *KERAS}),
+    "testing": (
+        "core config worker worker/torch_backend analysis",
+        {"hydra", "pandas", "matplotlib", "rich", *KERAS},
+    ),
     "testing/api.py": ("core config", {"hydra", "torch", "rich", "pandas", *KERAS}),
     "cli.py": ("core study config diagnose", COMPUTE),
     "__main__.py": ("core cli", COMPUTE),
@@ -65,8 +71,11 @@ def find_imports(source: str) -> frozenset[str]:
     for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level < 2, "an import from another folder is absolute"
+            if node.level == 0:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                modules |= {str(node.module), *names}
     return frozenset(modules)
 
 
@@ -93,26 +102,38 @@ def find_forbidden(path: Path, never: set[str], root: Path = ROOT) -> set[str]:
     return {module.partition(".")[0] for module in find_reachable(path, root)} & never
 
 
-def find_folders(path: Path, root: Path = ROOT) -> set[str]:
-    """The folders and files directly in harness/ that a file imports from."""
-    ours = {
-        module.split(".")[1]
-        for module in find_imports(path.read_text())
-        if module.startswith("harness.")
-    }
-    return {name for name in ours if find_file(f"harness.{name}", root)}
+def find_places(path: Path, root: Path = ROOT) -> set[str]:
+    """The lines of the table that a file imports from; API for a name of the package itself."""
+    places = set()
+    for module in find_imports(path.read_text()):
+        package, _, inner = module.partition(".")
+        if package != "harness" or inner in ("", "__version__"):
+            continue
+        name = inner.split(".")[0]
+        below = f"{name}/{inner.split('.')[1]}" if "." in inner else name
+        if below in RULES:
+            places.add(below)
+        else:
+            known = name in SHIPPED or find_file(f"harness.{name}", root)
+            places.add(name if known else API)
+    return places
 
 
 def list_files(place: str) -> list[Path]:
+    """The files of a line; those with a line of their own are left out."""
     path = ROOT / "harness" / place
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+    if path.is_file():
+        return [path]
+    inner = [ROOT / "harness" / other for other in RULES if other.startswith(f"{place}/")]
+    files = sorted(path.rglob("*.py"))
+    return [file for file in files if not any(other in (file, *file.parents) for other in inner)]
 
 
 @pytest.mark.parametrize("place", RULES)
 def test_a_folder_imports_only_the_folders_in_its_line(place: str) -> None:
     """Files import only from their own folder and from the folders in its line of the table."""
-    allowed = {*RULES[place][0].split(), place.partition("/")[0]}
-    unexpected = {str(path): find_folders(path) - allowed for path in list_files(place)}
+    allowed = {*RULES[place][0].split(), place, place.partition("/")[0]}
+    unexpected = {str(path): find_places(path) - allowed for path in list_files(place)}
     assert list_files(place), f"nothing at {place}"
     assert not {path: folders for path, folders in unexpected.items() if folders}
 
@@ -130,7 +151,7 @@ def test_the_table_has_no_cycle_and_is_complete() -> None:
     for place, (allowed, _) in RULES.items():
         top = place.partition("/")[0].removesuffix(".py")
         assert {*allowed.split()} <= {*known, top}, place
-        known.append(top)
+        known += [top, place]
     package = ROOT / "harness"
     present = {path.name for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert present - {"__pycache__"} <= RULES.keys()
@@ -144,7 +165,11 @@ def test_core_needs_only_the_standard_library() -> None:
 
 def test_only_the_config_folder_imports_hydra() -> None:
     """Only files in harness/config/ import Hydra or OmegaConf."""
-    users = {path.parent.name for path in list_files(".") if find_imports(path.read_text()) & HYDRA}
+    users = {
+        path.parent.name
+        for path in (ROOT / "harness").rglob("*.py")
+        if {module.partition(".")[0] for module in find_imports(path.read_text())} & HYDRA
+    }
     assert users == {"config"}
 
 
@@ -158,7 +183,14 @@ def test_violations_are_detected(tmp_path: Path) -> None:
     (package / "core" / "far.py").write_text("import torch.nn\n")
     plan.write_text("def f():\n    from harness.core import far\n")
     assert find_forbidden(plan, COMPUTE, tmp_path) == {"torch"}
-    assert find_folders(plan, tmp_path) == {"core"}
+    assert find_places(plan, tmp_path) == {"core"}
+    plan.write_text("from harness import assert_reproducible\nfrom harness.scenarios import mlp\n")
+    assert find_places(plan, tmp_path) == {API, "scenarios"}
+    plan.write_text("from harness.worker.script_backend import backend\n")
+    assert find_places(plan, tmp_path) == {"worker/script_backend"}
+    plan.write_text("from ..report import render\n")
+    with pytest.raises(AssertionError, match="absolute"):
+        find_places(plan, tmp_path)
     plan.write_text("if TYPE_CHECKING:\n    from harness.core import far\n")
     assert not find_forbidden(plan, COMPUTE, tmp_path)
     plan.write_text("if TYPE_CHECKING:\n    pass\nelse:\n    import torch\n")

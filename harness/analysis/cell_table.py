@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis import cost
-from harness.analysis.spread import divergence_rate_upper, measure_spread
+from harness.analysis.spread import measure_spread
 from harness.analysis.study_data import CellData, StudyData, is_timed
+from harness.core.binomial import divergence_rate_upper
+from harness.core.frameworks import independent_runs
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, judge, outcome_key
@@ -37,7 +39,7 @@ def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
         **_identity_columns(cell, twin=False),
         **_verdict_columns(cell, judgement),
         **vars(measure_spread(cell)),
-        **_cost_columns(cell.timings, ratio, twin),
+        **_cost_columns(cell, cell.timings, ratio, twin),
         **_outcome_columns([*cell.traces, *cell.timings]),
         "note": judgement.note,
     }
@@ -50,7 +52,7 @@ def _twin_row(cell: CellData) -> dict[str, Any]:
     return {
         **_identity_columns(cell, twin=True),
         **_verdict_columns(untraced, judge(untraced.traces)),
-        **_cost_columns(cell.twins, ratio, None),
+        **_cost_columns(cell, cell.twins, ratio, None),
         **_outcome_columns(cell.twins),
         "note": "",
     }
@@ -82,14 +84,19 @@ def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
         "repeats": max((len(run.repeats) for run in runs), default=0),
         "distinct": judgement.distinct,
         "verdict": str(judgement.verdict),
-        "divergence_rate_upper": divergence_rate_upper(differing, max(0, len(runs) - 1)),
+        "divergence_rate_upper": _divergence_bound(cell, differing),
         "first_step": divergence.step if divergence else None,
         "first_component": divergence.component if divergence else "",
     }
 
 
+def _divergence_bound(cell: CellData, differing: int) -> float:
+    comparisons = max(0, independent_runs(len(cell.completed), cell.is_forked) - 1)
+    return divergence_rate_upper(min(differing, comparisons), comparisons)
+
+
 def _cost_columns(
-    runs: Sequence[RunRecord], ratio: cost.Ratio | None, twin: cost.Ratio | None
+    cell: CellData, runs: Sequence[RunRecord], ratio: cost.Ratio | None, twin: cost.Ratio | None
 ) -> dict[str, Any]:
     timed = [run for run in runs if is_timed(run)]
     return {
@@ -99,7 +106,8 @@ def _cost_columns(
         "cost_low": ratio.low if ratio else None,
         "cost_high": ratio.high if ratio else None,
         "cost": cost.cost_label(ratio, twin),
-        "peak_mb": _median([run.peak_mb for run in timed]),
+        # a forked process does not count the files that its server has mapped, such as torch
+        "peak_mb": None if cell.is_forked else _median([run.peak_mb for run in timed]),
         "setup_s": _median([run.setup_s for run in timed]),
     }
 

@@ -37,7 +37,7 @@ class Twin:
     @property
     def check_label(self) -> str:
         if self.check is cost.TwinCheck.inconclusive:
-            return f"inconclusive (± {100 * self.simultaneous.half_width:.0f} %)"
+            return f"inconclusive ({self.simultaneous.uncertainty(decimals=0)})"
         return str(self.check)
 
 
@@ -84,7 +84,7 @@ def check_positive(study: StudyData) -> Positive:
         for device, cells in control_cells(study).items()
     }
     if not by_device:
-        return Positive(Control.off, "This study has no positive control.")
+        return Positive(Control.off, "This study has none; `-m` and `matrix=` add one.")
     worst = min(by_device.values(), key=lambda positive: WORST_FIRST.index(positive.control))
     if len(by_device) == 1:
         return worst
@@ -135,7 +135,7 @@ def decide(seed: Verdict, full: Verdict) -> Control:
 
 def _describe(judgement: Judgement) -> str:
     varies = judgement.verdict.differs
-    return str(judgement.verdict) if varies else f"is {judgement.verdict}"
+    return str(judgement.verdict) if varies else "shows no difference"
 
 
 def _digests(judgement: Judgement) -> str:

@@ -45,6 +45,14 @@ class Ratio:
     def half_width(self) -> float:
         return (self.high - self.low) / 2
 
+    def uncertainty(self, decimals: int) -> str:
+        """The half width as a percentage; beyond 100 % its size says nothing more."""
+        return (
+            f"± {self.half_width:.{decimals}%}".replace("%", " %")
+            if self.half_width <= 1
+            else "> ±100 %"
+        )
+
 
 def step_s(run: RunRecord) -> float:
     """Return the seconds per counted step of a timing run, including batch fetching."""
@@ -88,7 +96,7 @@ def cost_label(ratio: Ratio | None, twin: Ratio | None) -> str:
         return "slower" if ratio.point > 1 else "faster"
     if ratio.within(EQUAL_WITHIN):
         return f"within ±{EQUAL_WITHIN:.0%}".replace("%", " %")
-    return f"cannot tell (± {100 * ratio.half_width:.1f} %)"
+    return f"cannot tell ({ratio.uncertainty(decimals=1)})"
 
 
 class TwinCheck(StrEnum):

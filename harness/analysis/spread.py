@@ -8,13 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from harness.analysis.study_data import CellData
 from harness.core.record import Repeat
 from harness.core.verdict import outcome_key
-
-BOUND_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,3 @@ def _final_distances(cell: CellData) -> tuple[float, float, float]:
             rows.append((float(last["rel_l2"]), float(last["max_ulp"]), float(last["differing"])))
     l2, ulp, differing = np.array(rows).max(axis=0).tolist()  # NaN weights stay NaN
     return l2, ulp, differing
-
-
-def divergence_rate_upper(differing: int, comparisons: int) -> float:
-    """Return the one-sided 95 % Clopper–Pearson upper bound on the chance that a fresh run differs.
-
-    The bound for 0 of 29 is 9.8 %; without any comparison it is 1.
-    """
-    if comparisons == 0:
-        return 1.0
-    test = stats.binomtest(differing, comparisons, alternative="less")
-    return float(test.proportion_ci(BOUND_LEVEL, method="exact").high)

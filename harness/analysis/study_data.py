@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.core.frameworks import is_forked
 from harness.core.record import (
     BadRecordError,
     Distances,
@@ -39,6 +40,7 @@ class CellData:
     timings: list[RunRecord] = field(default_factory=list)
     twins: list[RunRecord] = field(default_factory=list)
     distances: Distances = field(default_factory=dict)
+    is_forked: bool = False  # else each run was a fresh interpreter
 
     @property
     def measured_id(self) -> str:
@@ -94,9 +96,8 @@ class StudyData:
 
     @property
     def is_forked(self) -> bool:
-        """Whether runs were forked; studies of earlier versions always spawned them."""
-        launch = self.manifest["request"].get("launch", {})
-        return bool(launch.get("isolation", Isolation.spawn) == Isolation.fork)
+        """Whether the runs of any cell were forked."""
+        return any(cell.is_forked for cell in self.cells)
 
     def by_id(self, id_: str) -> CellData:
         return next(cell for cell in self.cells if cell.id == id_)
@@ -114,7 +115,9 @@ def read_study(folder: Path) -> StudyData:
             except BadRecordError as error:
                 unreadable.append(str(error))
         specs = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
-        cells = [_read_cell(entry, specs, records, runs) for entry in manifest["cells"]]
+        # studies of earlier versions always spawned their runs
+        isolation = Isolation(manifest["request"].get("launch", {}).get("isolation", "spawn"))
+        cells = [_read_cell(entry, specs, isolation, records, runs) for entry in manifest["cells"]]
     name = folder.resolve().name
     return StudyData(name, manifest, cells, unreadable, planned, _read_diagnosis(folder))
 
@@ -138,7 +141,11 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
 
 
 def _read_cell(
-    entry: dict[str, Any], specs: dict[str, Cell], records: list[RunRecord], runs: Path
+    entry: dict[str, Any],
+    specs: dict[str, Cell],
+    isolation: Isolation,
+    records: list[RunRecord],
+    runs: Path,
 ) -> CellData:
     """Build the data of a cell; an alias gets the runs of the cell that it repeats."""
     measured = entry["same_as"] or entry["id"]
@@ -154,6 +161,7 @@ def _read_cell(
         timings=[run for run in own if run.spec.kind is Kind.timing and not run.spec.twin],
         twins=[run for run in own if run.spec.kind is Kind.timing and run.spec.twin],
         distances=read_distances(path),
+        is_forked=is_forked(specs[measured], isolation),
     )
 
 

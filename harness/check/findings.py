@@ -14,9 +14,10 @@ from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.errors import UsageError
+from harness.core.frameworks import independent_runs
 from harness.core.verdict import Verdict
 from harness.report.caveats import ENDINGS, failure_reason
-from harness.report.format import MIN_IDENTICAL_RUNS, interval, join_words, percent, plural
+from harness.report.format import interval, is_well_supported, join_words, percent, plural
 
 
 class State(StrEnum):
@@ -71,8 +72,10 @@ def _check_verdict(
 ) -> tuple[State, str]:
     """One differing run proves a difference; claiming none requires ``min_runs``."""
     verdict = Verdict(row["verdict"])
-    if verdict is Verdict.identical and required is verdict and row["trace_runs"] < min_runs:
-        return State.broken, f"{_describe_evidence(cell, row)}, but {min_runs} runs are required"
+    counted = independent_runs(row["trace_runs"], cell.is_forked)
+    if verdict is Verdict.identical and required is verdict and counted < min_runs:
+        reason = f"but {min_runs} {'independent ' * cell.is_forked}runs are required"
+        return State.broken, f"{_describe_evidence(cell, row)}, {reason}"
     met = verdict is required or (required is Verdict.varies and verdict.differs)
     return State.holds if met else State.broken, _describe_evidence(cell, row)
 
@@ -81,11 +84,11 @@ def _describe_evidence(cell: CellData, row: dict[str, Any]) -> str:
     """Describe the verdict and the number of runs behind it."""
     verdict, runs = Verdict(row["verdict"]), plural(row["trace_runs"], "run")
     if verdict is Verdict.identical:
-        claim = "identical" if row["trace_runs"] >= MIN_IDENTICAL_RUNS else "no difference seen"
-        bound = percent(row["divergence_rate_upper"])
+        bound = row["divergence_rate_upper"]
+        claim = "identical" if is_well_supported(bound) else "no difference seen"
         return (
             f"{claim} in {runs} "
-            f"(a fresh run differs with probability at most {bound}, at 95 % confidence)"
+            f"(a fresh run differs with probability at most {percent(bound)}, at 95 % confidence)"
         )
     if verdict.differs:
         return f"{verdict} in {runs}: {row['note'] or _describe_divergence(row)}"

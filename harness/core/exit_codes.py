@@ -4,8 +4,8 @@ from __future__ import annotations
 
 DONE = 0
 FAILED = 1  # a control failed, a requirement does not hold, or a replay differs
-BAD_REQUEST = 2  # nothing was created
-RUNS_FAILED = 3  # some runs failed or the study stopped; what was measured is kept
+BAD_REQUEST = 2  # nothing was created, unless a run was needed to find out
+RUNS_FAILED = 3  # some runs failed or are missing; what was measured is kept
 INTERRUPTED = 130
 
 # Returned by harness.report and harness.check for a finding. Python itself exits with 1 on an

@@ -6,7 +6,9 @@ import importlib.util
 import os
 from dataclasses import dataclass, field
 
-from harness.core.spec import Cell
+from harness.core.spec import Cell, Isolation
+
+FORK_SERVERS = 2  # for each environment; runs alternate between them
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,20 @@ FRAMEWORKS = {
         },
     ),
 }
+
+
+def is_forked(cell: Cell, isolation: Isolation) -> bool:
+    """Whether the runs of a cell are forked; those of scripts and Keras are always spawned."""
+    can_fork = FRAMEWORKS[cell.scenario.framework].fork_server is not None
+    return can_fork and isolation is Isolation.fork
+
+
+def independent_runs(runs: int, forked: bool) -> int:
+    """How many of the runs are independent evidence that a fresh process agrees.
+
+    Runs forked from one server share its hash seed and address layout: they count as one.
+    """
+    return min(runs, FORK_SERVERS) if forked else runs
 
 
 def environment_of(cell: Cell) -> dict[str, str]:

@@ -82,7 +82,7 @@ class Repeat:
 class Timed:
     """Raw timings of a timing run."""
 
-    counted_s: float  # synchronised end minus synchronised start
+    counted_s: float  # synchronized end minus synchronized start
     counted_steps: int
     step_s: list[float]  # of each step, including warm-up; descriptive only
     final: dict[str, str]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harness.core.binomial import divergence_rate_lower, runs_for_fix
 from harness.core.frameworks import environment_of
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.core.verdict import Judgement, Verdict, final_key, judge, outcome_key
-from harness.diagnose.binomial import divergence_rate_lower, runs_for_fix
 from harness.diagnose.diagnosis import (
     COMPONENTS_DIGESTED,
     FIXED,
@@ -55,13 +55,15 @@ class CauseSearch:
                 base, runs = treated, self._reference_runs(treated)
                 rate = _divergence_rate(runs)
         if self._depends_on_fresh_memory(base):
-            return [*_faults_of(retained), Fault.fresh_memory]
+            return [*_faults_of(retained), Fault.uninitialized_memory]
         if self._kernels_fix(base, rate):
             return [*_faults_of(retained), Fault.reduction_order]
         conditions = condition_treatments(self.experiment.cell)
         can_seed_hashes = any(condition.fault is Fault.hash_order for condition in conditions)
         if can_seed_hashes and self._hash_seed_and_kernels_fix(base):
             return [*_faults_of(retained), Fault.hash_order, Fault.reduction_order]
+        if any(trial.answer == UNDECIDED for trial in self.trials):  # one of them may be the fix
+            return _faults_of(retained)
         return [*_faults_of(retained), *_fault_from_pattern(judge(runs))]
 
     def _kernels_fix(self, base: Cell, rate: float) -> bool:

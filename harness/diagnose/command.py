@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
 from harness.core.errors import UsageError
-from harness.core.frameworks import FRAMEWORKS
+from harness.core.frameworks import FRAMEWORKS, independent_runs, is_forked
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from harness.core.verdict import Judgement, Verdict, judge
-from harness.diagnose.binomial import divergence_rate_upper
 from harness.diagnose.cause_search import CauseSearch
 from harness.diagnose.diagnosis import Diagnosis, OriginEvidence
 from harness.diagnose.origin import Origin
@@ -56,11 +56,12 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
     judgement = judge(untreated)
     _check_window(experiment, untreated)
     causes = CauseSearch(experiment)
+    forked = is_forked(experiment.cell, experiment.request.launch.isolation)
     diagnosis = Diagnosis(
         cell=experiment.cell.id,
         runs=judgement.completed,
         verdict=str(judgement.verdict),
-        bound=_describe_bound(judgement),
+        bound=_describe_bound(judgement, forked),
         words=experiment.request.words,
     )
     if judgement.verdict is Verdict.identical:
@@ -105,10 +106,10 @@ def _first_failure(runs: Sequence[RunRecord]) -> str:
     return ""
 
 
-def _describe_bound(judgement: Judgement) -> str:
+def _describe_bound(judgement: Judgement, forked: bool) -> str:
     if judgement.verdict.differs:
         return f"{judgement.distinct} different results"
-    rate = divergence_rate_upper(judgement.completed)
+    rate = divergence_rate_upper(0, independent_runs(judgement.completed, forked) - 1)
     return f"a fresh run differs with probability at most {100 * rate:.2g} %, at 95 % confidence"
 
 

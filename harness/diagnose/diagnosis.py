@@ -120,10 +120,8 @@ class Diagnosis:
             steps = "-".join(map(str, dict.fromkeys(evidence.window)))
             return f"The origin was not found in {evidence.tries} runs (window {steps}){reason}."
         extent = f" {evidence.difference.describe()}." if evidence.difference else ""
-        return (
-            f"Origin: {evidence.origin.describe()} ({evidence.diverged} of {evidence.comparable} "
-            f"logs diverge from the first).{extent}"
-        )
+        seen = f"in {evidence.diverged} of {evidence.comparable} comparisons with the first log"
+        return f"Origin: {evidence.origin.describe()} ({seen}).{extent}"
 
     def _fault_sentence(self) -> str:
         if not self.faults:

@@ -20,7 +20,7 @@ AROUND = 3  # operations to show before and after the origin
 class OriginKind(StrEnum):
     operation = "operation"  # equal inputs, different outputs
     outside = "outside"  # its inputs differ, and no earlier operation produced them
-    fresh = "fresh memory"  # it reads uninitialized memory
+    uninitialized = "uninitialized memory"
     path = "path"  # only one run executes it: the control flow differs
 
 
@@ -37,7 +37,7 @@ class Origin:
         behavior = {
             OriginKind.operation: "returned different results for identical inputs",
             OriginKind.outside: "received different inputs that no earlier operation produced",
-            OriginKind.fresh: "reads uninitialized memory",
+            OriginKind.uninitialized: "reads uninitialized memory",
             OriginKind.path: "is executed by only one of the two runs",
         }[self.kind]
         op = self.operation
@@ -101,7 +101,7 @@ def first_difference(first: OpLog, second: OpLog) -> Origin | None:
             return _path_origin(unpaired[0])
         elif not (pair.same_inputs and pair.same_outputs):
             kind = OriginKind.operation if pair.same_inputs else OriginKind.outside
-            kind = OriginKind.fresh if a.reads_fresh or b.reads_fresh else kind
+            kind = OriginKind.uninitialized if a.reads_fresh or b.reads_fresh else kind
             return Origin(kind, pair.index, a, unpaired=len(unpaired))
     return _path_origin(unpaired[0]) if unpaired else None
 

@@ -121,7 +121,7 @@ class OriginSearch:
         self, origin: Origin, window: tuple[int, int], repeats: int
     ) -> OpDifference | None:
         """How far the results of the origin differ, in the first two runs that reproduce it."""
-        if origin.rank or origin.kind not in (OriginKind.operation, OriginKind.fresh):
+        if origin.rank or origin.kind not in (OriginKind.operation, OriginKind.uninitialized):
             return None
         logs: list[tuple[OpLog, Path]] = []
         for number in range(1, self.experiment.request.diagnose.tries + 1, 2):

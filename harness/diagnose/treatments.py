@@ -13,7 +13,7 @@ class Fault(StrEnum):
     unseeded = "unseeded randomness"
     hash_order = "hash order"
     data_order = "data order"
-    fresh_memory = "uninitialised memory"
+    uninitialized_memory = "uninitialized memory"
     reduction_order = "atomics or reduction order"
     algorithm_choice = "algorithm choice"
     stateful_kernel = "stateful kernel"
@@ -64,7 +64,7 @@ DETERMINISTIC = Treatment(
 )
 FILLINGS = tuple(
     Treatment(
-        Fault.fresh_memory,
+        Fault.uninitialized_memory,
         (f"determinism.fresh_memory={kind}",),
         {"fresh_memory": kind, "fill_uninitialized_memory": False},
     )

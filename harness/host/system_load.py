@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from pathlib import Path
 
@@ -41,9 +39,3 @@ def _busy_s() -> float | None:
 def _own_s() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-def peak_resident_mb() -> float:
-    """The process's peak resident set size so far, in MiB (getrusage)."""
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS reports bytes, Linux kibibytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

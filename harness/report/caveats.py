@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
+from harness.core.frameworks import FORK_SERVERS
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
 from harness.report.format import MIN_IDENTICAL_RUNS, percent, plural
@@ -59,8 +60,9 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
         yield Caveat(text, "`python -m harness resume` repeats this run.")
     if study.is_forked:
         yield Caveat(
-            "Runs were forked (launch.isolation=fork): runs forked from one process share its hash "
-            "seed and address layout.",
+            f"Runs were forked (launch.isolation=fork) from {FORK_SERVERS} processes. Runs forked "
+            "from one process share its hash seed and address layout, so they count as one run in "
+            "the bounds. Peak memory is not shown.",
             "Set launch.isolation=spawn to give each run a fresh interpreter.",
         )
     yield from _count_caveats(study)

@@ -19,12 +19,13 @@ from harness.report import legend
 from harness.report.caveats import Caveat, find_caveats
 from harness.report.format import (
     DASH,
-    MIN_IDENTICAL_RUNS,
     duration,
     figure,
     interval,
     is_known,
+    is_well_supported,
     percent,
+    plural,
 )
 from harness.report.summary import sentences
 from harness.report.tables import Tables
@@ -189,8 +190,8 @@ def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:
 def _summary(study: StudyData) -> str:
     wall = sum(run.wall_s or 0 for run in study.runs)
     return (
-        f"{len(study.runs)} runs of {len(study.cells)} cells, each in a "
-        f"{'forked' if study.is_forked else 'fresh'} process; "
+        f"{plural(len(study.runs), 'run')} of {plural(len(study.cells), 'cell')}, "
+        f"{'forked where possible' if study.is_forked else 'each in a fresh process'}; "
         f"{duration(wall)} of training and evaluation"
     )
 
@@ -224,7 +225,7 @@ def _matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
 
 def _matrix_row(row: dict[str, Any]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
-    too_few = identical and row["trace_runs"] < MIN_IDENTICAL_RUNS
+    too_few = identical and not is_well_supported(row["divergence_rate_upper"])
     values = (
         row["scenario"],
         row["determinism"],

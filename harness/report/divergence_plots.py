@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
 from harness.core.verdict import judge
-from harness.report.plot_base import COLOURS, Figure, set_scale_from_zero, to_figure
+from harness.report.plot_base import COLORS, Figure, set_scale_from_zero, to_figure
 
 PANELS = 3  # of `two_runs`
 Losses = npt.NDArray[np.float64]
@@ -32,8 +32,8 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
     for axes, cell in zip(canvas.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
         first, furthest = _first_and_furthest(cell)
         steps = np.arange(1, len(first) + 1)
-        axes.plot(steps, first, color=COLOURS[0], lw=2.2, label="first training")
-        axes.plot(steps, furthest, color=COLOURS[1], lw=1.1, label="training furthest from it")
+        axes.plot(steps, first, color=COLORS[0], lw=2.2, label="first training")
+        axes.plot(steps, furthest, color=COLORS[1], lw=1.1, label="training furthest from it")
         noise = "" if cell.cell.noise is Noise.none else f", noise={cell.cell.noise}"
         axes.set_title(f"{cell.cell.scenario.label}, {cell.cell.setting}{noise}: loss")
         axes.set_xlabel("step")
@@ -137,13 +137,13 @@ def _loss_rows(cell: CellData) -> Losses:
 
 
 def _line_styles(cells: list[CellData]) -> list[dict[str, str]]:
-    """Return a colour for each scenario and a dash pattern for each setting."""
+    """Return a color for each scenario and a dash pattern for each setting."""
     scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
     settings = list(dict.fromkeys(cell.cell.setting for cell in cells))
     dashes = ("-", "--", ":", "-.")
     return [
         {
-            "color": COLOURS[scenarios.index(cell.cell.scenario.label) % len(COLOURS)],
+            "color": COLORS[scenarios.index(cell.cell.scenario.label) % len(COLORS)],
             "linestyle": dashes[settings.index(cell.cell.setting) % len(dashes)],
         }
         for cell in cells

@@ -6,11 +6,19 @@ import math
 from typing import Any
 
 DASH = "–"
-MIN_IDENTICAL_RUNS = 30  # fewer identical runs leave a bound above 10 %, and the report says so
+# Interval bounds beyond these only say that the blocks were too few.
+SMALLEST_RATIO, LARGEST_RATIO = 0.01, 100
+MIN_IDENTICAL_RUNS = 30  # fewer leave a bound above 10 %, and the report says so
+MAX_IDENTICAL_BOUND = 0.10
 
 
 def is_known(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def is_well_supported(bound: float) -> bool:
+    """Whether enough independent runs agree to call them identical, not just undistinguished."""
+    return bound < MAX_IDENTICAL_BOUND
 
 
 def figure(value: Any, digits: int = 3) -> str:
@@ -35,7 +43,10 @@ def duration(seconds: float) -> str:
 
 
 def interval(low: Any, high: Any) -> str:
-    return f"{low:.3f}–{high:.3f}" if is_known(low) and is_known(high) else DASH
+    if not (is_known(low) and is_known(high)):
+        return DASH
+    start = f"{low:.3f}" if low >= SMALLEST_RATIO else f"<{SMALLEST_RATIO}"
+    return f"{start}–{high:.3f}" if high <= LARGEST_RATIO else f"{start}–>{LARGEST_RATIO}"
 
 
 def join_words(words: list[str], last: str = "and") -> str:

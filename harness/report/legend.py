@@ -12,8 +12,7 @@ VERDICTS = {
     "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL_RUNS} runs",
     "probability": "one-sided 95 % upper bound (Clopper–Pearson)",
     "cheapest, slower": "by time per step relative to the baseline, with 95 % interval",
-    "the same within error": "the intervals overlap, or the difference lies within the interval of "
-    "the A/A twin",
+    "no difference in cost shown": "this study cannot tell which of the two is faster",
 }
 POSITIVE = (
     "The positive control is a training that must vary under `seed` and be identical under `full`. "
@@ -85,9 +84,10 @@ RESULTS = {
     "the first; exactly 0 means the same bits",
     "peak memory": "largest memory of a timing run up to its last step: of the process on a CPU, "
     "allocated device memory on CUDA",
-    "step time": "median time per step, median over timing runs",
-    "cost": "time per step relative to the baseline, with its 95 % interval; shown only where no "
-    "difference was seen; `1 (baseline)` marks the baseline",
+    "step time": "median time of a single step, median over timing runs",
+    "cost": "mean time per step relative to the baseline in the same block, geometric mean over "
+    "blocks, with its 95 % interval; not the quotient of the medians beside it; shown only where "
+    "no difference was seen; `1 (baseline)` marks the baseline",
     "vs baseline": "`slower` or `faster`: the interval excludes 1, and the ratio lies outside the "
     f"interval of the A/A twin; `within ±{percent(EQUAL_WITHIN)}`: the whole interval lies there; "
     "`cannot tell (± x %)`: neither; x is half the width of the interval",

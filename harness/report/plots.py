@@ -15,7 +15,7 @@ from harness.analysis.cost import step_s
 from harness.analysis.study_data import StudyData, is_timed
 from harness.core.verdict import Verdict
 from harness.report.divergence_plots import divergence, two_runs
-from harness.report.plot_base import COLOURS, STYLE, Figure, set_scale_from_zero, to_figure
+from harness.report.plot_base import COLORS, STYLE, Figure, set_scale_from_zero, to_figure
 
 
 def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
@@ -38,11 +38,11 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
     axes = canvas.subplots()
     heights = np.arange(len(rows))[::-1]
     for height, row in zip(heights, rows.to_dict("records"), strict=True):
-        colour = "#8a8f98" if row["twin"] else COLOURS[0]
+        color = "#8a8f98" if row["twin"] else COLORS[0]
         filled = row["verdict"] == Verdict.identical or row["twin"]
-        axes.plot([row["cost_low"], row["cost_high"]], [height, height], color=colour, lw=1.6)
+        axes.plot([row["cost_low"], row["cost_high"]], [height, height], color=color, lw=1.6)
         axes.plot(
-            row["cost_ratio"], height, "o", color=colour, ms=5, mfc=colour if filled else "white"
+            row["cost_ratio"], height, "o", color=color, ms=5, mfc=color if filled else "white"
         )
     axes.axvline(1, color="black", lw=0.8)
     names = [
@@ -82,7 +82,7 @@ def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: 
             "o",
             ms=3.5,
             alpha=0.75,
-            color=COLOURS[scenarios.index(name) % len(COLOURS)],
+            color=COLORS[scenarios.index(name) % len(COLORS)],
             label=name,
         )
     axes.axhline(1, color="black", lw=0.6)
@@ -115,7 +115,7 @@ def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # 
     scenarios = list(dict.fromkeys(rows["scenario"]))
     settings = list(dict.fromkeys(rows["determinism"]))
     for row in rows.to_dict("records"):
-        colour = COLOURS[scenarios.index(row["scenario"]) % len(COLOURS)]
+        color = COLORS[scenarios.index(row["scenario"]) % len(COLORS)]
         axes.plot(
             1.0 if pd.isna(row["cost_ratio"]) else row["cost_ratio"],
             row["weight_rel_l2"],
@@ -123,8 +123,8 @@ def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # 
             ms=7,
             alpha=0.8,
             clip_on=False,  # equal weights lie on the axis
-            color=colour,
-            mfc="white" if _varies_with_equal_weights(row) else colour,
+            color=color,
+            mfc="white" if _varies_with_equal_weights(row) else color,
             ls="none",
             label=f"{row['scenario']}, {row['determinism']}",
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness.core.verdict import Verdict
-from harness.report.format import MIN_IDENTICAL_RUNS, interval, is_known, join_words, percent
+from harness.report.format import interval, is_known, is_well_supported, join_words, percent
 
 Row = dict[str, Any]
 
@@ -42,8 +42,12 @@ def _sentence(rows: list[Row]) -> str:
     for verdict in Verdict:
         names = [f"`{row['determinism']}`" for row in rows if row["verdict"] == verdict]
         if names and verdict is not Verdict.identical:
-            parts.append(f"{join_words(names)}: {verdict}")
+            parts.append(f"{join_words(names)}: {_in_plural(verdict, len(names))}")
     return "; ".join(parts) + "."
+
+
+def _in_plural(verdict: Verdict, settings: int) -> str:
+    return verdict.replace("varies", "vary") if settings > 1 else str(verdict)
 
 
 def _setting_name(row: Row) -> str:
@@ -57,16 +61,16 @@ def _describe_evidence(rows: list[Row]) -> str:
         return "no setting gave identical runs"
     names = join_words([f"`{row['determinism']}`" for row in rows])
     runs = min(row["trace_runs"] for row in rows)
-    bound = percent(max(row["divergence_rate_upper"] for row in rows))
-    claim = "the same bits in every run" if runs >= MIN_IDENTICAL_RUNS else "no difference seen"
+    bound = max(row["divergence_rate_upper"] for row in rows)
+    claim = "the same bits in every run" if is_well_supported(bound) else "no difference seen"
     return (
         f"{claim} under {names}, in {runs} runs each "
-        f"(a fresh run differs with probability at most {bound})"
+        f"(a fresh run differs with probability at most {percent(bound)})"
     )
 
 
-def _compare_costs(costs: dict[str, Cost], labelled_slower: set[str]) -> str:
-    """Name the cheapest setting, those that cost the same within error, and the slower ones.
+def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
+    """Name the cheapest setting, the slower ones, and those that no difference was shown for.
 
     A setting is slower if its interval lies above that of the cheapest one, and either the table
     labels it so or the cheapest one is clearly faster than the baseline.
@@ -77,16 +81,16 @@ def _compare_costs(costs: dict[str, Cost], labelled_slower: set[str]) -> str:
     slower = [
         name
         for name in others
-        if costs[name].low > costs[cheapest].high and (name in labelled_slower or beats_baseline)
+        if costs[name].low > costs[cheapest].high and (name in labeled_slower or beats_baseline)
     ]
-    equal = [name for name in others if name not in slower]
+    undecided = [name for name in others if name not in slower]
 
     def quote(names: list[str]) -> str:
         return join_words([f"`{name}` ({costs[name]})" for name in names])
 
     text = f"cheapest: {quote([cheapest])}"
-    if equal:
-        text += f"; {quote(equal)} {'cost' if len(equal) > 1 else 'costs'} the same within error"
+    if undecided:
+        text += f"; no difference in cost shown for {quote(undecided)}"
     return text + (f"; slower: {quote(slower)}" if slower else "")
 
 

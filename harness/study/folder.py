@@ -15,6 +15,7 @@ import dataclasses
 import fcntl
 import json
 import secrets
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ from harness.study.request import (
     Trace,
 )
 
+EQUAL_PROGRAMS = Path(__file__).parent / "equal_programs.toml"
+# Keys that every manifest has.
+REQUIRED = ("harness", "words", "request", "cells", "machine", "software", "cuda", "sources")
 # A study is resumed only if all of these agree with its manifest.
 MUST_AGREE = ("python", "torch", "torch_cuda", "cudnn", "numpy", "threads", "keras", "tensorflow")
 
@@ -57,17 +61,31 @@ class StudyFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Raises UsageError if the folder has no manifest.json or it is not valid JSON."""
+        """Raises UsageError if manifest.json is missing, not valid JSON, or incomplete."""
+        document = self._read("manifest.json")
+        lacking = [] if isinstance(document, dict) else REQUIRED
+        lacking = lacking or [key for key in REQUIRED if key not in document]
+        if lacking:
+            raise UsageError(f"{self.path}/manifest.json is damaged: it lacks {', '.join(lacking)}")
+        manifest: dict[str, Any] = document
+        return manifest
+
+    @property
+    def schedule(self) -> list[str]:
+        """The ids of all planned runs. Raises UsageError like ``manifest``."""
+        schedule: list[str] = self._read("schedule.json")
+        return schedule
+
+    def _read(self, name: str) -> Any:
         try:
-            document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
+            return json.loads((self.path / name).read_text())
         except OSError as error:
             raise UsageError(
-                f"{self.path} is not a study: it has no manifest.json; "
+                f"{self.path} is not a study: it has no {name}; "
                 "`python -m harness list` shows the studies here"
             ) from error
         except ValueError as error:
-            raise UsageError(f"{self.path}/manifest.json is not valid JSON: {error}") from error
-        return document
+            raise UsageError(f"{self.path}/{name} is not valid JSON: {error}") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -114,6 +132,8 @@ def create_folder(
     """
     folder = StudyFolder(Path(request.study.dir or RESULTS / _new_study_name(plan)))
     schedule = [spec.run_id for spec in plan.runs]
+    if folder.path.is_file():
+        raise UsageError(f"study.dir={folder.path} is a file; choose a new folder")
     if folder.path.exists() and any(folder.path.iterdir()):
         _check_same_study(folder, schedule)
         check_version(folder.manifest)
@@ -141,7 +161,7 @@ def _check_same_study(folder: StudyFolder, schedule: Sequence[str]) -> None:
         raise UsageError(
             f"study.dir={folder.path} is not empty and has no manifest.json; choose a new folder"
         )
-    if json.loads((folder.path / "schedule.json").read_text()) != list(schedule):
+    if folder.schedule != list(schedule):
         raise UsageError(
             f"study.dir={folder.path} belongs to another command: "
             f"`{command(folder.manifest['words'])}`; choose a new folder, "
@@ -230,6 +250,12 @@ def check_version(document: dict[str, Any]) -> None:
         )
 
 
+def _is_same_training(name: str, then: str, now: str | None) -> bool:
+    """Whether two digests of a program are equal, or are listed as the same training."""
+    equal = tomllib.loads(EQUAL_PROGRAMS.read_text(encoding="utf-8")).get(name)
+    return then == now or (equal is not None and equal["now"] == now and then in equal["before"])
+
+
 def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
     """Raises UsageError, naming the field, if a resumed study would mix two machines."""
     pairs: list[tuple[str, object, object]] = [
@@ -239,7 +265,9 @@ def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
     here = describe_machine()
     pairs += [(key, document["machine"][key], here[key]) for key in ("cpu", "driver", "container")]
     for name, digest in document["sources"].items():
-        pairs.append((f"program of scenario {name}", digest, probe.sources.get(name)))
+        current = probe.sources.get(name)
+        if not _is_same_training(name, digest, current):
+            pairs.append((f"program of scenario {name}", digest, current))
     for field, then, now in pairs:
         if then != now:
             raise UsageError(

@@ -17,12 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-from harness.core.frameworks import FRAMEWORKS
+from harness.core.frameworks import FORK_SERVERS, FRAMEWORKS
 from harness.core.spec import Isolation, RunSpec
 from harness.study.child_process import environment, module_command
 from harness.study.worker_process import Descriptors, Process, StartProcess, spawn
 
-SERVERS_PER_ENVIRONMENT = 2
 # Return codes of a child whose server died: it was killed with the server, or never forked.
 LOST, NOT_FORKED = -signal.SIGKILL, 1
 
@@ -54,7 +53,7 @@ class ForkServers:
         module = FRAMEWORKS[spec.cell.scenario.framework].fork_server
         if module is None:
             return spawn(spec, ends)
-        place = spec.number % SERVERS_PER_ENVIRONMENT
+        place = spec.number % FORK_SERVERS
         key = (module, frozenset(spec.environment.items()), place)
         if key in self.servers and not self.servers[key].is_alive:
             self.servers.pop(key).close()

@@ -53,7 +53,7 @@ def publish(folder: StudyFolder) -> Path:
 
 
 def _check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
-    planned = json.loads((folder.path / "schedule.json").read_text())
+    planned = folder.schedule
     missing = len(set(planned) - folder.done())
     if missing:
         raise UsageError(

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
+from harness.core.paths import SCENARIOS
 from harness.core.spec import Scenario
 
-# The package of the scenario protocol before it moved into ``harness``.
-FORMER_PACKAGE = "scenarios"
+# Modules of the package ``scenarios`` before it moved into ``harness``.
+MOVED = {"base", "keras_base", *(path.stem for path in SCENARIOS.glob("*.py"))}
 
 
 def build_scenario(scenario: Scenario, context: Any) -> Any:
@@ -47,7 +48,7 @@ def load_module(scenario: Scenario) -> types.ModuleType:
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == FORMER_PACKAGE:
+        if _has_moved(error.name or ""):
             raise UsageError(
                 f"scenario '{scenario.label}' imports {error.name}, which has moved: "
                 "import harness.scenario instead of scenarios.base, harness.keras_scenario instead "
@@ -55,6 +56,11 @@ def load_module(scenario: Scenario) -> types.ModuleType:
             ) from error
         raise
     return module
+
+
+def _has_moved(module: str) -> bool:
+    package, _, name = module.partition(".")
+    return package == "scenarios" and (not name or name in MOVED)
 
 
 def build_options(module: types.ModuleType, scenario: Scenario) -> Any:

@@ -25,7 +25,7 @@ class Clock:
 
     mark: Callable[[], Any]
     seconds: Callable[[Any, Any], float]
-    synchronise: Callable[[], None]
+    synchronize: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class StepTimes:
 
 
 def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
-    """Train to the end; t = (synchronised end - synchronised start) / counted steps.
+    """Train to the end; t = (synchronized end - synchronized start) / counted steps.
 
-    Batch fetching is timed too. Single steps are only marked: synchronising after each one would
-    time the synchronisation. Raises UsageError if ``warmup`` leaves no step to count.
+    Batch fetching is timed too. Single steps are only marked: synchronizing after each one would
+    time the synchronization. Raises UsageError if ``warmup`` leaves no step to count.
     """
     mark, step = clock.mark, training.step
     batches = iter(training.batches())
@@ -49,12 +49,12 @@ def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
     for batch in islice(batches, warmup):
         loss = step(batch)
         marks.append(mark())
-    clock.synchronise()
+    clock.synchronize()
     start = time.perf_counter()
     for batch in batches:
         loss = step(batch)
         marks.append(mark())
-    clock.synchronise()
+    clock.synchronize()
     end = time.perf_counter()
     counted = len(marks) - 1 - warmup
     if loss is None or counted < 1:

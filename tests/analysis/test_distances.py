@@ -37,7 +37,7 @@ def test_signed_zeros_are_0_ulps_apart() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_neighbours_are_one_ulp_apart(dtype: type) -> None:
+def test_neighbors_are_one_ulp_apart(dtype: type) -> None:
     """Adjacent floats of every dtype are 1 ULP apart, whatever their sign and size."""
     for start in (1.0, -1.0, 0.0, 1e4):
         value = np.array([start], dtype=dtype)

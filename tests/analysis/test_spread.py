@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.analysis.spread import churn, divergence_rate_upper, measure_spread
+from harness.analysis.spread import churn, measure_spread
 from harness.analysis.study_data import CellData
+from harness.core.binomial import divergence_rate_upper
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from tests.conftest import repeat

@@ -61,7 +61,8 @@ def build(options: Options, context: Context) -> Supervised:
 
 
 def diagnose(tmp_path: Path, *words: str) -> dict[str, Any]:
-    done = harness("diagnose", *words, "device=cpu", FORK, cwd=tmp_path)
+    """The diagnosis of forked runs; a later word may ask for spawned ones."""
+    done = harness("diagnose", "device=cpu", FORK, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
     assert document["paragraph"].split()[0] in done.stdout
@@ -102,9 +103,12 @@ def test_atomics_in_a_backward_pass_are_named_with_their_fix(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_an_identical_training_is_reported_with_its_bound(tmp_path: Path) -> None:
     """Without a difference there is no origin, and the bound says what the runs show."""
-    document = diagnose(tmp_path, "scenario=mlp", "determinism=seed", "scenario.steps=5")
+    words = ["scenario=mlp", "determinism=seed", "scenario.steps=5"]
+    document = diagnose(tmp_path, *words, "launch.isolation=spawn")
     assert (document["verdict"], document["step"]) == ("identical", None)
     assert "at most 28 %" in document["paragraph"]
+    forked = diagnose(tmp_path, *words)
+    assert "at most 95 %" in forked["paragraph"]  # forked runs count as those of two processes
 
 
 @pytest.mark.slow
@@ -124,8 +128,18 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_fault_is_named_by_what_fixes_it(tmp_path: Path) -> None:
     """An order taken from a set is fixed by a hash seed (tests/long/ plants the other faults)."""
-    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=5")
+    spawned = "launch.isolation=spawn"
+    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=5", spawned)
     assert document["faults"] == ["hash order"]
+
+
+@pytest.mark.slow
+def test_a_fault_that_forked_runs_hide_stays_undecided(tmp_path: Path) -> None:
+    """Forked runs share hash seeds, so they cannot confirm a fix, and no other fault is blamed."""
+    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=5")
+    assert document["verdict"] in ("varies", "varies per process")
+    assert document["faults"] == []
+    assert "undecided" in answers(document).values()
 
 
 @pytest.mark.slow

@@ -18,19 +18,19 @@ RACE = "atomics or reduction order"
 SETTINGS = {
     "unseeded randomness": ("determinism=none",),
     "hash order": ("determinism=seed",),
-    "uninitialised memory": ("determinism=seed", "determinism.python_hash_seed=0"),
+    "uninitialized memory": ("determinism=seed", "determinism.python_hash_seed=0"),
     RACE: ("determinism=seed", "determinism.python_hash_seed=0"),
 }
 ORIGIN_KINDS = {
     "unseeded randomness": "outside",
     "hash order": "outside",
-    "uninitialised memory": "fresh memory",
+    "uninitialized memory": "uninitialized memory",
     "data order": "outside",
 }
 OPERATIONS = {
     "unseeded randomness": "aten.mul",
     "hash order": "aten.add",
-    "uninitialised memory": "aten.nan_to_num",
+    "uninitialized memory": "aten.nan_to_num",
     RACE: "aten.index_put",
     "algorithm choice": "planted.chosen",
     "stateful kernel": "planted.counting",

@@ -161,7 +161,7 @@ def test_the_questions_net_has_its_layers() -> None:
 
 
 def test_expand_equals_nearest_interpolation() -> None:
-    """``expand`` has the bits of nearest-neighbour interpolation, and the run records it."""
+    """``expand`` has the bits of nearest-neighbor interpolation, and the run records it."""
     x = torch.randn(2, 3, 4, 5)
     nearest = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
     assert torch.equal(upsample.expand(x), nearest)

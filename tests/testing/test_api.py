@@ -202,12 +202,12 @@ def test_invalid_arguments_are_rejected() -> None:
 @pytest.mark.slow
 def test_a_script_can_compare_its_own_function(tmp_path: Path) -> None:
     """A script with local imports and child processes works, and needs a `__main__` guard."""
-    (tmp_path / "neighbour.py").write_text("def value():\n    return 0.5\n")
+    (tmp_path / "neighbor.py").write_text("def value():\n    return 0.5\n")
     script = (
         "import harness\n"
         "import multiprocessing\n"
         "import sys\n"
-        "from neighbour import value\n"
+        "from neighbor import value\n"
         "def half(number):\n"
         "    return number * value()\n"
         "def train():\n"

@@ -54,7 +54,7 @@ def run_wide(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_users_scenario_is_one_yaml_and_one_file(tmp_path: Path) -> None:
-    """It runs from --config-dir, and may import its neighbours."""
+    """It runs from --config-dir, and may import its neighbors."""
     write_wide(tmp_path)
     study = run_wide(tmp_path)
     assert (study / "tables" / "cells.csv").read_text().count("wide") >= 3

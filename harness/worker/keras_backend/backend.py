@@ -14,7 +14,7 @@ import tensorflow as tf
 from harness.core.errors import UsageError
 from harness.core.record import Components, Repeat, Timed, json_number
 from harness.core.spec import RunSpec, Scenario
-from harness.host.system_load import peak_resident_mb
+from harness.host.peak_memory import peak_resident_mb
 from harness.keras_scenario import Context, Evaluation, Training
 from harness.worker import scenario_loader
 from harness.worker.backend import TimedRun
@@ -91,8 +91,8 @@ def run_timing(spec: RunSpec) -> TimedRun:
     start = time.perf_counter()
     training = _build_training(spec)
     setup_s = time.perf_counter() - start
-    synchronise = tf.test.experimental.sync_devices  # returns at once if nothing is pending
-    reading = time_steps(training, spec.warmup, Clock(time.perf_counter, elapsed, synchronise))
+    synchronize = tf.test.experimental.sync_devices  # returns at once if nothing is pending
+    reading = time_steps(training, spec.warmup, Clock(time.perf_counter, elapsed, synchronize))
     peak = _peak_mb(spec.cell.device)
     evaluation = training.evaluate()
     return TimedRun(

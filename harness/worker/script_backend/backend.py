@@ -15,14 +15,14 @@ from harness.core.record import Components, Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
 from harness.worker.script_backend.files import digest_file
-from harness.worker.script_backend.hook_recorder import HookRecorder
-from harness.worker.script_backend.hooks import TrainingHooks
 from harness.worker.script_backend.program import program_name, run_program
 from harness.worker.script_backend.sandbox import create_sandbox
 from harness.worker.script_backend.torchrun import start_group
 from harness.worker.torch_backend import components, settings, snapshot
 from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
 from harness.worker.torch_backend.digest import digest
+from harness.worker.torch_backend.hook_recorder import HookRecorder
+from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.settings import effective_settings
 from harness.worker.torch_backend.timer import make_clock
 from harness.worker.torch_backend.trace import mean_loss
@@ -95,7 +95,7 @@ def run_timing(spec: RunSpec) -> TimedRun:
         start = time.perf_counter()
         with hooks.install(after_step=lambda: marks.append(clock.mark())):
             run_program(spec.cell.scenario, sandbox)
-        clock.synchronise()
+        clock.synchronize()
         elapsed_s = time.perf_counter() - start
     _check_has_steps(hooks, spec)
     first = max(1, spec.warmup)

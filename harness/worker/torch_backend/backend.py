@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from harness.core import op_log
 from harness.core.record import Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
-from harness.host.system_load import peak_resident_mb
+from harness.host.peak_memory import peak_resident_mb
 from harness.worker import scenario_loader
 from harness.worker.backend import TimedRun
 from harness.worker.torch_backend import components, op_window, trace

@@ -1,8 +1,9 @@
 """A process that imports torch once and forks one child per run.
 
-It runs nothing before it forks: no tensor operation, no OpenMP pool, no CUDA context. A child
-therefore starts as a fresh interpreter does right after its imports, but shares the server's hash
-seed and address layout with its siblings. What a fresh interpreter would draw from the operating
+It trains nothing before it forks: torch has no OpenMP pool and no CUDA context. (NumPy's OpenBLAS
+starts idle threads when it is imported; they do not exist in a child.) A child therefore starts as
+a fresh interpreter does right after its imports, but shares the server's hash seed and address
+layout with its siblings. What a fresh interpreter would draw from the operating
 system (unseeded generators) is drawn again in each child.
 
 Protocol: the parent sends four file descriptors over a Unix socket (standard input, replies, log,
@@ -18,6 +19,7 @@ import signal
 import socket
 import sys
 import traceback
+import warnings
 from typing import NoReturn
 
 from harness.worker.__main__ import run_worker
@@ -31,6 +33,8 @@ def main() -> None:
     die_with_parent()
     requests = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
+    # Python 3.12 warns of forks beside threads; those here are idle and hold no lock.
+    warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
     server = _ForkServer(requests)
     while (child := server.next_child()) is None:
         pass

@@ -9,8 +9,8 @@ import torch.distributed
 
 from harness.core import op_log
 from harness.core.spec import RunSpec
-from harness.worker.script_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend import settings
+from harness.worker.torch_backend.hook_recorder import HookRecorder
 
 PROCESS_HOOKS = ExitStack()  # hooks that stay until the process ends
 

@@ -20,7 +20,7 @@ def time_training(training: Training, warmup: int, device: torch.device) -> Step
 def make_clock(device: torch.device) -> Clock:
     """Return a clock that marks steps by wall time on a CPU, and on CUDA by events read later."""
 
-    def synchronise() -> None:
+    def synchronize() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
@@ -34,5 +34,5 @@ def make_clock(device: torch.device) -> Clock:
         return milliseconds / 1000
 
     if device.type == "cuda":
-        return Clock(record_event, seconds, synchronise)
-    return Clock(time.perf_counter, elapsed, synchronise)
+        return Clock(record_event, seconds, synchronize)
+    return Clock(time.perf_counter, elapsed, synchronize)

@@ -227,7 +227,7 @@ def test_a_read_of_uninitialized_memory_is_reported() -> None:
         return empty + 1
 
     origin = find_origin(read)
-    assert (origin.kind, origin.operation.name) == (OriginKind.fresh, "aten.add.Tensor")
+    assert (origin.kind, origin.operation.name) == (OriginKind.uninitialized, "aten.add.Tensor")
 
 
 def test_memory_written_before_a_read_is_not_reported() -> None:

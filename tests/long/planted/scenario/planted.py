@@ -37,7 +37,7 @@ class Options:
         "unseeded randomness",
         "hash order",
         "data order",
-        "uninitialised memory",
+        "uninitialized memory",
         "atomics or reduction order",
         "algorithm choice",
         "stateful kernel",
@@ -118,7 +118,7 @@ def race(x: Tensor) -> Tensor:
 IN_PLACE: dict[str, Callable[[Tensor], Any]] = {
     "unseeded randomness": scale_at_random,
     "hash order": add_in_set_order,
-    "uninitialised memory": add_uninitialized,
+    "uninitialized memory": add_uninitialized,
     "atomics or reduction order": race,
     "algorithm choice": torch.ops.planted.chosen_,
     "stateful kernel": torch.ops.planted.counting_,

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from harness.diagnose.binomial import CHANCE_LIMIT, divergence_rate_lower, runs_for_fix
+from harness.core.binomial import (
+    CHANCE_LIMIT,
+    divergence_rate_lower,
+    divergence_rate_upper,
+    runs_for_fix,
+)
 
 
 @pytest.mark.parametrize(("differing", "comparisons"), [(0, 9), (1, 9), (5, 9), (9, 9), (3, 29)])
@@ -14,6 +19,14 @@ def test_the_lower_bound_is_scipys(differing: int, comparisons: int) -> None:
     test = stats.binomtest(differing, comparisons, alternative="greater")
     expected = test.proportion_ci(0.95, method="exact").low
     assert divergence_rate_lower(differing, comparisons) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("differing", "comparisons"), [(0, 9), (1, 9), (5, 9), (9, 9), (3, 29)])
+def test_the_upper_bound_is_scipys(differing: int, comparisons: int) -> None:
+    """The one-sided Clopper–Pearson upper bound agrees to 1e-12."""
+    test = stats.binomtest(differing, comparisons, alternative="less")
+    expected = test.proportion_ci(0.95, method="exact").high
+    assert divergence_rate_upper(differing, comparisons) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])

@@ -1,6 +1,6 @@
-"""Exact binomial bounds that decide how many runs confirm a fix.
+"""Exact binomial bounds on the probability that a fresh run differs (Clopper and Pearson, 1934).
 
-Standard library only; tests/diagnose/test_binomial.py compares the results with SciPy's.
+Standard library only; tests/core/test_binomial.py compares the results with SciPy's.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ def divergence_rate_lower(differing: int, comparisons: int) -> float:
     return low
 
 
-def divergence_rate_upper(identical: int) -> float:
-    """One-sided 95 % Clopper–Pearson upper bound after ``identical`` runs with the same result.
+def divergence_rate_upper(differing: int, comparisons: int) -> float:
+    """One-sided 95 % Clopper–Pearson upper bound on the probability that a fresh run differs.
 
-    The first run is the reference. None of the n - 1 comparisons with it differs, so the bound is
-    1 - 0.05^(1 / (n - 1)).
+    Comparisons are with the first run. If none of n differs, the bound is 1 - 0.05^(1 / n): 9.8 %
+    for n = 29. It is 1 without any comparison.
     """
-    return float(1 - (1 - LEVEL) ** (1 / max(1, identical - 1)))
+    if differing == 0:
+        return 1 - (1 - LEVEL) ** (1 / comparisons) if comparisons else 1.0
+    return 1 - divergence_rate_lower(comparisons - differing, comparisons)
 
 
 def _binomial_tail(successes: int, trials: int, probability: float) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from harness.worker.script_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.hooks import TrainingHooks
 
 
 class Halving(SGD):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from harness.core.op_log import OpLog
-from harness.worker.script_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.op_recorder import OpRecorder
 from harness.worker.torch_backend.op_window import state_digest, window_error
 
