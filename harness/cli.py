@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.core.command_line import program
 from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE
 from harness.study import reporting
@@ -92,7 +93,7 @@ def run_verb(words: Sequence[str]) -> int:
     if verb is None:
         raise UsageError(
             f"unknown command '{words[0]}': the commands are {', '.join(VERBS)}; overrides contain "
-            "a `=`, as in `python -m harness scenario=cnn determinism=full`"
+            f"a `=`, as in `{program()} scenario=cnn determinism=full`"
         )
     if words[1:] in (["--help"], ["-h"]) and verb is not check:  # which has options of its own
         return study(["--help"])
@@ -112,7 +113,7 @@ def with_one_cell(verb: str, words: Sequence[str], answer: Callable[[Request], i
 def study_in(verb: str, words: Sequence[str]) -> StudyFolder:
     """Return the study that the words name; raises UsageError unless they name exactly one."""
     if len(words) != 1:
-        raise UsageError(f"{verb} takes one study: python -m harness {verb} results/<id>")
+        raise UsageError(f"{verb} takes one study: {program()} {verb} results/<id>")
     folder = StudyFolder(Path(words[0]))
     _ = folder.manifest, folder.schedule  # raise if the folder is not a study
     return folder

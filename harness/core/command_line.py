@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+SCRIPT = "determinism-harness"  # installed with the package
+
+
+def program() -> str:
+    """Return how this program was started.
+
+    In a project with a ``harness.py`` of its own, ``python -m harness`` would start that.
+    """
+    return SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m harness"
 
 
 def command(words: Sequence[str]) -> str:
-    """Return the shell command that passes these words to `python -m harness`."""
-    return f"python -m harness {shlex.join(words)}".strip()
+    """Return the shell command that passes these words to the program."""
+    return f"{program()} {shlex.join(words)}".strip()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.core.command_line import command
+from harness.core.command_line import command, program
 from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.frameworks import FRAMEWORKS, environment_of
@@ -57,7 +57,7 @@ class ReplayResult:
         if self.verdict != Verdict.identical:
             return (
                 f"{self.cell}: {self.verdict} even without a restart, so a replay proves nothing. "
-                "Run `python -m harness diagnose` with the same arguments first."
+                f"Run `{program()} diagnose` with the same arguments first."
             )
         saved = ", ".join(self.checkpoint)
         resumed = f"{self.cell}: resumed at step {self.step} in a new process from {saved}"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.core.command_line import command
+from harness.core.command_line import command, program
 from harness.core.errors import UsageError
 from harness.core.paths import RESULTS
 from harness.core.record import BadRecordError, Outcome, RunRecord, load_record, write_json
@@ -82,7 +82,7 @@ class StudyFolder:
         except OSError as error:
             raise UsageError(
                 f"{self.path} is not a study: it has no {name}; "
-                "`python -m harness list` shows the studies here"
+                f"`{program()} list` shows the studies here"
             ) from error
         except ValueError as error:
             raise UsageError(f"{self.path}/{name} is not valid JSON: {error}") from error
@@ -165,7 +165,7 @@ def _check_same_study(folder: StudyFolder, schedule: Sequence[str]) -> None:
         raise UsageError(
             f"study.dir={folder.path} belongs to another command: "
             f"`{command(folder.manifest['words'])}`; choose a new folder, "
-            f"or run `python -m harness resume {folder.path}`"
+            f"or run `{command(['resume', str(folder.path)])}`"
         )
 
 

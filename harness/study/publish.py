@@ -58,11 +58,11 @@ def _check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
     if missing:
         raise UsageError(
             f"{folder.path} lacks {missing} of {len(planned)} runs; "
-            f"first run `python -m harness resume {folder.path}`"
+            f"first run `{command(['resume', str(folder.path)])}`"
         )
     if not all((folder.path / name).exists() for name in REQUIRED):
         raise UsageError(
-            f"{folder.path} has no report; first run `python -m harness report {folder.path}`"
+            f"{folder.path} has no report; first run `{command(['report', str(folder.path)])}`"
         )
     if manifest["request"]["not_for_conclusions"]:
         raise UsageError(

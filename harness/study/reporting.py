@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.core.command_line import command
 from harness.core.errors import ReportError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FAILED, FINDING, RUNS_FAILED
 from harness.study.child_process import environment, module_command
@@ -24,7 +25,7 @@ def report(study: Path) -> int:
     if status not in (DONE, FINDING):
         raise ReportError(
             "the report could not be made; all runs are kept. Try again with:\n"
-            f"  python -m harness report {study}"
+            f"  {command(['report', str(study)])}"
         )
     return FAILED if status == FINDING else DONE
 

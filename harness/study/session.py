@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from harness.core.command_line import command
 from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
 from harness.core.record import Outcome
@@ -159,8 +160,8 @@ def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
         return inquiry.how_to_continue(session)
     study = session.folder.path
     in_container = container_image.identity() is not None
-    command = f"make resume STUDY={study}" if in_container else f"python -m harness resume {study}"
-    return f"finished runs are kept. Continue with:\n  {command}"
+    again = f"make resume STUDY={study}" if in_container else command(["resume", str(study)])
+    return f"completed runs are kept. Continue with:\n  {again}"
 
 
 def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

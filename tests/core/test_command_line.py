@@ -46,3 +46,11 @@ def test_ordinary_words_are_not_quoted() -> None:
 def test_no_words_leave_no_trailing_space() -> None:
     """A command without words ends after the name of the program."""
     assert command([]) == "python -m harness"
+
+
+def test_advice_names_the_script_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's harness.py would hide `python -m harness`, so an installed script names itself."""
+    monkeypatch.setattr("sys.argv", ["/venv/bin/determinism-harness", "resume"])
+    assert command(["resume", "results/x"]) == "determinism-harness resume results/x"
+    monkeypatch.setattr("sys.argv", ["/src/harness/__main__.py"])
+    assert command(["resume", "results/x"]) == "python -m harness resume results/x"
