@@ -38,8 +38,8 @@ image: ## Build the container image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler,
 test: setup-dev ## Run the tests, except for the slow ones (ARGS="-k digest ...")
 	@$(VENV_PYTHON) -m pytest $(ARGS)
 
-test-all: setup-dev ## Run the slow tests, which start many processes, and those of the Keras scenarios
-	@$(VENV_PYTHON) -m pytest -m slow --slow $(ARGS)
+test-all: setup-dev ## Run the slow tests, two at a time, and those of the Keras scenarios
+	@$(VENV_PYTHON) -m pytest -m slow --slow -n 2 $(ARGS)
 	@$(MAKE) test-keras
 
 test-smoke: setup-dev ## Run a smoke study, check its positive control, and rebuild its report

@@ -15,6 +15,7 @@ from benchmarks.alternate import format_ratio, ratio_of
 from benchmarks.watch import plainly
 from harness.scenario import Context, Supervised
 from harness.worker.torch_backend import components
+from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.timer import make_clock
 
@@ -30,7 +31,7 @@ def run() -> None:
 
 
 def hooked(training: Supervised, hook: Callable[[TrainingHooks], Callable[[], None]]) -> None:
-    hooks = TrainingHooks()
+    hooks = TrainingHooks(components.batch_digest if hook is tracing else None)
     with hooks.install(after_step=hook(hooks)):
         plainly(training)
 
@@ -44,7 +45,8 @@ def tracing(hooks: TrainingHooks) -> Callable[[], None]:
     rng = [components.rng()]
 
     def after_step() -> None:
-        components.step_digests(hooks, rng.pop(), list(hooks.inputs), hooks.last_losses[0])
+        inputs = digest([], {"inputs": hooks.inputs})
+        components.step_digests(hooks, rng.pop(), inputs, hooks.last_losses[0])
         rng.append(components.rng())
 
     return after_step

@@ -38,7 +38,7 @@ def by_components(training: Supervised) -> None:
     rng = components.rng()
     for batch in training.batches():
         loss = training.step(batch)
-        components.step_digests(training, rng, batch, loss)
+        components.step_digests(training, rng, components.batch_digest(batch), loss)
         rng = components.rng()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.core.command_line import program
 from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE
+from harness.core.redact import redact
 from harness.study import reporting
 from harness.study.folder import StudyFolder
 from harness.study.request import Request
@@ -20,10 +21,11 @@ from harness.study.request import Request
 def study(words: Sequence[str]) -> int:
     """Run the study that the overrides describe: `python -m harness OVERRIDES`."""
     from harness.config.collect import collect  # noqa: PLC0415
+    from harness.config.program_command import split_program  # noqa: PLC0415
     from harness.study.session import bench  # noqa: PLC0415
 
-    request = collect(words)
-    return bench(request) if request else DONE
+    request = collect(split_program(words))
+    return bench(_as_typed(request, words)) if request else DONE
 
 
 def resume(words: Sequence[str]) -> int:
@@ -103,11 +105,17 @@ def run_verb(words: Sequence[str]) -> int:
 def with_one_cell(verb: str, words: Sequence[str], answer: Callable[[Request], int]) -> int:
     """Answer a request for one cell, without the baseline and control that only a study needs."""
     from harness.config.collect import collect  # noqa: PLC0415
+    from harness.config.program_command import split_program  # noqa: PLC0415
 
-    request = collect([*words, "study.baseline=null", "study.control=null"])
+    request = collect([*split_program(words), "study.baseline=null", "study.control=null"])
     if request is None:  # Hydra only printed, as for --help
         return DONE
-    return answer(dataclasses.replace(request, words=(verb, *request.words[: len(words)])))
+    return answer(_as_typed(request, (verb, *words)))
+
+
+def _as_typed(request: Request, words: Sequence[str]) -> Request:
+    """The request with the words of the user, which the report repeats, but without secrets."""
+    return dataclasses.replace(request, words=tuple(redact(word) for word in words))
 
 
 def study_in(verb: str, words: Sequence[str]) -> StudyFolder:

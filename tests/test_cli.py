@@ -220,8 +220,15 @@ def wait_for_records(folder: Path, count: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolation", ["spawn", "fork"])
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("by", "isolation"),
+    [
+        (signal.SIGINT, "spawn"),
+        (signal.SIGTERM, "spawn"),
+        (signal.SIGKILL, "spawn"),
+        (signal.SIGINT, "fork"),
+    ],
+)
 def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
     tmp_path: Path, by: signal.Signals, isolation: str
 ) -> None:

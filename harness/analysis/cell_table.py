@@ -19,7 +19,7 @@ from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, judge, outcome_key
 
-FAILED = (Outcome.crashed, Outcome.timeout, Outcome.lost)
+FAILED = (Outcome.crashed, Outcome.timeout, Outcome.lost, Outcome.observer_failed)
 
 
 def cell_table(study: StudyData) -> pd.DataFrame:

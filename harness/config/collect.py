@@ -50,6 +50,8 @@ from harness.study.request import (
     Trace,
 )
 
+# Follows a message of Hydra, whose grammar needs quotes around most arguments of a script.
+ARGUMENTS = "write the script's command after `--` instead, as in `-- python train.py --lr=0.1`"
 CELL_KEYS = ("scenario", "determinism", "noise", "device")
 
 
@@ -121,7 +123,8 @@ def collect(words: Sequence[str]) -> Request | None:
     collected = _Collected(print_only=pop_cfg_job(flags))
     with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
         sys.argv = ["harness", *flags, *overrides, f"hydra.sweep.dir={scratch}"]
-        _run_hydra(collected)
+        has_arguments = any(word.startswith("scenario.args=") for word in overrides)
+        _run_hydra(collected, has_arguments)
     if collected.error:
         raise collected.error
     if not collected.requested or collected.last is None:
@@ -129,7 +132,7 @@ def collect(words: Sequence[str]) -> Request | None:
     return _build_request(collected, collected.last, words)
 
 
-def _run_hydra(collected: _Collected) -> None:
+def _run_hydra(collected: _Collected, has_arguments: bool) -> None:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="bench")
     def collect_cell(config: DictConfig) -> None:
         if collected.print_only:
@@ -148,7 +151,7 @@ def _run_hydra(collected: _Collected) -> None:
         collect_cell()
     except SystemExit as end:  # Hydra has printed its message and exits with status 1
         if end.code not in (0, None):
-            raise UsageError("") from end
+            raise UsageError(ARGUMENTS if has_arguments else "") from end
 
 
 def _add_cell(collected: _Collected, config: DictConfig) -> None:

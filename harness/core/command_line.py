@@ -21,3 +21,9 @@ def program() -> str:
 def command(words: Sequence[str]) -> str:
     """Return the shell command that passes these words to the program."""
     return f"{program()} {shlex.join(words)}".strip()
+
+
+def add_override(words: Sequence[str], override: str) -> list[str]:
+    """Return the words with another override, which must precede a program's own after `--`."""
+    end = list(words).index("--") if "--" in words else len(words)
+    return [*words[:end], override, *words[end:]]

@@ -25,3 +25,7 @@ class ReportError(Exception):
 
 class TrainingFailedError(RuntimeError):
     """A run of a compared function did not complete; the message includes its traceback."""
+
+
+class ObserverError(Exception):
+    """What observes a training failed; the training itself was not disturbed."""

@@ -19,6 +19,7 @@ class Framework:
     one_training_per_process: bool = False
     fork_server: str | None = None  # module that forks workers; None: each is spawned
     logs_operations: bool = True  # as dispatched by torch
+    merges_settings: bool = True  # that differ only in switches without effect
 
     def repeats(self, requested: int) -> int:
         """Return how many of the requested repeats one process can run."""
@@ -34,7 +35,8 @@ class Framework:
 
 FRAMEWORKS = {
     "torch": Framework(("torch",), fork_server="harness.worker.torch_backend.fork_server"),
-    "script": Framework(("torch",), one_training_per_process=True),
+    # What a script consults is unknown.
+    "script": Framework(("torch",), one_training_per_process=True, merges_settings=False),
     "keras": Framework(
         packages=("keras", "tensorflow"),
         extra="keras",

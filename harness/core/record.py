@@ -32,6 +32,7 @@ class Outcome(StrEnum):
     crashed = "crashed"  # by an exception, exit status or signal of its own
     contended = "contended"  # another process was computing on the same GPU
     lost = "lost"  # killed from outside; `resume` runs it again
+    observer_failed = "observer failed"  # the training ran to its end, but not all of it was seen
 
     @property
     def completed(self) -> bool:

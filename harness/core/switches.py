@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from harness.core.frameworks import FRAMEWORKS
 from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader, Noise
 
 # Consulted only by CUDA code: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
@@ -33,6 +34,8 @@ CONDITIONS = ("seed", "threads", "tf32", "matmul_precision", "cpu_capability")
 
 def _relevant_switches(cell: Cell) -> Determinism:
     """Return the cell's setting, with every switch that has no effect in it at its default."""
+    if not FRAMEWORKS[cell.scenario.framework].merges_settings:
+        return cell.determinism
     ignored: dict[str, object] = {}
     if not cell.device.startswith("cuda"):
         ignored |= CUDA_ONLY

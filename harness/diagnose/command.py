@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.binomial import divergence_rate_upper
-from harness.core.command_line import command
+from harness.core.command_line import add_override, command
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS, independent_runs, is_forked
 from harness.core.record import RunRecord
@@ -47,7 +47,7 @@ class DiagnoseInquiry:
     def how_to_continue(self, session: Session) -> str:
         replaced = ("study.dir=", "diagnose.window=")
         words = [word for word in session.request.words if not word.startswith(replaced)]
-        again = command([*words, f"study.dir={session.folder.path}"])
+        again = command(add_override(words, f"study.dir={session.folder.path}"))
         return f"completed runs are kept. Continue with:\n  {again}"
 
 

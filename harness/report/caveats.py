@@ -138,6 +138,7 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
         Outcome.nan,
         Outcome.timeout,
         Outcome.crashed,
+        Outcome.observer_failed,
         Outcome.lost,
         Outcome.contended,
     ):
@@ -206,6 +207,7 @@ ENDINGS = {
     Outcome.nan: "ended with a loss that is not finite",
     Outcome.timeout: "exceeded launch.timeout_s",
     Outcome.crashed: "crashed",
+    Outcome.observer_failed: "could not be observed to the end",
     Outcome.lost: "were killed from outside",
     Outcome.contended: "shared the GPU with another process, so their times do not count",
 }
@@ -213,6 +215,8 @@ ADVICE = {
     Outcome.refused: "Replace the operation, or use determinism=warn to see what varies.",
     Outcome.nan: "Their digests count as evidence. Try a smaller learning rate.",
     Outcome.timeout: "Raise launch.timeout_s, or check logs/ for why they hang.",
+    Outcome.observer_failed: "The training itself was not disturbed. Please report this problem, "
+    "with the record of the run in runs/.",
     Outcome.crashed: "See the record of the run in runs/ and its output in logs/.",
     Outcome.lost: "`python -m harness resume` repeats them. Find out what kills processes here.",
     Outcome.contended: "Measure on a GPU that nothing else uses.",

@@ -34,7 +34,7 @@ from harness.study.reporting import report
 from harness.study.request import Request
 from harness.study.runner import Runner
 
-FAILURES = (Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost)
+FAILURES = (Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost, Outcome.observer_failed)
 
 
 @dataclass(frozen=True)

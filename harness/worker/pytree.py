@@ -14,7 +14,7 @@ def leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             yield from leaves(value, f"{path}.{key}")
-    elif isinstance(tree, Sequence) and not isinstance(tree, str):
+    elif isinstance(tree, Sequence) and not isinstance(tree, str | bytes | bytearray):
         for index, value in enumerate(tree):
             yield from leaves(value, f"{path}.{index}")
     else:

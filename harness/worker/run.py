@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.core import op_log
-from harness.core.errors import UsageError
+from harness.core.errors import ObserverError, UsageError
 from harness.core.record import Outcome, RunRecord
 from harness.core.redact import redact
 from harness.core.spec import Kind, RunSpec
@@ -104,8 +104,9 @@ def _failed_record(
                 return replace(
                     record, outcome=Outcome.refused, operation=match[1], message=redact(line)
                 )
+    outcome = Outcome.observer_failed if isinstance(error, ObserverError) else Outcome.crashed
     if isinstance(error, UsageError):
         return replace(record, outcome=Outcome.crashed, message=redact(str(error)))
     lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
     message = "\n".join(redact("\n".join(lines)).split("\n")[-TRACEBACK_LINES:])
-    return replace(record, outcome=Outcome.crashed, message=message)
+    return replace(record, outcome=outcome, message=message)

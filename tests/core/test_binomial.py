@@ -29,6 +29,12 @@ def test_the_upper_bound_is_scipys(differing: int, comparisons: int) -> None:
     assert divergence_rate_upper(differing, comparisons) == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_upper_bound_of_runs_that_agree() -> None:
+    """After 10 runs without a difference another one may differ with probability 28 %."""
+    assert divergence_rate_upper(0, 9) == pytest.approx(0.283, abs=5e-4)
+    assert divergence_rate_upper(0, 0) == 1
+
+
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])
 def test_a_fix_needs_the_fewest_runs_that_chance_explains_once_in_a_hundred(rate: float) -> None:
     """One run fewer would agree by chance more often than CHANCE_LIMIT."""

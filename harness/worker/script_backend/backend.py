@@ -47,7 +47,7 @@ def load_scenario(scenario: Scenario) -> None:
 
 def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     settings.apply(spec.determinism)
-    hooks = TrainingHooks()
+    hooks = TrainingHooks(components.batch_digest)
     initial: list[str] = []
     steps: list[Components] = []
     losses: list[float | str] = []
@@ -60,7 +60,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
 
     def after_step() -> None:
         loss = _last_loss(hooks)
-        steps.append(components.step_digests(hooks, rng_before.pop(), list(hooks.inputs), loss))
+        steps.append(components.step_digests(hooks, rng_before.pop(), _inputs_digest(hooks), loss))
         losses.extend(map(mean_loss, hooks.last_losses))
         if snapshot.is_due(len(steps)):
             kept[str(len(steps))] = snapshot.save_snapshot(hooks, snapshots)
@@ -69,6 +69,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     with create_sandbox(spec.cell.scenario, digest_file) as sandbox:
         with start_group(spec, sandbox), hooks.install(before_step, after_step):
             run_program(spec.cell.scenario, sandbox)
+        hooks.check()
         _check_has_steps(hooks, spec)
         kept.setdefault(str(len(steps)), snapshot.save_snapshot(hooks, snapshots))
     return Repeat(
@@ -97,6 +98,8 @@ def run_timing(spec: RunSpec) -> TimedRun:
             run_program(spec.cell.scenario, sandbox)
         clock.synchronize()
         elapsed_s = time.perf_counter() - start
+        peak = peak_mb(torch.device(spec.cell.device))  # before written files are read
+    hooks.check()
     _check_has_steps(hooks, spec)
     first = max(1, spec.warmup)
     counted = len(marks) - first
@@ -107,7 +110,6 @@ def run_timing(spec: RunSpec) -> TimedRun:
         )
     step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
     counted_s = clock.seconds(marks[first - 1], marks[-1])
-    peak = peak_mb(torch.device(spec.cell.device))
     return TimedRun(
         setup_s=elapsed_s - sum(step_s),
         peak_mb=peak,
@@ -152,6 +154,7 @@ def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
             run_program(spec.cell.scenario, sandbox)
     except _WindowEnd:
         pass
+    recorder.hooks.check()
     recorder.check()
     op_log.write(op_log.log_path(folder, spec.run_id, repeat), recorder.log(spec.run_id))
     if kept := recorder.recorder.kept:
@@ -177,6 +180,10 @@ def _check_has_steps(hooks: TrainingHooks, spec: RunSpec) -> None:
 def _last_loss(hooks: TrainingHooks) -> torch.Tensor:
     """Return the loss of the last step, or NaN if none was observed."""
     return next(iter(hooks.last_losses), torch.tensor(float("nan")))
+
+
+def _inputs_digest(hooks: TrainingHooks) -> str:
+    return digest([], {"inputs": hooks.inputs})
 
 
 def _final_digests(hooks: TrainingHooks) -> dict[str, str]:

@@ -62,7 +62,7 @@ def run_program(scenario: Scenario, sandbox: Sandbox) -> None:
     module = scenario.options["module"]
     arguments = [str(argument) for argument in scenario.options["args"]]
     path = sandbox.path_in_copy(_original_path(scenario, sandbox))
-    process = os.getpid()
+    process, status = os.getpid(), 0
     try:
         with _as_main(path, sandbox.folder if module else path.parent, arguments):
             if module:
@@ -70,12 +70,13 @@ def run_program(scenario: Scenario, sandbox: Sandbox) -> None:
             else:
                 runpy.run_path(str(path), run_name="__main__")
     except SystemExit as error:
-        if error.code not in (None, 0):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if status:
             message = f"{program_name(scenario)} raised SystemExit({error.code!r})"
             raise RuntimeError(message) from error
     finally:
         if os.getpid() != process:  # a child that the script forked and that did not exit
-            os._exit(0)
+            os._exit(status)
 
 
 def _original_path(scenario: Scenario, sandbox: Sandbox) -> Path:

@@ -73,7 +73,9 @@ def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -
     original, data = Path.cwd(), _data_paths(scenario)
     _remove_orphans()
     outside = _scan(original, data)
-    with tempfile.TemporaryDirectory(prefix=f"{COPY_PREFIX}{os.getpid()}-") as name:
+    # a process that the script left behind may still write into the copy
+    prefix = f"{COPY_PREFIX}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         sandbox = Sandbox(original, Path(name).resolve())
         _copy(original, sandbox.folder, data)
         before = _scan(sandbox.folder, [])
@@ -117,6 +119,12 @@ def _data_paths(scenario: Scenario) -> list[Path]:
 
 def _iter_files(folder: Path, data: list[Path]) -> Iterator[Path]:
     """Iterate over the files and links to copy."""
+    for _, files in _walk(folder, data):
+        yield from files
+
+
+def _walk(folder: Path, data: list[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """Iterate over the folders to copy, each with its files and links."""
     for here, folders, names in os.walk(folder):
         base = Path(here)
         links = [name for name in folders if (base / name).is_symlink()]
@@ -125,11 +133,12 @@ def _iter_files(folder: Path, data: list[Path]) -> Iterator[Path]:
             for name in folders
             if name not in links and _is_copied(base / name) and base / name not in data
         )
-        for name in sorted([*names, *links]):
-            path = base / name
-            is_copyable = path.is_symlink() or path.is_file()
-            if is_copyable and not name.startswith(".env") and path not in data:
-                yield path
+        paths = [base / name for name in sorted([*names, *links]) if not name.startswith(".env")]
+        yield base, [path for path in paths if _is_copyable(path) and path not in data]
+
+
+def _is_copyable(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
 
 
 def _is_copied(folder: Path) -> bool:
@@ -141,20 +150,25 @@ def _is_copied(folder: Path) -> bool:
 
 
 def _copy(original: Path, folder: Path, data: list[Path]) -> None:
-    for path in _iter_files(original, data):
-        copy = folder / path.relative_to(original)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            target = path.resolve()  # redirected to the copy if it is inside the folder
-            inside = target.is_relative_to(original)
-            copy.symlink_to(folder / target.relative_to(original) if inside else target)
-        else:
-            shutil.copy2(path, copy)
+    for here, files in _walk(original, data):
+        (folder / here.relative_to(original)).mkdir(exist_ok=True)  # empty ones too
+        for path in files:
+            _copy_file(path, original, folder)
     for path in data:
         if path.is_relative_to(original):
             link = folder / path.relative_to(original)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
+
+
+def _copy_file(path: Path, original: Path, folder: Path) -> None:
+    copy = folder / path.relative_to(original)
+    if path.is_symlink():
+        target = path.resolve()  # redirected to the copy if it is inside the folder
+        inside = target.is_relative_to(original)
+        copy.symlink_to(folder / target.relative_to(original) if inside else target)
+    else:
+        shutil.copy2(path, copy)
 
 
 def _scan(folder: Path, data: list[Path]) -> Stamps:

@@ -16,6 +16,8 @@ from harness.scenario import Evaluation
 from harness.worker.pytree import leaves
 from harness.worker.torch_backend.digest import Named, digest
 
+PLAIN = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device, np.generic)
+
 
 class TrainingState(Protocol):
     """What is digested of a training: a scenario's, or the part that hooks observe in a script."""
@@ -42,11 +44,14 @@ def rng() -> str:
     return digest(tensors, values)
 
 
-def step_digests(training: TrainingState, rng_before: str, batch: Any, loss: Tensor) -> Components:
-    """Return the digests after a step; ``rng_before`` is taken before the batch is fetched."""
+def step_digests(training: TrainingState, rng_before: str, batch: str, loss: Tensor) -> Components:
+    """Return the digests after a step.
+
+    ``rng_before`` is taken before the batch is fetched; ``batch`` is a digest of the batch.
+    """
     return Components(
         rng=rng_before,
-        batch=digest(_batch_tensors(batch)),
+        batch=batch,
         buffers=digest(buffers(training)),
         loss=digest([("loss", loss)]),
         grads=digest(grads(training)),
@@ -88,20 +93,42 @@ def buffers(training: TrainingState) -> Named:
 
 def optimizer(training: TrainingState) -> str:
     """Return the digest of the optimizers: state tensors, learning rates, betas, step counts."""
-    tensors: list[tuple[str, Tensor]] = []
-    values: dict[str, Any] = {}
+    bits = Bits()
     for name, optim in training.optimizers.items():
-        for path, value in leaves(optim.state_dict(), name):
+        bits.add(optim.state_dict(), name)
+    return bits.digest()
+
+
+def batch_digest(batch: Any) -> str:
+    """Return the digest of a batch, or of a model's arguments: tensors, arrays, numbers, text."""
+    bits = Bits()
+    bits.add(batch, "batch")
+    return bits.digest()
+
+
+class Bits:
+    """The tensors and plain values in nested objects.
+
+    An object of another type has no defined bits (its ``repr`` may contain an address): only its
+    type counts.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: list[tuple[str, Tensor]] = []
+        self.values: dict[str, str] = {}
+
+    def add(self, tree: Any, path: str) -> None:
+        for name, value in leaves(tree, path):
             if isinstance(value, Tensor):
-                tensors.append((path, value))
+                self.tensors.append((name, value))
+            elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+                self.tensors.append((name, torch.from_numpy(np.ascontiguousarray(value))))
+            elif isinstance(value, np.ndarray):
+                self.add(value.tolist(), name)
+            elif isinstance(value, PLAIN):
+                self.values[name] = repr(value)
             else:
-                values[path] = repr(value)
-    return digest(tensors, values)
+                self.values[name] = f"not digested: {type(value).__qualname__}"
 
-
-def _batch_tensors(batch: Any) -> Named:
-    for path, value in leaves(batch, "batch"):
-        if isinstance(value, Tensor):
-            yield path, value
-        elif isinstance(value, np.ndarray | int | float):
-            yield path, torch.as_tensor(value)
+    def digest(self) -> str:
+        return digest(self.tensors, self.values)

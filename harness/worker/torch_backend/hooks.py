@@ -1,8 +1,10 @@
 """Collects a script's models, optimizers, inputs and losses through torch's global hooks.
 
-The script is not changed. Torch calls global hooks around every module's forward and every
-optimizer's step, whoever wrote the training loop. The step of any optimizer ends a training step.
-Losses are the tensors at which a backward starts, or what the script reports. Inputs and losses
+The script is not changed, and no error of a hook reaches it: the first one is kept, observation
+stops, and ``check`` raises it after the training. Torch calls global hooks around every module's
+forward and every optimizer's step, whoever wrote the training loop. The step of any optimizer ends
+a training step. Losses are the tensors at which a backward starts, or what the script reports.
+Inputs and losses
 stay until a new forward, backward or report follows a step, so that several optimizers that step
 after one backward share them.
 """
@@ -24,21 +26,29 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from harness.core.errors import ObserverError
 from harness.core.observe import listeners
+
+# The frame of torch that calls the hooks and the step, seen from a hook: beyond its guard.
+TORCH_WRAPPER = 2
 
 
 class TrainingHooks:
     """The training of a script, as observed so far: the counterpart of a scenario's training."""
 
-    def __init__(self) -> None:
+    def __init__(self, digest_inputs: Callable[[Any], str] | None = None) -> None:
+        """Inputs are digested as they are seen, and never kept; not at all without a function."""
+        self.digest_inputs = digest_inputs
+        self.error: Exception | None = None  # the first one in a hook
         self.models: dict[str, nn.Module] = {}  # called directly, not by another module
         self.optimizers: dict[str, Optimizer] = {}
         self.wrappers: list[Optimizer] = []  # stateless optimizers that delegate to another one
-        self.inputs: list[Any] = []  # arguments of the models since the last step
+        self.inputs: list[str] = []  # digests of the models' arguments since the last step
         self.losses: list[Tensor] = []  # roots of backwards since the last step
         self.reported: list[Tensor] = []  # losses that the script reported since the last step
         self.steps = 0
-        self.depth = 0  # of nested forwards
+        self.depth = 0  # of nested forwards and backwards
+        self.group_sizes: dict[str, list[int]] = {}  # parameters of each group, by optimizer
         self.is_used = False  # a step has used the current inputs and losses
         self.step_frame: FrameType | None = None  # of the outermost optimizer step in progress
         self.nested: list[Optimizer] = []  # optimizers that have stepped inside that step
@@ -54,18 +64,37 @@ class TrainingHooks:
         self.before_step, self.after_step, self.at_forward = before_step, after_step, at_forward
         with ExitStack() as hooks:
             for handle in (
-                nn.modules.module.register_module_forward_pre_hook(self.enter_module),
+                nn.modules.module.register_module_forward_pre_hook(self._guard(self.enter_module)),
                 nn.modules.module.register_module_forward_hook(
-                    self.leave_module, with_kwargs=True, always_call=True
+                    self._guard(self.leave_module), with_kwargs=True, always_call=True
                 ),
-                register_optimizer_step_pre_hook(self.begin_step),
-                register_optimizer_step_post_hook(self._end_step),
+                register_optimizer_step_pre_hook(self._guard(self.begin_step)),
+                register_optimizer_step_post_hook(self._guard(self._end_step)),
             ):
                 hooks.callback(handle.remove)
             hooks.enter_context(self._patch_backward())
-            listeners.append(self._receive_loss)
-            hooks.callback(listeners.remove, self._receive_loss)
+            receive = self._guard(self._receive_loss)
+            listeners.append(receive)
+            hooks.callback(listeners.remove, receive)
             yield
+
+    def _guard(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """The hook, without effect on the training if it fails, and off after the first failure."""
+
+        def guarded(*args: Any) -> None:
+            if self.error is not None:
+                return
+            try:
+                hook(*args)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
+                self.error = error
+
+        return guarded
+
+    def check(self) -> None:
+        """Raises ObserverError if a hook has failed."""
+        if self.error is not None:
+            raise ObserverError(f"observation stopped at step {self.steps + 1}") from self.error
 
     def _receive_loss(self, loss: Any) -> None:
         self._discard_used()
@@ -81,17 +110,28 @@ class TrainingHooks:
         """Patch the function that ``Tensor.backward`` calls too; torch has no hook for it."""
         original = torch.autograd.backward
 
+        keep_losses = self._guard(self._keep_losses)
+
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+            # a generator of roots can be read only once
             roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-            self._discard_used()
-            self.losses += [root.detach() for root in roots]
-            original(tensors, *args, **kwargs)
+            if self.depth == 0:  # a backward inside another one recomputes activations
+                keep_losses(roots)
+            self.depth += 1
+            try:
+                original(roots, *args, **kwargs)
+            finally:
+                self.depth -= 1
 
         torch.autograd.backward = backward
         try:
             yield
         finally:
             torch.autograd.backward = original
+
+    def _keep_losses(self, roots: list[Any]) -> None:
+        self._discard_used()
+        self.losses += [root.detach() for root in roots if isinstance(root, Tensor)]
 
     def _discard_used(self) -> None:
         """Discard inputs and losses that a step has used."""
@@ -112,10 +152,12 @@ class TrainingHooks:
             self._claim_loose_parameters(module)
         self.at_forward()
 
-    def leave_module(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG002
+    def leave_module(self, module: nn.Module, args: Any, *rest: Any) -> None:
+        """``rest`` is keyword arguments and output; only the output after an exception."""
         self.depth -= 1
-        if self.depth == 0 and _has_tensors(module):
-            self.inputs.append((args, kwargs))
+        if self.depth == 0 and self.digest_inputs is not None and _has_tensors(module):
+            kwargs = rest[0] if len(rest) > 1 else {}
+            self.inputs.append(self.digest_inputs((args, kwargs)))
 
     def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         """Start a training step, unless this step is nested in another one: an optimizer may wrap
@@ -124,8 +166,12 @@ class TrainingHooks:
         if not any(optimizer is known for known in [*self.optimizers.values(), *self.wrappers]):
             name = _free_name(type(optimizer).__name__, self.optimizers)
             self.optimizers[name] = optimizer
-            self._add_loose_parameters(name, optimizer)
-        caller = sys._getframe(1)  # torch's wrapper, which calls the hooks and the step
+        for name, known in self.optimizers.items():
+            sizes = [len(group["params"]) for group in known.param_groups]
+            if self.group_sizes.get(name) != sizes:  # also after add_param_group
+                self.group_sizes[name] = sizes
+                self._add_loose_parameters(name, known)
+        caller = sys._getframe(TORCH_WRAPPER)
         if not _is_active(self.step_frame, caller):
             self.step_frame = caller
             self.nested.clear()
@@ -137,7 +183,7 @@ class TrainingHooks:
         A step that a GradScaler has a fused optimizer skip inside its kernel counts: detecting it
         would require a device synchronization.
         """
-        if self.step_frame is not sys._getframe(1):
+        if self.step_frame is not sys._getframe(TORCH_WRAPPER):
             self.nested.append(optimizer)
             return
         self._drop_wrapper(optimizer)
@@ -158,14 +204,16 @@ class TrainingHooks:
 
     def _add_loose_parameters(self, name: str, optimizer: Optimizer) -> None:
         """Track parameters that belong to no known model as a model named after the optimizer."""
-        known = {id(tensor) for model in self.models.values() for tensor in model.parameters()}
+        label = f"{name} parameters"
+        others = (model for other, model in self.models.items() if other != label)
+        known = {id(tensor) for model in others for _, tensor in model.named_parameters()}
         loose = _LooseParameters()
         for group, options in enumerate(optimizer.param_groups):
             for index, tensor in enumerate(options["params"]):
                 if id(tensor) not in known:
                     loose.tensors[f"{group}.{index}"] = tensor
         if loose.tensors:
-            self.models[f"{name} parameters"] = loose
+            self.models[label] = loose
 
     def _claim_loose_parameters(self, module: nn.Module) -> None:
         """Assign loose parameters to the module that owns them: with a closure, the optimizer's

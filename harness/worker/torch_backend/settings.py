@@ -15,6 +15,8 @@ from harness.core.spec import Algorithms, Determinism
 from harness.scenario import Context
 from harness.worker.torch_backend.memory_fill import fill_new_memory
 
+# As the interpreter started with it: a program may set the variable later, without effect.
+HASH_SEED = os.environ.get("PYTHONHASHSEED")
 memory: Any = torch.utils.deterministic  # a module with properties that the type stubs lack
 
 
@@ -58,10 +60,9 @@ def _apply_cudnn(setting: Determinism) -> None:
 def effective_settings() -> dict[str, Any]:
     """Return the values in effect, keyed by the dotted field names of Determinism."""
     flags = torch.backends.cudnn
-    hash_seed = os.environ.get("PYTHONHASHSEED")
     return {
         "seed": torch.initial_seed(),
-        "python_hash_seed": int(hash_seed) if hash_seed and hash_seed.isdigit() else None,
+        "python_hash_seed": int(HASH_SEED) if HASH_SEED and HASH_SEED.isdigit() else None,
         "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
         "cudnn.enabled": flags.enabled,
         "cudnn.deterministic": flags.deterministic,
@@ -69,10 +70,26 @@ def effective_settings() -> dict[str, Any]:
         "algorithms": str(_effective_algorithms()),
         "fill_uninitialized_memory": memory.fill_uninitialized_memory,
         "threads": torch.get_num_threads(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32": _effective_tf32(),
+        "matmul_precision": _effective_matmul_precision(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability().lower(),
     }
+
+
+def _effective_tf32() -> bool:
+    """Torch refuses to read the older flag once a program has used the newer one."""
+    try:
+        return bool(torch.backends.cuda.matmul.allow_tf32)
+    except RuntimeError:
+        return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
+
+
+def _effective_matmul_precision() -> str | None:
+    """None if the program has chosen precisions that the older interface cannot express."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
 def _effective_algorithms() -> Algorithms:

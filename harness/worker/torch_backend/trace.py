@@ -56,7 +56,8 @@ def digest_steps(training: Training, batches: Iterator[Any]) -> Iterator[tuple[C
     rng_before = components.rng()
     for batch in batches:
         loss = training.step(batch).detach()  # its graph would keep the step's memory
-        yield components.step_digests(training, rng_before, batch, loss), loss
+        batch_digest = components.batch_digest(batch)
+        yield components.step_digests(training, rng_before, batch_digest, loss), loss
         rng_before = components.rng()
 
 

@@ -191,3 +191,20 @@ def test_the_path_of_the_copy_in_a_file_is_ignored(name: str, project: Path) -> 
                 torch.save({path: torch.tensor(value), "folder": path}, name)
         digests.append(sandbox.files[name])
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_empty_folders_are_copied(project: Path) -> None:
+    """A script may write into a folder that is empty."""
+    (project / "out" / "deep").mkdir(parents=True)
+    with create_sandbox(make_scenario(), digest_file) as sandbox:
+        Path("out/deep/model.txt").write_text("weights")
+    assert list(sandbox.files) == ["out/deep/model.txt"]
+
+
+@pytest.mark.parametrize("name", ["train.bin", "model.pt", "a.npy", "b.npz", "c.safetensors"])
+def test_a_file_of_any_content_is_compared_by_its_bytes(name: str, tmp_path: Path) -> None:
+    """A file whose name promises a checkpoint may hold anything, such as random tokens."""
+    for seed in range(200):
+        path = tmp_path / name
+        path.write_bytes(np.random.default_rng(seed).integers(0, 256, 400, np.uint8).tobytes())
+        assert len(digest_file(path, tmp_path)) == 32

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from harness.scenarios import mlp, resnet
 
@@ -24,7 +26,8 @@ def digest_step(training: Training) -> dict[str, str]:
     torch.manual_seed(2)
     batch = next(training.batches())
     before = components.rng()
-    return vars(components.step_digests(training, before, batch, training.step(batch)))
+    loss = training.step(batch)
+    return vars(components.step_digests(training, before, components.batch_digest(batch), loss))
 
 
 def test_equal_steps_have_equal_digests_in_every_component() -> None:
@@ -58,8 +61,40 @@ def test_digests_draw_no_random_numbers() -> None:
     digest_step(training)
     before = components.rng()
     batch = torch.zeros(1)
-    components.step_digests(training, before, batch, batch)
+    components.step_digests(training, before, components.batch_digest(batch), batch)
     assert components.rng() == before
+
+
+@pytest.mark.parametrize("batch", ["text", b"bytes", ["a", "b"], np.array(["a", "b"]), {"x": "a"}])
+def test_text_in_a_batch_is_digested(batch: Any) -> None:
+    """Two batches of different text, or of different string arrays, have different digests."""
+    other = {"x": "b"} if isinstance(batch, dict) else batch[::-1]
+    assert components.batch_digest(batch) == components.batch_digest(batch)
+    assert components.batch_digest(batch) != components.batch_digest(other)
+
+
+def test_an_object_without_defined_bits_is_no_difference() -> None:
+    """Two functions or objects of one type in an optimizer's options have equal digests."""
+
+    def state(value: Any) -> str:
+        bits = components.Bits()
+        bits.add({"param_groups": [{"decay": value}]}, "optimizer")
+        return bits.digest()
+
+    assert state(object()) == state(object())
+    assert state(lambda: 1) == state(lambda: 1)
+    assert state(0.1) != state(0.2)
+
+
+def test_one_element_of_a_long_array_is_part_of_the_state() -> None:
+    """A NumPy array in an optimizer's state is digested whole, not by its abbreviated repr."""
+    array = np.zeros(2000)
+    bits, changed = components.Bits(), components.Bits()
+    bits.add({"m": array}, "state")
+    array = array.copy()
+    array[1000] = 1
+    changed.add({"m": array}, "state")
+    assert bits.digest() != changed.digest()
 
 
 def test_a_learning_rate_is_part_of_the_optimizer() -> None:

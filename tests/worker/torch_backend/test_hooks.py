@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
+from torch.utils.checkpoint import checkpoint
 
+from harness.core.errors import ObserverError
+from harness.worker.torch_backend.components import params
 from harness.worker.torch_backend.hooks import TrainingHooks
 
 
@@ -89,7 +93,7 @@ def test_a_failed_step_is_not_counted() -> None:
 
 def test_steps_after_one_backward_share_its_loss_and_inputs() -> None:
     """If several optimizers step after one backward, each step has its loss and both inputs."""
-    nets, hooks, records = [nn.Linear(3, 3), nn.Linear(3, 1)], TrainingHooks(), []
+    nets, hooks, records = [nn.Linear(3, 3), nn.Linear(3, 1)], TrainingHooks(repr), []
     optimizers = [make_sgd(net) for net in nets]
 
     def note() -> None:
@@ -105,10 +109,11 @@ def test_steps_after_one_backward_share_its_loss_and_inputs() -> None:
 
 def test_keyword_arguments_are_inputs() -> None:
     """An argument that a model gets by keyword is among the inputs of the step."""
-    net, hooks, inputs = nn.Linear(3, 1), TrainingHooks(), []
+    net, inputs = nn.Linear(3, 1), []
+    hooks = TrainingHooks(lambda seen: str(inputs.append(seen)))
     x = torch.ones(2, 3)
     optimizer = make_sgd(net)
-    with hooks.install(after_step=lambda: inputs.extend(hooks.inputs)):
+    with hooks.install():
         net(input=x).sum().backward()
         optimizer.step()
     assert inputs[0][1]["input"] is x
@@ -116,7 +121,7 @@ def test_keyword_arguments_are_inputs() -> None:
 
 def test_a_model_in_a_closure_replaces_the_loose_parameters() -> None:
     """A model first called inside a closure is tracked once, with one input and one loss."""
-    net, hooks, before = nn.Linear(3, 1), TrainingHooks(), []
+    net, hooks, before = nn.Linear(3, 1), TrainingHooks(repr), []
     optimizer = make_sgd(net)
 
     def closure() -> Tensor:
@@ -157,3 +162,99 @@ def test_a_stateless_wrapper_is_replaced_by_its_inner_optimizer() -> None:
     assert hooks.steps == 4
     assert list(hooks.optimizers.values()) == [inner, halving]
     assert list(hooks.models.values()) == nets
+
+
+class Checkpointed(nn.Module):
+    """Two layers whose activations are computed again in the backward pass."""
+
+    def __init__(self, use_reentrant: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        self.use_reentrant = use_reentrant
+
+    def forward(self, x: Tensor) -> Any:
+        return checkpoint(self.layers, x, use_reentrant=self.use_reentrant)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_checkpointing_is_one_forward_and_one_loss(use_reentrant: bool) -> None:
+    """Layers that run again in the backward pass are no second model, and their roots no loss."""
+    net, hooks, losses = Checkpointed(use_reentrant), TrainingHooks(repr), []
+    optimizer = make_sgd(net)
+    with hooks.install(after_step=lambda: losses.append([*hooks.losses])):
+        for _ in range(2):
+            net(torch.ones(2, 3, requires_grad=True)).sum().backward()
+            optimizer.step()
+    assert hooks.depth == 0
+    assert list(hooks.models) == ["Checkpointed"]
+    assert [len(step) for step in losses] == [1, 1]
+
+
+def test_a_model_is_seen_after_a_forward_that_failed() -> None:
+    """An exception that the script catches inside a forward does not hide later models."""
+    net, hooks = nn.Linear(3, 1), TrainingHooks()
+    with hooks.install():
+        with pytest.raises(RuntimeError, match="shapes"):
+            nn.Linear(4, 1)(torch.ones(2, 3))
+        net(torch.ones(2, 3))
+    assert hooks.depth == 0
+    assert hooks.error is None
+    assert any(model is net for model in hooks.models.values())
+
+
+def test_a_late_parameter_group_is_observed() -> None:
+    """A tensor that add_param_group adds after the first step is among the parameters."""
+    net, hooks = nn.Linear(3, 1), TrainingHooks()
+    optimizer, extra = make_sgd(net), nn.Parameter(torch.ones(5))
+    with hooks.install():
+        for step in range(2):
+            if step:
+                optimizer.add_param_group({"params": [extra]})
+            (net(torch.ones(2, 3)).sum() + extra.sum()).backward()
+            optimizer.step()
+    assert any(tensor is extra for _, tensor in params(hooks))
+
+
+def test_a_generator_of_roots_reaches_backward() -> None:
+    """torch.autograd.backward may be given its roots once only; each of them is a loss."""
+    net, hooks = nn.Linear(3, 1), TrainingHooks()
+    with hooks.install():
+        outputs = [net(torch.ones(2, 3)).sum() for _ in range(2)]
+        torch.autograd.backward(output for output in outputs)
+    assert net.weight.grad is not None
+    assert len(hooks.losses) == 2
+
+
+def test_a_failing_hook_does_not_reach_the_training() -> None:
+    """The training ends with its own weights, and the first error is raised by ``check``."""
+
+    def train(hooks: TrainingHooks, after_step: Callable[[], None]) -> Tensor:
+        torch.manual_seed(1)
+        net = nn.Linear(3, 1)
+        optimizer = make_sgd(net)
+        with hooks.install(after_step=after_step):
+            for _ in range(3):
+                net(torch.ones(2, 3)).sum().backward()
+                optimizer.step()
+        return net.weight.detach()
+
+    def fail() -> None:
+        raise TypeError("no bits")
+
+    failed, fine = TrainingHooks(repr), TrainingHooks()
+    assert torch.equal(train(failed, fail), train(fine, lambda: None))
+    fine.check()
+    with pytest.raises(ObserverError, match="at step 2") as raised:
+        failed.check()
+    assert str(raised.value.__cause__) == "no bits"
+
+
+def test_nothing_is_kept_of_inputs() -> None:
+    """A batch is freed as soon as the script drops it, in trace runs and in timing runs."""
+    for hooks in (TrainingHooks(repr), TrainingHooks()):
+        net, batch = nn.Linear(3, 1), torch.ones(2, 3)
+        dropped = weakref.ref(batch)
+        with hooks.install():
+            net(batch)
+            del batch
+            assert dropped() is None

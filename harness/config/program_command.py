@@ -1,0 +1,92 @@
+"""The command of a training, typed after `--`, as overrides of the scenario `script`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.core.errors import UsageError
+
+EXAMPLE = "`-- python train.py --lr=0.1`"
+LAUNCHERS = "python, torchrun, accelerate launch, or a .py file"
+# Options of launchers, by their name without dashes and underscores, that take a value or none.
+PROCESSES = {"torchrun": "nprocpernode", "accelerate": "numprocesses"}
+IGNORED_FLAGS = {"torchrun": {"standalone"}, "accelerate": set[str]()}
+
+
+def split_program(words: Sequence[str]) -> list[str]:
+    """Return the words with the command after `--`, if there is one, as overrides.
+
+    Raises UsageError if that command is empty or cannot be followed.
+    """
+    if "--" not in words:
+        return list(words)
+    position = list(words).index("--")
+    return [*words[:position], "scenario=script", *_overrides(list(words[position + 1 :]))]
+
+
+def _overrides(command: list[str]) -> list[str]:
+    if not command:
+        raise UsageError(f"`--` needs the command of your training after it, as in {EXAMPLE}")
+    name, rest, processes = Path(command[0]).name, command[1:], 1
+    if name == "torchrun":
+        processes, rest = _split_launcher("torchrun", rest)
+    elif name == "accelerate" and rest[:1] == ["launch"]:
+        processes, rest = _split_launcher("accelerate", rest[1:])
+    elif re.fullmatch(r"python[\d.]*", name):
+        rest = rest[1:] if rest[:1] == ["-u"] else rest  # output is never buffered here
+    elif name.endswith(".py"):
+        rest = command
+    else:
+        raise UsageError(f"-- {command[0]}: a training is started by {LAUNCHERS}")
+    return [*_program(rest), *([f"scenario.processes={processes}"] if processes > 1 else [])]
+
+
+def _program(words: list[str]) -> list[str]:
+    """The overrides of a program and its arguments, as they follow `python`."""
+    option, words = ("module", words[1:]) if words[:1] == ["-m"] else ("path", words)
+    if not words:
+        raise UsageError(f"the command after `--` names no program; write it as in {EXAMPLE}")
+    if words[0].startswith("-"):
+        raise UsageError(
+            f"-- … {words[0]}: options of Python itself are not supported; write the command as in "
+            f"{EXAMPLE}"
+        )
+    arguments = ",".join(map(quote, words[1:]))
+    return [f"scenario.{option}={quote(words[0])}", f"scenario.args=[{arguments}]"]
+
+
+def _split_launcher(launcher: str, words: list[str]) -> tuple[int, list[str]]:
+    """Return the number of processes, and the words from `-m` or the program on.
+
+    Raises UsageError for an option whose effect a run here would not have.
+    """
+    processes, rest = 1, list(words)
+    while rest and rest[0].startswith("--"):
+        option, equals, value = rest.pop(0).partition("=")
+        name = re.sub("[-_]", "", option)
+        if name in IGNORED_FLAGS[launcher]:
+            continue
+        if name != PROCESSES[launcher]:
+            raise UsageError(
+                f"-- {launcher} … {option}: only the number of processes can be given; "
+                "runs are started on this machine, as `torchrun --standalone` does"
+            )
+        value = value if equals or not rest else rest.pop(0)
+        if not value.isdigit() or int(value) < 1:
+            raise UsageError(f"-- {launcher} … {option}={value}: must be a number of at least 1")
+        processes = int(value)
+    return processes, rest
+
+
+def quote(word: str) -> str:
+    """Return a word as a string of Hydra's grammar, without interpolation.
+
+    OmegaConf reads `${` as text after an odd number of backslashes. In Hydra's quoted strings a
+    backslash escapes only a quote, so those before a quote are doubled, also before the last one.
+    """
+    literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", word)
+    escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", literal)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{escaped[len(escaped) - trailing :]}'"
