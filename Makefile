@@ -39,7 +39,7 @@ test: setup-dev ## Run the tests, except for the slow ones (ARGS="-k digest ..."
 	@$(VENV_PYTHON) -m pytest $(ARGS)
 
 test-all: setup-dev ## Run the slow tests, two at a time, and those of the Keras scenarios
-	@$(VENV_PYTHON) -m pytest -m slow --slow -n 2 $(ARGS)
+	@$(VENV_PYTHON) -m pytest -m slow --slow -n 2 --dist loadfile $(ARGS)
 	@$(MAKE) test-keras
 
 test-smoke: setup-dev ## Run a smoke study, check its positive control, and rebuild its report

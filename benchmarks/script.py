@@ -15,7 +15,6 @@ from benchmarks.alternate import format_ratio, ratio_of
 from benchmarks.watch import plainly
 from harness.scenario import Context, Supervised
 from harness.worker.torch_backend import components
-from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.timer import make_clock
 
@@ -45,7 +44,7 @@ def tracing(hooks: TrainingHooks) -> Callable[[], None]:
     rng = [components.rng()]
 
     def after_step() -> None:
-        inputs = digest([], {"inputs": hooks.inputs})
+        inputs = components.joint_digest(hooks.inputs)
         components.step_digests(hooks, rng.pop(), inputs, hooks.last_losses[0])
         rng.append(components.rng())
 

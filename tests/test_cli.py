@@ -234,7 +234,7 @@ def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
 ) -> None:
     """After Ctrl-C, SIGTERM or SIGKILL, `resume` runs what is missing and nothing twice."""
     words = ["scenario=mlp", "scenario.steps=6", "launch.ahead=2", f"launch.isolation={isolation}"]
-    process = begin(tmp_path, *words, "runs.trace=12", *TRACES_ONLY)
+    process = begin(tmp_path, *words, "runs.trace=8", *TRACES_ONLY)
     wait_for_records(tmp_path / "it", 3)
     process.send_signal(by)
     _, errors = process.communicate(timeout=60)
@@ -248,7 +248,7 @@ def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
     done = harness("resume", "it", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     after = list((tmp_path / "it/runs").glob("*.t*.*.json"))
-    assert len(after) == 12
+    assert len(after) == 8
     assert all(load_record(path).outcome is Outcome.ok for path in after)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items() if path != damaged)
 

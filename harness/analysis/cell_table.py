@@ -19,8 +19,6 @@ from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, judge, outcome_key
 
-FAILED = (Outcome.crashed, Outcome.timeout, Outcome.lost, Outcome.observer_failed)
-
 
 def cell_table(study: StudyData) -> pd.DataFrame:
     """Return the rows of tables/cells.csv; column names carry their units."""
@@ -91,7 +89,7 @@ def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
 
 
 def _divergence_bound(cell: CellData, differing: int) -> float:
-    comparisons = max(0, independent_runs(len(cell.completed), cell.is_forked) - 1)
+    comparisons = independent_runs(len(cell.completed), cell.is_forked) - 1
     return divergence_rate_upper(min(differing, comparisons), comparisons)
 
 
@@ -117,7 +115,7 @@ def _outcome_columns(runs: Sequence[RunRecord]) -> dict[str, int]:
     return {
         "runs_ok": outcomes.count(Outcome.ok),
         "runs_refused": outcomes.count(Outcome.refused),
-        "runs_failed": sum(outcome in FAILED for outcome in outcomes),
+        "runs_failed": sum(outcome.failed for outcome in outcomes),
         "runs_nan": outcomes.count(Outcome.nan),
         "runs_contended": outcomes.count(Outcome.contended),
     }

@@ -74,8 +74,8 @@ def _check_verdict(
     verdict = Verdict(row["verdict"])
     counted = independent_runs(row["trace_runs"], cell.is_forked)
     if verdict is Verdict.identical and required is verdict and counted < min_runs:
-        reason = f"but {min_runs} {'independent ' * cell.is_forked}runs are required"
-        return State.broken, f"{_describe_evidence(cell, row)}, {reason}"
+        kind = "independent runs" if cell.is_forked else "runs"
+        return State.broken, f"{_describe_evidence(cell, row)}, but {min_runs} {kind} are required"
     met = verdict is required or (required is Verdict.varies and verdict.differs)
     return State.holds if met else State.broken, _describe_evidence(cell, row)
 

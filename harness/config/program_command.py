@@ -10,9 +10,8 @@ from harness.core.errors import UsageError
 
 EXAMPLE = "`-- python train.py --lr=0.1`"
 LAUNCHERS = "python, torchrun, accelerate launch, or a .py file"
-# Options of launchers, by their name without dashes and underscores, that take a value or none.
+# A launcher's option for the number of processes, without dashes and underscores.
 PROCESSES = {"torchrun": "nprocpernode", "accelerate": "numprocesses"}
-IGNORED_FLAGS = {"torchrun": {"standalone"}, "accelerate": set[str]()}
 
 
 def split_program(words: Sequence[str]) -> list[str]:
@@ -66,7 +65,7 @@ def _split_launcher(launcher: str, words: list[str]) -> tuple[int, list[str]]:
     while rest and rest[0].startswith("--"):
         option, equals, value = rest.pop(0).partition("=")
         name = re.sub("[-_]", "", option)
-        if name in IGNORED_FLAGS[launcher]:
+        if (launcher, name) == ("torchrun", "standalone"):  # every run is
             continue
         if name != PROCESSES[launcher]:
             raise UsageError(

@@ -30,8 +30,10 @@ def divergence_rate_upper(differing: int, comparisons: int) -> float:
     Comparisons are with the first run. If none of n differs, the bound is 1 - 0.05^(1 / n): 9.8 %
     for n = 29. It is 1 without any comparison.
     """
+    if comparisons <= 0:
+        return 1.0
     if differing == 0:
-        return 1 - (1 - LEVEL) ** (1 / comparisons) if comparisons else 1.0
+        return float(1 - (1 - LEVEL) ** (1 / comparisons))
     return 1 - divergence_rate_lower(comparisons - differing, comparisons)
 
 

@@ -35,6 +35,11 @@ class Outcome(StrEnum):
     observer_failed = "observer failed"  # the training ran to its end, but not all of it was seen
 
     @property
+    def failed(self) -> bool:
+        """Whether the run has no result, other than a refusal by deterministic algorithms."""
+        return not self.completed and self is not Outcome.refused
+
+    @property
     def completed(self) -> bool:
         """Whether the training completed, so that its digests count as evidence."""
         return self in (Outcome.ok, Outcome.nan, Outcome.contended)

@@ -76,7 +76,7 @@ def _decide_verdict(
     outcomes = {run.outcome for run in (*traces, *timings)}
     if Outcome.refused in outcomes:
         return Verdict.refused
-    if outcomes & {Outcome.crashed, Outcome.timeout, Outcome.lost, Outcome.observer_failed}:
+    if any(outcome.failed for outcome in outcomes):
         return Verdict.failed
     return Verdict.identical if len(runs) > 1 else Verdict.not_tested
 

@@ -9,10 +9,10 @@ VERDICTS = {
     "cell": "one scenario under one determinism setting on one device",
     "the same bits": "the digests of loss, gradients, parameters, buffers and optimizer state "
     "agree at every step, and so do the final predictions",
-    "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL_RUNS} runs",
+    "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL_RUNS} independent runs",
     "probability": "one-sided 95 % upper bound (Clopper–Pearson)",
     "cheapest, slower": "by time per step relative to the baseline, with 95 % interval",
-    "no difference in cost shown": "this study cannot tell which of the two is faster",
+    "no significant difference": "the intervals do not show which setting is faster",
 }
 POSITIVE = (
     "The positive control is a training that must vary under `seed` and be identical under `full`. "

@@ -70,7 +70,7 @@ def _describe_evidence(rows: list[Row]) -> str:
 
 
 def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
-    """Name the cheapest setting, the slower ones, and those that no difference was shown for.
+    """Name the cheapest setting, the slower ones, and those without a significant difference.
 
     A setting is slower if its interval lies above that of the cheapest one, and either the table
     labels it so or the cheapest one is clearly faster than the baseline.
@@ -90,7 +90,7 @@ def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
 
     text = f"cheapest: {quote([cheapest])}"
     if undecided:
-        text += f"; no difference in cost shown for {quote(undecided)}"
+        text += f"; no significant difference in cost: {quote(undecided)}"
     return text + (f"; slower: {quote(slower)}" if slower else "")
 
 

@@ -46,7 +46,7 @@ from harness.study.request import (
 
 EQUAL_PROGRAMS = Path(__file__).parent / "equal_programs.toml"
 # Keys that every manifest has.
-REQUIRED = ("harness", "words", "request", "cells", "machine", "software", "cuda", "sources")
+MANIFEST_KEYS = ("harness", "words", "request", "cells", "machine", "software", "cuda", "sources")
 # A study is resumed only if all of these agree with its manifest.
 MUST_AGREE = ("python", "torch", "torch_cuda", "cudnn", "numpy", "threads", "keras", "tensorflow")
 
@@ -63,11 +63,10 @@ class StudyFolder:
     def manifest(self) -> dict[str, Any]:
         """Raises UsageError if manifest.json is missing, not valid JSON, or incomplete."""
         document = self._read("manifest.json")
-        lacking = [] if isinstance(document, dict) else REQUIRED
-        lacking = lacking or [key for key in REQUIRED if key not in document]
+        manifest: dict[str, Any] = document if isinstance(document, dict) else {}
+        lacking = [key for key in MANIFEST_KEYS if key not in manifest]
         if lacking:
             raise UsageError(f"{self.path}/manifest.json is damaged: it lacks {', '.join(lacking)}")
-        manifest: dict[str, Any] = document
         return manifest
 
     @property

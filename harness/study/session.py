@@ -10,6 +10,7 @@ import dataclasses
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ from typing import Protocol
 from harness.core.command_line import command
 from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
-from harness.core.record import Outcome
+from harness.core.record import Outcome, RunRecord
 from harness.host import container_image
 from harness.study.folder import (
     StudyFolder,
@@ -33,8 +34,6 @@ from harness.study.progress import Display, estimate_s, format_duration
 from harness.study.reporting import report
 from harness.study.request import Request
 from harness.study.runner import Runner
-
-FAILURES = (Outcome.nan, Outcome.timeout, Outcome.crashed, Outcome.lost, Outcome.observer_failed)
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
         if answer:
             answer.show()
             status = answer.exit_status
-        elif status == DONE and any(record.outcome in FAILURES for record in folder.records()):
+        elif status == DONE and _has_failures(folder.records()):
             status = RUNS_FAILED
         print(f"study: {folder.path}")
         return status
@@ -167,3 +166,8 @@ def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
 def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Makes SIGTERM end a study as Ctrl-C does: workers first."""
     raise KeyboardInterrupt
+
+
+def _has_failures(records: Iterable[RunRecord]) -> bool:
+    """A loss that is not finite counts too, though its digests are evidence."""
+    return any(run.outcome.failed or run.outcome is Outcome.nan for run in records)

@@ -12,6 +12,9 @@ from harness.worker.hashing import Part, hash_parts
 from harness.worker.script_backend import program as script
 from harness.worker.script_backend import sandbox
 
+# Changes with what is digested of a script's steps: `resume` must not mix two ways.
+SCRIPT_PART = "program, observed in way 2"
+
 
 def find_problems(scenarios: list[dict[str, Any]]) -> list[str]:
     """Return one message for each scenario whose program or options are invalid."""
@@ -35,8 +38,10 @@ def hash_sources(scenarios: list[dict[str, Any]]) -> dict[str, str]:
     """Return each program's digest by scenario name, so that `resume` can detect a change."""
     digests = {}
     for document in scenarios:
-        program = _program_file(Scenario.from_json(document)).read_bytes()
-        part = Part("program", "torch.uint8", (len(program),), memoryview(program))
+        scenario = Scenario.from_json(document)
+        program = _program_file(scenario).read_bytes()
+        name = SCRIPT_PART if scenario.framework == "script" else "program"
+        part = Part(name, "torch.uint8", (len(program),), memoryview(program))
         digests[document["name"]] = hash_parts([part])
     return digests
 

@@ -10,7 +10,6 @@ import pytest
 
 from harness.analysis.spread import churn, measure_spread
 from harness.analysis.study_data import CellData
-from harness.core.binomial import divergence_rate_upper
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from tests.conftest import repeat
@@ -20,17 +19,6 @@ Make = Callable[..., RunRecord]
 
 def make_cell_data(make_cell: Callable[..., Cell], *runs: RunRecord) -> CellData:
     return CellData("c", make_cell(), "asked", None, None, traces=list(runs))
-
-
-def test_the_rate_is_bounded_if_no_run_diverges() -> None:
-    """If none of 29 runs diverges, the bound of the divergence rate is 9.8 %."""
-    assert divergence_rate_upper(0, 29) == pytest.approx(0.0982, abs=5e-4)
-
-
-def test_the_rate_is_unbounded_without_agreement() -> None:
-    """The bound is 1 if every run diverges, or if there are none."""
-    assert divergence_rate_upper(5, 5) == 1.0
-    assert divergence_rate_upper(0, 0) == 1.0
 
 
 def test_loss_spread_is_relative_to_the_mean(make_cell: Callable[..., Cell], trace: Make) -> None:

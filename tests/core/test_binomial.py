@@ -32,7 +32,18 @@ def test_the_upper_bound_is_scipys(differing: int, comparisons: int) -> None:
 def test_the_upper_bound_of_runs_that_agree() -> None:
     """After 10 runs without a difference another one may differ with probability 28 %."""
     assert divergence_rate_upper(0, 9) == pytest.approx(0.283, abs=5e-4)
-    assert divergence_rate_upper(0, 0) == 1
+
+
+def test_the_rate_is_bounded_if_no_run_diverges() -> None:
+    """If none of 29 runs diverges, the bound of the divergence rate is 9.8 %."""
+    assert divergence_rate_upper(0, 29) == pytest.approx(0.0982, abs=5e-4)
+
+
+def test_the_rate_is_unbounded_without_agreement() -> None:
+    """The bound is 1 if every run diverges, or if there are none."""
+    assert divergence_rate_upper(5, 5) == 1.0
+    assert divergence_rate_upper(0, 0) == 1.0
+    assert divergence_rate_upper(0, -1) == 1.0  # of no run at all
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])

@@ -6,7 +6,6 @@ import importlib
 import re
 import typing
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,49 +24,11 @@ from harness.scenarios import (
 from sklearn.datasets import load_digits
 
 from harness.core.paths import CONF, SCENARIOS
-from harness.scenario import Context, Training, digits
+from harness.scenario import Context, digits
+from tests.scenarios.conftest import CPU, SMALL, TRAINED, build_training, copy_weights, train
 
 # torch warns that deepcopy_optimizer's copied scheduler drives an optimizer that never steps
 pytestmark = pytest.mark.filterwarnings("ignore:Seems like `optimizer.step")
-
-CPU = Context(torch.device("cpu"))
-SMALL: dict[str, dict[str, Any]] = {
-    "mlp": {"steps": 3},
-    "cnn": {"steps": 3, "size": 12},
-    "resnet": {"steps": 6, "width": 4, "depth": 1},
-    "upsample": {"steps": 3, "width": 4},
-    "loader": {"samples": 64, "epochs": 2},
-    "deepcopy_optimizer": {"steps": 23, "width": 4},
-    "indexing": {"steps": 2, "indices": 1000},
-    "hash_order": {"steps": 3},
-    "split": {"steps": 3},
-    "summation": {"steps": 2, "numbers": 100},
-    "atomics": {"steps": 2},
-    "augmentation": {"steps": 3},
-    "lstm": {"steps": 3, "width": 4},
-    "attention": {"steps": 3, "width": 8},
-    "ddp": {"steps": 3, "processes": 1},  # more in test_ddp.py
-}
-TRAINED = [name for name in SMALL if name != "summation"]  # summation has no weights
-
-
-def build_training(name: str, **options: Any) -> Training:
-    module = importlib.import_module(f"scenarios.{name}")
-    training: Training = module.build(module.Options(**{**SMALL[name], **options}), CPU)
-    return training
-
-
-def train(name: str, seed: int = 1, **options: Any) -> Training:
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    training = build_training(name, **options)
-    for batch in training.batches():
-        training.step(batch)
-    return training
-
-
-def copy_weights(training: Training) -> list[torch.Tensor]:
-    return [p.detach().clone() for model in training.models.values() for p in model.parameters()]
 
 
 def test_every_scenario_is_tested_here() -> None:
@@ -193,68 +154,6 @@ def test_set_epoch_fixes_the_order_of_each_epoch() -> None:
     """With ``set_epoch`` every epoch has another order, and all seeds give the same orders."""
     assert get_orders(seed=1) == get_orders(seed=2)
     assert len(set(get_orders(seed=1))) == 2
-
-
-def train_pair(**options: Any) -> dict[str, Any]:
-    return train("deepcopy_optimizer", **options).facts()
-
-
-def test_a_separately_copied_optimizer_holds_no_weights() -> None:
-    """A separately copied optimizer holds no model's weights, so the copied model never learns."""
-    facts = train_pair(variant="shared_optimizer")
-    assert facts["first"]["optimizer_holds"] == "own"
-    assert facts["second"] | {"accuracy": 0, "training_accuracy": 0} == {
-        "optimizer_holds": "none",
-        "scheduler_drives_optimizer": False,
-        "weights_changed": False,
-        "batch_norm_statistics_changed": True,
-        "accuracy": 0,
-        "training_accuracy": 0,
-    }
-
-
-def test_neither_of_two_copies_is_optimized() -> None:
-    """Of two copies, neither has an optimizer that holds its weights, and both stay equal."""
-    facts = train_pair(variant="shared_optimizer", pair="two_copies")
-    assert [facts[name]["optimizer_holds"] for name in ("first", "second")] == ["none", "none"]
-    assert facts["equal_bits"]
-
-
-@pytest.mark.parametrize(
-    ("variant", "equal"),
-    [
-        ("rebuilt_optimizer", True),
-        ("rebuilt_model_seed_inside", True),
-        ("rebuilt_model_seed_outside", False),
-    ],
-)
-def test_rebuilt_pairs_learn_and_the_place_of_the_seed_decides_equality(
-    variant: str, equal: bool
-) -> None:
-    """Rebuilt pairs learn, and differ only if the seed is set outside the constructor."""
-    facts = train_pair(variant=variant)
-    for name in ("first", "second"):
-        assert facts[name]["optimizer_holds"] == "own"
-        assert facts[name]["weights_changed"]
-        assert facts[name]["scheduler_drives_optimizer"]
-    assert facts["equal_bits"] is equal
-
-
-def test_copies_stay_equal_at_batch_size_one() -> None:
-    """With batches of one example, a copy with a rebuilt optimizer still equals the original."""
-    facts = train_pair(variant="rebuilt_optimizer", batch_size=1, size=16)
-    assert facts["equal_bits"]
-    assert facts["training_accuracy_equal"]
-    assert 0 <= facts["first"]["training_accuracy"] <= 1
-
-
-def test_a_seed_in_the_constructor_fixes_the_data_order_too() -> None:
-    """With a seed in the constructor, all global seeds give the same trained weights."""
-    weights = [
-        copy_weights(train("deepcopy_optimizer", seed=seed, variant="rebuilt_model_seed_inside"))
-        for seed in (1, 2)
-    ]
-    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
 def test_mixed_precision_changes_the_training() -> None:

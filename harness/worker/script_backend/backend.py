@@ -59,8 +59,8 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
             initial.append(digest(components.params(hooks)))
 
     def after_step() -> None:
-        loss = _last_loss(hooks)
-        steps.append(components.step_digests(hooks, rng_before.pop(), _inputs_digest(hooks), loss))
+        loss, inputs = _last_loss(hooks), components.joint_digest(hooks.inputs)
+        steps.append(components.step_digests(hooks, rng_before.pop(), inputs, loss))
         losses.extend(map(mean_loss, hooks.last_losses))
         if snapshot.is_due(len(steps)):
             kept[str(len(steps))] = snapshot.save_snapshot(hooks, snapshots)
@@ -180,10 +180,6 @@ def _check_has_steps(hooks: TrainingHooks, spec: RunSpec) -> None:
 def _last_loss(hooks: TrainingHooks) -> torch.Tensor:
     """Return the loss of the last step, or NaN if none was observed."""
     return next(iter(hooks.last_losses), torch.tensor(float("nan")))
-
-
-def _inputs_digest(hooks: TrainingHooks) -> str:
-    return digest([], {"inputs": hooks.inputs})
 
 
 def _final_digests(hooks: TrainingHooks) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from harness.core import op_log
@@ -23,22 +22,26 @@ def main() -> None:
     spec = RunSpec.from_json(request["spec"])
     sandbox = Sandbox(Path(request["original"]), Path(request["copy"]))
     settings.apply(spec.determinism)
-    is_logged = spec.kind is Kind.operations
-    with _record_log(spec, request["folder"]) if is_logged else nullcontext():
+    if spec.kind is Kind.operations:
+        recorder = _log_recorder(spec, Path(request["folder"]))
+        with recorder.install():
+            run_program(spec.cell.scenario, sandbox)
+        recorder.hooks.check()
+    else:
         run_program(spec.cell.scenario, sandbox)
     sys.stdout.flush()
     os._exit(0)  # unloading torch would keep rank 0 waiting
 
 
-def _record_log(spec: RunSpec, folder: str) -> AbstractContextManager[None]:
+def _log_recorder(spec: RunSpec, folder: Path) -> HookRecorder:
     assert spec.window is not None
 
     def write() -> None:
-        path = op_log.log_path(Path(folder), spec.run_id, 1, int(os.environ["RANK"]))
+        path = op_log.log_path(folder, spec.run_id, 1, int(os.environ["RANK"]))
         op_log.write(path, recorder.log(spec.run_id))
 
     recorder = HookRecorder(spec.window, at_end=write)
-    return recorder.install()
+    return recorder
 
 
 if __name__ == "__main__":

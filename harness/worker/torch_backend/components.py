@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,6 +104,11 @@ def batch_digest(batch: Any) -> str:
     bits = Bits()
     bits.add(batch, "batch")
     return bits.digest()
+
+
+def joint_digest(digests: Sequence[str]) -> str:
+    """Return one digest of several, such as those of a step's forwards."""
+    return digest([], {"inputs": list(digests)})
 
 
 class Bits:

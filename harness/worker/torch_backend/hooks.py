@@ -109,17 +109,16 @@ class TrainingHooks:
     def _patch_backward(self) -> Iterator[None]:
         """Patch the function that ``Tensor.backward`` calls too; torch has no hook for it."""
         original = torch.autograd.backward
-
         keep_losses = self._guard(self._keep_losses)
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-            # a generator of roots can be read only once
-            roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+            if isinstance(tensors, Iterator):  # it can be read only once
+                tensors = list(tensors)
             if self.depth == 0:  # a backward inside another one recomputes activations
-                keep_losses(roots)
+                keep_losses(tensors)
             self.depth += 1
             try:
-                original(roots, *args, **kwargs)
+                original(tensors, *args, **kwargs)
             finally:
                 self.depth -= 1
 
@@ -129,8 +128,10 @@ class TrainingHooks:
         finally:
             torch.autograd.backward = original
 
-    def _keep_losses(self, roots: list[Any]) -> None:
+    def _keep_losses(self, tensors: Any) -> None:
+        """Keep the roots of a backward that are tensors; a GradientEdge has no value."""
         self._discard_used()
+        roots = [tensors] if isinstance(tensors, Tensor) else tensors
         self.losses += [root.detach() for root in roots if isinstance(root, Tensor)]
 
     def _discard_used(self) -> None:

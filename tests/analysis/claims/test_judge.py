@@ -3,71 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from harness.analysis.cell_table import cell_table
-from harness.analysis.claims.judge import claims_table, rule_function
 from harness.analysis.claims.ruling import Answer
-from harness.analysis.study_data import CellData, StudyData
-from harness.config.collect import load_claims
-from harness.core.claims import RULES, Claim
-from harness.core.errors import UsageError
-from harness.core.paths import CONF
-from harness.core.record import Outcome, Repeat, RunRecord
-from harness.core.spec import Cell
+from harness.analysis.study_data import CellData
+from harness.core.record import Outcome, RunRecord
+from tests.analysis.claims.conftest import Make, MakeCell, Runs, judge_cells, judge_runs, make_claim
 from tests.conftest import repeat
 
-Make = Callable[..., RunRecord]
-MakeCell = Callable[..., Cell]
-Runs = Callable[..., list[RunRecord]]
 SAME, OTHER = repeat(), repeat("b", ("a", "b"))
-
-
-def judge_cells(claim: Claim, cells: list[CellData], **manifest: Any) -> tuple[str, str]:
-    """The answer and the reason that the claims table gives in a study of these cells."""
-    manifest = {"claims": [dataclasses.asdict(claim)], "device": "cpu", **manifest}
-    study = StudyData("s", manifest, cells, [], 0)
-    row = claims_table(study, cell_table(study)).iloc[0]
-    return row["answer"], row["why"]
-
-
-def judge_runs(
-    claim: Claim, runs: dict[str, list[RunRecord]], make_cell: MakeCell, device: str = "cpu"
-) -> tuple[str, str]:
-    """The answer and the reason if the cell of each role has these trace runs."""
-    cells = [
-        CellData(role, make_cell(), "evidence", None, None, traces=list(traces))
-        for role, traces in runs.items()
-    ]
-    return judge_cells(claim, cells, device=device)
-
-
-def make_claim(rule: str, *roles: str, **more: Any) -> Claim:
-    """A claim in which the id of each role's cell is the role."""
-    return Claim.from_json(
-        {
-            "name": "c",
-            "source": "s",
-            "says": "so",
-            "rule": rule,
-            "cells": {role: role for role in roles},
-            **more,
-        }
-    )
-
-
-@pytest.fixture
-def runs(trace: Make) -> Runs:
-    """Makes trace runs, each with one of these trainings."""
-
-    def make(*repeats: Repeat, copies: int = 1, outcome: Outcome = Outcome.ok) -> list[RunRecord]:
-        trainings = [training for training in repeats for _ in range(copies)]
-        return [trace(n, training, outcome=outcome) for n, training in enumerate(trainings, 1)]
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -314,47 +259,3 @@ def test_a_claim_about_another_device_is_undecided(runs: Runs, make_cell: MakeCe
     assert result == Answer.open
     assert "CUDA" in why
     assert judge_runs(claim, {"it": runs(SAME, copies=10)}, make_cell, "cuda")[0] == Answer.holds
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"rule": "guessed"}, "rule 'guessed'"),
-        ({"needs": "tpu"}, "needs 'tpu'"),
-        ({"cells": {"that": "x"}}, "names the cells"),
-        ({"colour": "red"}, "colour"),
-        ({"rule": "spread_above"}, "needs a limit"),
-        ({"component": "mood"}, "component 'mood' must be one of rng"),
-    ],
-)
-def test_an_invalid_claim_is_rejected(changes: dict[str, Any], message: str) -> None:
-    """A claim with an invalid or missing entry raises an error that names the entry."""
-    valid = {"name": "c", "source": "s", "says": "so", "rule": "identical", "cells": {"it": "x"}}
-    with pytest.raises(UsageError, match=message):
-        Claim.from_json({**valid, **changes})
-
-
-def test_every_rule_has_a_function() -> None:
-    """Every rule has a function, with a docstring unless its name says everything."""
-    for rule in RULES.keys() - {"no_experiment"}:
-        assert rule_function(rule).__doc__ or rule in (
-            "identical",
-            "varies",
-            "refused",
-            "spread_above",
-        )
-
-
-def test_shipped_claims_are_valid_and_have_distinct_names() -> None:
-    """All shipped claims can be loaded, and no two have the same name."""
-    names = [path.stem for path in (CONF / "claims").glob("*.yaml")]
-    claims = [claim.name for claim in load_claims(names)]
-    assert len(claims) == len(set(claims)) > 47
-
-
-def test_each_expands_to_one_claim_per_entry() -> None:
-    """A claim with a list `each` becomes one claim per entry, named after it."""
-    claims = {claim.name: claim for claim in load_claims(["pytorch_note"])}
-    assert "scenario.op=bincount" in claims["atomics-forward-bincount"].cells["it"]
-    assert claims["atomics-backward-ctc_loss"].says.startswith("ctc_loss is")
-    assert not any("each" in name for name in claims)

@@ -11,72 +11,11 @@ import torch
 
 from harness.core.record import Outcome, RunRecord, load_record
 from harness.core.verdict import outcome_key
-from tests.conftest import TRACES_ONLY, command, harness, study_of
-
-TRAIN = """
-import argparse, os, sys
-import torch
-from torch import nn
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--act", default="plain")
-    parser.add_argument("--steps", type=int, default=6)
-    args = parser.parse_args()
-    if args.act == "fail":
-        raise FileNotFoundError("the data are not there")
-    if args.act == "exit":
-        sys.exit(3)
-    if args.act == "nothing":
-        return
-    if args.act == "hang":
-        while True:
-            pass
-    if args.act == "print":
-        for _ in range(100):
-            print("x" * 100_000)
-    if args.act == "fork":
-        os.fork()  # the child goes on, as the parent does
-    if args.act == "change":
-        os.chdir("/")
-    net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 2))
-    table = torch.randn(64, requires_grad=True)
-    optimizers = [torch.optim.Adam(net.parameters(), 1e-2), torch.optim.SGD([table], 0.1)]
-    for step in range(args.steps):
-        for one in optimizers:
-            one.zero_grad()
-        loss = net(torch.randn(16, 20)).square().mean()
-        loss.backward()
-        if args.act == "race":
-            index = torch.randint(64, (100_000,))
-            (table[index] * torch.randn(100_000)).sum().backward()
-            optimizers[1].step()
-        optimizers[0].step()
-    sys.exit(0)
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "train.py").write_text(TRAIN)
-    return tmp_path
-
-
-def words(path: str, *more: str) -> list[str]:
-    return [
-        "scenario=script",
-        f"scenario.path={path}",
-        "determinism=seed",
-        "device=cpu",
-        *TRACES_ONLY,
-        *more,
-    ]
-
+from tests.conftest import command, harness, study_of
+from tests.worker.script_backend.conftest import TRAIN, words
 
 ODD = ("plain", "print", "fork", "change")
+
 FAILING = {
     "fail": "FileNotFoundError: the data are not there",
     "exit": "train.py raised SystemExit(3)",
@@ -198,152 +137,6 @@ def test_nothing_of_the_users_environment_reaches_the_script_or_a_record(folder:
     assert not [path for path in written if b"c4n4ry" in path.read_bytes()]
 
 
-# Small programs that an observer has misread, changed or broken, and what is true of them.
-TRAPS = {
-    "hidden.py": """
-# A caught exception in a forward once hid every later model, such as this one's running mean.
-import os, torch
-from torch.utils.checkpoint import checkpoint
-net, norm = torch.nn.Linear(4, 1), torch.nn.BatchNorm1d(4)
-optimizer = torch.optim.SGD(net.parameters(), 0.1)
-for step in range(3):
-    optimizer.zero_grad()
-    checkpoint(net, torch.randn(4, 4), use_reentrant=False).sum().backward()
-    optimizer.step()
-    noise = torch.Generator().manual_seed(int.from_bytes(os.urandom(4), "little"))
-    with torch.no_grad():
-        norm(torch.randn(4, 4, generator=noise))
-""",
-    "late.py": """
-# A tensor that joins an optimizer after its first step.
-import os, torch
-net = torch.nn.Linear(3, 1)
-optimizer = torch.optim.SGD(net.parameters(), 0.1)
-for step in range(3):
-    if step == 1:
-        noise = torch.Generator().manual_seed(int.from_bytes(os.urandom(4), "little"))
-        extra = torch.nn.Parameter(torch.randn(5, generator=noise))
-        optimizer.add_param_group({"params": [extra]})
-    optimizer.zero_grad()
-    loss = net(torch.randn(4, 3)).sum() + (extra.sum() * 0 if step else 0)
-    loss.backward()
-    optimizer.step()
-""",
-    "names.py": """
-# Arguments without bits, in a loop that skips whatever fails.
-import numpy as np, torch
-class Net(torch.nn.Linear):
-    def forward(self, x, names=None, owner=None):
-        return super().forward(x)
-net = Net(3, 1)
-optimizer = torch.optim.SGD(net.parameters(), 0.1)
-for step in range(3):
-    try:
-        optimizer.zero_grad()
-        net(torch.randn(4, 3), names=np.array(["a", "b"]), owner=object()).sum().backward()
-        optimizer.step()
-    except Exception:
-        raise SystemExit("the observer raised into the training")
-""",
-    "precision.py": """
-# The newer interface of TF32, after which torch refuses to read the older one.
-import os, torch
-os.environ["PYTHONHASHSEED"] = "7"  # too late to have an effect
-torch.backends.cuda.matmul.fp32_precision = "tf32"
-child = os.fork()
-if child == 0:
-    raise SystemExit(3)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-net = torch.nn.Linear(3, 1)
-optimizer = torch.optim.SGD(net.parameters(), 0.1)
-for step in range(3):
-    optimizer.zero_grad()
-    torch.autograd.backward(loss for loss in [net(torch.randn(4, 3)).sum()])
-    optimizer.step()
-assert net.weight.grad is not None
-""",
-}
-
-
-@pytest.mark.slow
-def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> None:
-    """What varies is seen to vary, and what was disturbed by observation runs to its end."""
-    for name, text in TRAPS.items():
-        (folder / name).write_text(text)
-    done = harness("-m", *words(",".join(TRAPS), "runs.trace=2"), cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    study = study_of(done, folder)
-    cells = pd.read_csv(study / "tables" / "cells.csv").set_index("overrides")["verdict"]
-    verdicts = {words.removeprefix("scenario.path="): cell for words, cell in cells.items()}
-    assert verdicts == {
-        "hidden.py": "varies",
-        "late.py": "varies",
-        "names.py": "identical",
-        "precision.py": "identical",
-    }
-    for record in records_of(study, "precision.py"):
-        assert record.effective["python_hash_seed"] is None
-        assert record.effective["tf32"] is True
-
-
-def records_of(study: Path, path: str) -> list[RunRecord]:
-    runs = [load_record(file) for file in sorted((study / "runs").glob("*.trace.*.json"))]
-    return [run for run in runs if run.spec.cell.scenario.options["path"] == path]
-
-
-RANKS = """
-import torch
-from torch import nn
-torch.distributed.init_process_group("gloo")
-net = nn.parallel.DistributedDataParallel(nn.Linear(8, 2))
-optimizer = torch.optim.SGD(net.parameters(), 0.1)
-for step in range(4):
-    optimizer.zero_grad()
-    net(torch.randn(16, 8)).square().mean().backward()
-    optimizer.step()
-if torch.distributed.get_rank() == 0:
-    torch.save(net.state_dict(), "model.pt")
-torch.distributed.destroy_process_group()
-"""
-
-
-@pytest.mark.slow
-def test_a_module_on_two_ranks_trains_as_under_torchrun(folder: Path) -> None:
-    """Two ranks find each other, agree, and leave nothing in the folder but results/."""
-    (folder / "package").mkdir()
-    (folder / "package" / "ranks.py").write_text(RANKS)
-    done = harness(
-        "scenario=script",
-        "scenario.module=package.ranks",
-        "scenario.processes=2",
-        "device=cpu",
-        "determinism=seed",
-        "runs.trace=2",
-        "runs.timing=2",
-        "timing.warmup=1",
-        "study.baseline=null",
-        "study.control=null",
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    study = study_of(done, folder)
-    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
-    assert sorted(path.name for path in folder.iterdir()) == ["package", "results", "train.py"]
-    assert "model.pt" in (study / "report.md").read_text()
-    assert "written files differ" not in (study / "report.md").read_text()
-
-
-@pytest.mark.slow
-def test_a_rank_that_fails_ends_the_run_with_its_own_error(folder: Path) -> None:
-    """The error of rank 1 is in the report."""
-    (folder / "lame.py").write_text(
-        "import os\nif os.environ['RANK'] == '1':\n    raise ValueError('no leg')\n" + RANKS
-    )
-    done = harness(*words("lame.py", "scenario.processes=2", "runs.trace=1"), cwd=folder)
-    assert done.returncode == 3, done.stdout + done.stderr
-    assert "ValueError: no leg" in (study_of(done, folder) / "report.md").read_text()
-
-
 HYDRA_APP = """
 import hydra, torch
 @hydra.main(config_path='.', config_name='config', version_base='1.3')
@@ -395,7 +188,7 @@ def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
         "scenario.args=[--act,race]",
         "device=cpu",
         "determinism=seed",
-        "diagnose.runs=5",
+        "diagnose.runs=8",
         cwd=folder,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.optim import SGD, Optimizer
 from torch.utils.checkpoint import checkpoint
 
@@ -223,6 +224,16 @@ def test_a_generator_of_roots_reaches_backward() -> None:
         torch.autograd.backward(output for output in outputs)
     assert net.weight.grad is not None
     assert len(hooks.losses) == 2
+
+
+def test_a_gradient_edge_reaches_backward() -> None:
+    """The root of a backward may be an edge of the graph, which has no loss to observe."""
+    net, hooks = nn.Linear(3, 1), TrainingHooks()
+    with hooks.install():
+        torch.autograd.backward(get_gradient_edge(net(torch.ones(2, 3)).sum()))
+    assert net.weight.grad is not None
+    assert hooks.error is None
+    assert hooks.losses == []
 
 
 def test_a_failing_hook_does_not_reach_the_training() -> None:

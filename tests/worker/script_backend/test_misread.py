@@ -1,0 +1,104 @@
+"""Small programs that an observer once misread, changed or broke."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.core.record import RunRecord, load_record
+from tests.conftest import harness, study_of
+from tests.worker.script_backend.conftest import words
+
+# Small programs that an observer has misread, changed or broken, and what is true of them.
+TRAPS = {
+    "hidden.py": """
+# A caught exception in a forward once hid every later model, such as this one's running mean.
+import os, torch
+from torch.utils.checkpoint import checkpoint
+net, norm = torch.nn.Linear(4, 1), torch.nn.BatchNorm1d(4)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    checkpoint(net, torch.randn(4, 4), use_reentrant=False).sum().backward()
+    optimizer.step()
+    noise = torch.Generator().manual_seed(int.from_bytes(os.urandom(4), "little"))
+    with torch.no_grad():
+        norm(torch.randn(4, 4, generator=noise))
+""",
+    "late.py": """
+# A tensor that joins an optimizer after its first step.
+import os, torch
+net = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(3):
+    if step == 1:
+        noise = torch.Generator().manual_seed(int.from_bytes(os.urandom(4), "little"))
+        extra = torch.nn.Parameter(torch.randn(5, generator=noise))
+        optimizer.add_param_group({"params": [extra]})
+    optimizer.zero_grad()
+    loss = net(torch.randn(4, 3)).sum() + (extra.sum() * 0 if step else 0)
+    loss.backward()
+    optimizer.step()
+""",
+    "names.py": """
+# Arguments without bits, in a loop that skips whatever fails.
+import numpy as np, torch
+class Net(torch.nn.Linear):
+    def forward(self, x, names=None, owner=None):
+        return super().forward(x)
+net = Net(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(3):
+    try:
+        optimizer.zero_grad()
+        net(torch.randn(4, 3), names=np.array(["a", "b"]), owner=object()).sum().backward()
+        optimizer.step()
+    except Exception:
+        raise SystemExit("the observer raised into the training")
+""",
+    "precision.py": """
+# The newer interface of TF32, after which torch refuses to read the older one.
+import os, torch
+os.environ["PYTHONHASHSEED"] = "7"  # too late to have an effect
+torch.backends.cuda.matmul.fp32_precision = "tf32"
+child = os.fork()
+if child == 0:
+    raise SystemExit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+net = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    torch.autograd.backward(loss for loss in [net(torch.randn(4, 3)).sum()])
+    optimizer.step()
+assert net.weight.grad is not None
+""",
+}
+
+
+@pytest.mark.slow
+def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> None:
+    """What varies is seen to vary, and what was disturbed by observation runs to its end."""
+    for name, text in TRAPS.items():
+        (folder / name).write_text(text)
+    done = harness("-m", *words(",".join(TRAPS), "runs.trace=2"), cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_of(done, folder)
+    cells = pd.read_csv(study / "tables" / "cells.csv").set_index("overrides")["verdict"]
+    verdicts = {words.removeprefix("scenario.path="): cell for words, cell in cells.items()}
+    assert verdicts == {
+        "hidden.py": "varies",
+        "late.py": "varies",
+        "names.py": "identical",
+        "precision.py": "identical",
+    }
+    for record in records_of(study, "precision.py"):
+        assert record.effective["python_hash_seed"] is None
+        assert record.effective["tf32"] is True
+
+
+def records_of(study: Path, path: str) -> list[RunRecord]:
+    runs = [load_record(file) for file in sorted((study / "runs").glob("*.trace.*.json"))]
+    return [run for run in runs if run.spec.cell.scenario.options["path"] == path]
