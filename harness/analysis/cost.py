@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from harness.analysis.study_data import is_timed
 from harness.core.record import RunRecord
@@ -76,14 +76,14 @@ def paired_ratio(
     if len(common) < 2:
         return None
     logs = np.log([cell[block] / baseline[block] for block in common])
-    mean, error = float(logs.mean()), float(stats.sem(logs))
-    reach = float(stats.t.ppf((1 + level) / 2, len(logs) - 1)) * error
+    mean, sd = float(logs.mean()), float(logs.std(ddof=1))
+    reach = float(stdtrit(len(logs) - 1, (1 + level) / 2)) * sd / math.sqrt(len(logs))
     return Ratio(
         point=math.exp(mean),
         low=math.exp(mean - reach),
         high=math.exp(mean + reach),
         blocks=len(common),
-        log_sd=float(logs.std(ddof=1)),
+        log_sd=sd,
     )
 
 
@@ -123,5 +123,5 @@ def smallest_detectable(log_sd: float, blocks: int) -> float:
     It is the minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995).
     """
     freedom = blocks - 1
-    reach = stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom)
+    reach = stdtrit(freedom, (1 + LEVEL) / 2) + stdtrit(freedom, POWER)
     return math.expm1(float(reach) * log_sd / math.sqrt(blocks))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
-from scipy import stats
+import scipy  # which loads scipy.stats when it is first used: a second
 
 MEASURES = ("loss_sd_rel", "accuracy_sd", "churn", "weight_rel_l2")
 KEYS = ("scenario", "overrides", "device", "noise", "cell", "trace_runs")
@@ -40,5 +40,5 @@ def sd_interval(sd: float, runs: int, level: float = 0.95) -> tuple[float, float
     if runs < 2 or math.isnan(sd):
         return math.nan, math.nan
     freedom = runs - 1
-    low, high = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], freedom)
+    low, high = scipy.stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], freedom)
     return sd * (freedom / low) ** 0.5, sd * (freedom / high) ** 0.5

@@ -22,6 +22,7 @@ from harness.diagnose.runs import REPEATS, Experiment
 from harness.diagnose.treatments import Fault
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
+from harness.study.worker_process import StartProcess
 
 ADVICE = Path(__file__).parent / "advice.toml"
 
@@ -40,8 +41,8 @@ def diagnose(request: Request) -> int:
 
 
 class DiagnoseInquiry:
-    def answer(self, session: Session) -> Diagnosis:
-        with Experiment.of(session) as experiment:
+    def answer(self, session: Session, start: StartProcess) -> Diagnosis:
+        with Experiment.of(session, start) as experiment:
             return _examine(experiment, session.folder.records())
 
     def how_to_continue(self, session: Session) -> str:

@@ -22,6 +22,7 @@ from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.runs import Experiment
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
+from harness.study.worker_process import StartProcess
 
 UNINTERRUPTED_RUNS = 3
 REPLAY = "replay.json"
@@ -95,8 +96,8 @@ def replay(request: Request) -> int:
 
 
 class ReplayInquiry:
-    def answer(self, session: Session) -> ReplayResult:
-        with Experiment.of(session) as experiment:
+    def answer(self, session: Session, start: StartProcess) -> ReplayResult:
+        with Experiment.of(session, start) as experiment:
             return ReplayExperiment(experiment).compare()
 
     def how_to_continue(self, session: Session) -> str:  # noqa: ARG002

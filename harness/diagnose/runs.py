@@ -14,10 +14,10 @@ from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.study.folder import StudyFolder
-from harness.study.fork_server import process_starter
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Request
 from harness.study.session import Session
+from harness.study.worker_process import StartProcess
 
 REPEATS = 2  # trainings per process, to distinguish per-call from per-process faults
 FIRST_RUNS = 2  # size of the first batch: two runs are often enough
@@ -32,14 +32,13 @@ class Experiment:
 
     @classmethod
     @contextmanager
-    def of(cls, session: Session) -> Iterator[Experiment]:
+    def of(cls, session: Session, start: StartProcess) -> Iterator[Experiment]:
         """Remove operation logs and saved states, which are large, when the experiment is over."""
         folder, request = session.folder, session.request
         (planned,) = session.plan.cells
         try:
-            with process_starter(request.launch.isolation) as start:
-                launcher = LocalLauncher(folder.path, request.launch, lambda: None, start)
-                yield cls(folder, request, planned.cell, launcher)
+            launcher = LocalLauncher(folder.path, request.launch, lambda: None, start)
+            yield cls(folder, request, planned.cell, launcher)
         finally:
             for name in (op_log.FOLDER, "snapshots"):
                 shutil.rmtree(folder.path / name, ignore_errors=True)

@@ -12,11 +12,11 @@ from harness.core.spec import Kind
 from harness.core.verdict import snapshots_match
 from harness.study.child_process import environment, module_command
 from harness.study.folder import StudyFolder
-from harness.study.fork_server import process_starter
 from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan
 from harness.study.progress import Display
 from harness.study.request import Request
+from harness.study.worker_process import StartProcess
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Runner:
     references: dict[str, RunRecord] = field(default_factory=dict)  # first trace run, by cell
     remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs left, by cell
 
-    def run(self, display: Display) -> None:
+    def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates."""
         remaining = self.folder.remaining(self.plan)
         done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
@@ -36,12 +36,11 @@ class Runner:
             self._measure_missing(record)
         self.remaining_traces.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
         next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
-        with process_starter(self.request.launch.isolation) as start:
-            launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick, start)
-            for record in launcher.launch(remaining, next_position):
-                if record.spec.kind is Kind.trace:
-                    self._after_trace(record)
-                display.finished(record)
+        launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick, start)
+        for record in launcher.launch(remaining, next_position):
+            if record.spec.kind is Kind.trace:
+                self._after_trace(record)
+            display.finished(record)
 
     def _note_reference(self, record: RunRecord) -> None:
         """Makes a cell's first completed trace run the one that its others are compared with."""

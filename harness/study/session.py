@@ -28,12 +28,14 @@ from harness.study.folder import (
     create_folder,
     request_from_manifest,
 )
+from harness.study.fork_server import process_starter
 from harness.study.plan import Plan, plan
 from harness.study.probe import Probe, probe
 from harness.study.progress import Display, estimate_s, format_duration
 from harness.study.reporting import report
 from harness.study.request import Request
 from harness.study.runner import Runner
+from harness.study.worker_process import StartProcess
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,11 @@ class Answer(Protocol):
 class Inquiry(Protocol):
     """A question whose runs cannot all be planned in advance."""
 
-    def answer(self, session: Session) -> Answer:
-        """Raises UsageError or StudyStoppedError if there is no answer."""
+    def answer(self, session: Session, start: StartProcess) -> Answer:
+        """``start`` starts the process of a run.
+
+        Raises UsageError or StudyStoppedError if there is no answer.
+        """
 
     def how_to_continue(self, session: Session) -> str:
         """Advice to print after Ctrl-C or when the study stops, as on a full disk."""
@@ -120,8 +125,9 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
     with folder.lock():
         signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
-            _run_plan(session)
-            answer = inquiry.answer(session) if inquiry else None
+            with process_starter(session.request.launch.isolation) as start:
+                _run_plan(session, start)
+                answer = inquiry.answer(session, start) if inquiry else None
         except KeyboardInterrupt:
             print(f"\nstopped; {_how_to_continue(session, inquiry)}", file=sys.stderr)
             return INTERRUPTED
@@ -140,7 +146,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
         return status
 
 
-def _run_plan(session: Session) -> None:
+def _run_plan(session: Session, start: StartProcess) -> None:
     total = len(session.plan.runs)
     remaining = session.folder.remaining(session.plan)
     estimate = estimate_s(remaining, os.cpu_count() or 1)
@@ -151,7 +157,7 @@ def _run_plan(session: Session) -> None:
         flush=True,
     )
     with Display(total, total - len(remaining), estimate) as display:
-        Runner(session.folder, session.request, session.plan).run(display)
+        Runner(session.folder, session.request, session.plan).run(start, display)
 
 
 def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:

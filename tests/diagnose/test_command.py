@@ -112,7 +112,7 @@ def test_an_identical_training_is_reported_with_its_bound(tmp_path: Path) -> Non
 def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     """Missing seeds are found at the first random operation, and a seed alone fixes them."""
     document = diagnose(
-        tmp_path, "scenario=mlp", "determinism=none", "scenario.steps=5", "diagnose.runs=5"
+        tmp_path, "scenario=mlp", "determinism=none", "scenario.steps=5", "diagnose.runs=3"
     )
     assert document["faults"] == ["unseeded randomness"]
     assert answers(document) == {"determinism.seed=0": "fixed"}  # what it adds, and nothing else
@@ -126,14 +126,14 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
 def test_a_fault_is_named_by_what_fixes_it(tmp_path: Path) -> None:
     """An order taken from a set is fixed by a hash seed (tests/long/ plants the other faults)."""
     spawned = "launch.isolation=spawn"
-    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=5", spawned)
+    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=3", spawned)
     assert document["faults"] == ["hash order"]
 
 
 @pytest.mark.slow
 def test_a_fault_that_forked_runs_hide_stays_undecided(tmp_path: Path) -> None:
     """Forked runs share hash seeds, so they cannot confirm a fix, and no other fault is blamed."""
-    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=5")
+    document = diagnose_own(tmp_path, "set", "determinism=seed", "diagnose.runs=3")
     assert document["verdict"] in ("varies", "varies per process")
     assert document["faults"] == []
     assert "undecided" in answers(document).values()
@@ -166,7 +166,8 @@ def test_an_interrupted_diagnosis_continues_by_the_command_that_it_prints(tmp_pa
         "determinism=none",
         "scenario.steps=2",
         "device=cpu",
-        "diagnose.runs=5",
+        "diagnose.runs=3",
+        FORK,
     ]
     with subprocess.Popen(
         [sys.executable, "-m", "harness", "diagnose", *words],

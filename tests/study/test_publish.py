@@ -24,7 +24,6 @@ def assert_refused(project: Path, reason: str) -> None:
     assert reason in done.stderr
 
 
-@pytest.mark.slow
 def test_a_published_study_can_be_reported_again(project: Path) -> None:
     """The tables made from the archive equal the deleted ones, and the index lists the report."""
     done = command("publish", "results/mine", cwd=project)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+import scipy  # which loads scipy.stats when it is first used: a second
 
 from harness.analysis.claims.ruling import MIN_RUNS, Answer, Cells, Rows, Ruling, negate, verdict_of
 from harness.analysis.cost import EQUAL_WITHIN, by_block, paired_ratio
@@ -61,7 +61,7 @@ def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:
         return Ruling(Answer.open, f"accuracy spread needs at least {MIN_RUNS} runs per cell")
     measured = f"{100 * sds['one']:.3g} % against {100 * sds['other']:.3g} %"
     freedom = runs["one"] - 1, runs["other"] - 1
-    least, most = stats.f.ppf([0.025, 0.975], *freedom)
+    least, most = scipy.stats.f.ppf([0.025, 0.975], *freedom)
     ratio = (sds["one"] / sds["other"]) ** 2 if sds["other"] else math.inf
     if sds["one"] == sds["other"] or least < ratio < most:
         why = f"accuracy spreads, no difference shown in {min(runs.values())} runs each"
@@ -101,7 +101,7 @@ def wider_relatively(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     measured = f"{100 * spreads[0]:.3g} % of accuracy against {100 * spreads[1]:.3g} % of loss"
     if max(spreads) == 0:
         return Ruling(Answer.open, f"{cells['it'].id} did not vary", measured)
-    if min(spreads) > 0 and stats.pearsonr(accuracy + loss, accuracy - loss).pvalue > 0.05:
+    if min(spreads) > 0 and scipy.stats.pearsonr(accuracy + loss, accuracy - loss).pvalue > 0.05:
         why = f"relative spreads, no difference shown in {len(trainings)} runs"
         return Ruling(Answer.open, why, measured)
     answer = Answer.holds if spreads[0] > spreads[1] else Answer.fails
@@ -125,7 +125,7 @@ def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     measured = f"{100 * moved:.3g} % against a scatter of {100 * scatter:.3g} %"
     if scatter == 0:
         return Ruling(Answer.open, "neither cell's accuracy scatters", measured)
-    test = stats.ttest_ind(accuracy["one"], accuracy["other"], equal_var=False)
+    test = scipy.stats.ttest_ind(accuracy["one"], accuracy["other"], equal_var=False)
     interval = test.confidence_interval(0.95)
     half = (interval.high - interval.low) / 2
     if abs(moved - scatter) < half:

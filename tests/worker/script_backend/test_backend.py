@@ -11,7 +11,7 @@ import torch
 
 from harness.core.record import Outcome, RunRecord, load_record
 from harness.core.verdict import outcome_key
-from tests.conftest import command, harness, study_of
+from tests.conftest import FORK, command, harness, study_of
 from tests.worker.script_backend.conftest import TRAIN, words
 
 ODD = ("plain", "print", "fork", "change")
@@ -188,7 +188,8 @@ def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
         "scenario.args=[--act,race]",
         "device=cpu",
         "determinism=seed",
-        "diagnose.runs=8",
+        "diagnose.runs=5",
+        FORK,
         cwd=folder,
     )
     assert done.returncode == 0, done.stdout + done.stderr
