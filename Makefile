@@ -21,6 +21,9 @@ STUDY ?= $(patsubst %/,%,$(lastword $(sort $(filter-out results/published/,$(wil
 UPGRADE ?=
 
 VENV_PYTHON := .venv/bin/python
+PYTEST := $(VENV_PYTHON) -m pytest
+# Two files of tests at a time; idle threads of one must not spin on the core that the other uses.
+PYTEST_PAIR := OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n 2 --dist loadfile
 
 help: ## List the targets and their options
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,28 +38,28 @@ resume: ## Resume a study (STUDY=results/..., default: the latest; use the same 
 image: ## Build the container image (TARGET=cuda|cpu|cuda-compiler|cpu-compiler, BASE_IMAGE, PIP_CONF)
 	@$(HOST_PYTHON) -m container image
 
-test: setup-dev ## Run the tests, except for the slow ones (ARGS="-k digest ...")
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+test: setup-dev ## Run the tests, two at a time, except for the slow ones (ARGS="-k digest ...")
+	@$(PYTEST_PAIR) $(ARGS)
 
 test-all: setup-dev ## Run the slow tests, two at a time, and those of the Keras scenarios
-	@$(VENV_PYTHON) -m pytest -m slow --slow -n 2 --dist loadfile $(ARGS)
+	@$(PYTEST_PAIR) -m slow --slow $(ARGS)
 	@$(MAKE) test-keras
 
 test-smoke: setup-dev ## Run a smoke study, check its positive control, and rebuild its report
 	@tests/smoke_study.sh
 
 test-keras: setup-dev setup-keras ## Install Keras and test the Keras scenarios
-	@$(VENV_PYTHON) -m pytest -m keras $(ARGS)
+	@$(PYTEST_PAIR) -m keras $(ARGS)
 
 test-programs: setup-dev setup-programs ## Install Lightning, Accelerate and Transformers and test programs that use them
-	@$(VENV_PYTHON) -m pytest -m programs $(ARGS)
+	@$(PYTEST) -m programs $(ARGS)
 
 test-image: setup-dev ## Build and test the CPU image on a private Docker engine (needs Debian, root, Python 3.11)
 	@tests/container/install_engine.sh
-	@$(VENV_PYTHON) -m pytest tests/container --image $(ARGS)
+	@$(PYTEST) tests/container --image $(ARGS)
 
 test-long: setup-dev ## Inject every kind of fault and diagnose every cell of MATRIX=quick (an hour on two cores)
-	@$(VENV_PYTHON) -m pytest -m long --long $(ARGS)
+	@$(PYTEST) -m long --long $(ARGS)
 
 lint: setup-dev ## Check style and types (ruff, mypy --strict, hadolint)
 	@.venv/bin/ruff check

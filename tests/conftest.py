@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from filelock import FileLock
 
 from harness.__main__ import main
 from harness.core.record import Components, Outcome, Repeat, RunRecord, Timed
@@ -69,18 +71,31 @@ def study_of(done: Done, cwd: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real study of the positive control and a plain net under three settings."""
-    cwd = tmp_path_factory.mktemp("bench")
+    """A real study of the positive control and a plain net under three settings.
+
+    The processes of pytest-xdist share it: the first that needs it makes it, and each has a copy.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with FileLock(shared / "study.lock"):
+        made = shared / "bench"
+        if not (made / "results" / "it" / "report.html").exists():
+            _make_study(made)
+    return Path(shutil.copytree(made, own / "copy-of-bench")) / "results" / "it"
+
+
+def _make_study(cwd: Path) -> None:
+    cwd.mkdir(exist_ok=True)
     done = harness(
         "-m",
         "scenario=mlp,indexing",
         "determinism=none,seed,full",
         "scenario.steps=12",
+        "study.dir=results/it",
         *SMALL,
         cwd=cwd,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a twin fails by chance
-    return study_of(done, cwd)
 
 
 @pytest.fixture

@@ -224,9 +224,9 @@ def wait_for_records(folder: Path, count: int) -> None:
     ("by", "isolation"),
     [
         (signal.SIGINT, "spawn"),
-        (signal.SIGTERM, "spawn"),
         (signal.SIGKILL, "spawn"),
         (signal.SIGINT, "fork"),
+        (signal.SIGTERM, "fork"),
     ],
 )
 def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(

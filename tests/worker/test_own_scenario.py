@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,24 +48,27 @@ def write_wide(tmp_path: Path) -> Path:
     return folder
 
 
-def run_wide(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def wide_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cwd = tmp_path_factory.mktemp("wide")
+    write_wide(cwd)
     words = ["--config-dir", "mine", "scenario=wide", "scenario.width=5", "timing.warmup=1", *SMALL]
-    return study_of(harness(*words, cwd=tmp_path), tmp_path)
+    return study_of(harness(*words, cwd=cwd), cwd)
 
 
 @pytest.mark.slow
-def test_a_users_scenario_is_one_yaml_and_one_file(tmp_path: Path) -> None:
+def test_a_users_scenario_is_one_yaml_and_one_file(wide_study: Path) -> None:
     """It runs from --config-dir, and may import its neighbors."""
-    write_wide(tmp_path)
-    study = run_wide(tmp_path)
-    assert (study / "tables" / "cells.csv").read_text().count("wide") >= 3
+    assert (wide_study / "tables" / "cells.csv").read_text().count("wide") >= 3
 
 
 @pytest.mark.slow
-def test_a_users_scenario_that_does_not_fit_is_refused_with_its_own_message(tmp_path: Path) -> None:
+def test_a_users_scenario_that_does_not_fit_is_refused_with_its_own_message(
+    wide_study: Path, tmp_path: Path
+) -> None:
     """A wrong option, an import that fails, and a program that has changed since are named."""
     folder = write_wide(tmp_path)
-    study = run_wide(tmp_path)
+    study = shutil.copytree(wide_study, tmp_path / "study")
     bad = command("--config-dir", "mine", "scenario=wide", "scenario.width=x", cwd=tmp_path)
     assert bad.returncode == 2
     assert "must be of type int" in bad.stderr
