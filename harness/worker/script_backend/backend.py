@@ -1,8 +1,9 @@
-"""The backend of unmodified scripts. A step is the step of any optimizer."""
+"""The backend of unmodified scripts, whose steps are those of ``TrainingHooks``."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,21 +54,32 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     losses: list[float | str] = []
     kept: dict[str, str] = {}
     rng_before = [components.rng()]
+    grads_before = [""]
 
     def before_step() -> None:
         if not initial:
             initial.append(digest(components.params(hooks)))
 
+    def after_backward(grads: Sequence[torch.Tensor] | None) -> None:
+        named = components.grads(hooks) if grads is None else components.returned_grads(grads)
+        grads_before[0] = digest(named)
+
     def after_step() -> None:
         loss, inputs = _last_loss(hooks), components.joint_digest(hooks.inputs)
-        steps.append(components.step_digests(hooks, rng_before.pop(), inputs, loss))
+        steps.append(
+            components.step_digests(hooks, rng_before.pop(), inputs, loss, grads_before[0])
+        )
+        grads_before[0] = ""
         losses.extend(map(mean_loss, hooks.last_losses))
         if snapshot.is_due(len(steps)):
             kept[str(len(steps))] = snapshot.save_snapshot(hooks, snapshots)
         rng_before.append(components.rng())
 
     with create_sandbox(spec.cell.scenario, digest_file) as sandbox:
-        with start_group(spec, sandbox), hooks.install(before_step, after_step):
+        with (
+            start_group(spec, sandbox),
+            hooks.install(before_step, after_step, after_backward=after_backward),
+        ):
             run_program(spec.cell.scenario, sandbox)
         hooks.check()
         _check_has_steps(hooks, spec)
@@ -79,7 +91,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
         final=_final_digests(hooks),
         predictions=[],
         accuracy=None,
-        facts={"optimizer steps": len(steps), "models": ", ".join(hooks.models), **sandbox.facts()},
+        facts={**_step_counts(hooks), "models": ", ".join(hooks.models), **sandbox.facts()},
         snapshots=kept,
     )
 
@@ -120,7 +132,7 @@ def run_timing(spec: RunSpec) -> TimedRun:
             final=_final_digests(hooks),
             loss=None,
             accuracy=None,
-            facts={"optimizer steps": len(marks), **sandbox.facts()},
+            facts={**_step_counts(hooks), **sandbox.facts()},
         ),
     )
 
@@ -172,9 +184,15 @@ def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
 def _check_has_steps(hooks: TrainingHooks, spec: RunSpec) -> None:
     if not hooks.steps:
         raise UsageError(
-            f"{program_name(spec.cell.scenario)} finished without a step of any torch optimizer: "
-            "there is no training to compare"
+            f"{program_name(spec.cell.scenario)} finished without a step of any torch optimizer "
+            "and without a backward pass: there is no training to compare"
         )
+
+
+def _step_counts(hooks: TrainingHooks) -> dict[str, int]:
+    """The steps of optimizers, and those of a script that updates its parameters by itself."""
+    by_hand = {"steps without an optimizer": hooks.manual_steps} if hooks.manual_steps else {}
+    return {"optimizer steps": hooks.steps - hooks.manual_steps, **by_hand}
 
 
 def _last_loss(hooks: TrainingHooks) -> torch.Tensor:

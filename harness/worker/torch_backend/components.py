@@ -44,17 +44,20 @@ def rng() -> str:
     return digest(tensors, values)
 
 
-def step_digests(training: TrainingState, rng_before: str, batch: str, loss: Tensor) -> Components:
+def step_digests(
+    training: TrainingState, rng_before: str, batch: str, loss: Tensor, grads_before: str = ""
+) -> Components:
     """Return the digests after a step.
 
     ``rng_before`` is taken before the batch is fetched; ``batch`` is a digest of the batch.
+    ``grads_before`` is a digest of gradients that the step may have discarded.
     """
     return Components(
         rng=rng_before,
         batch=batch,
         buffers=digest(buffers(training)),
         loss=digest([("loss", loss)]),
-        grads=digest(grads(training)),
+        grads=grads_before or digest(grads(training)),
         params=digest(params(training)),
         optimizer=optimizer(training),
     )
@@ -83,6 +86,11 @@ def grads(training: TrainingState) -> Named:
     for name, parameter in params(training):
         if parameter.grad is not None:
             yield name, parameter.grad
+
+
+def returned_grads(grads: Sequence[Tensor | None]) -> Named:
+    """Yield the gradients that ``torch.autograd.grad`` returned, without those that are missing."""
+    return ((str(index), grad) for index, grad in enumerate(grads) if grad is not None)
 
 
 def buffers(training: TrainingState) -> Named:

@@ -3,16 +3,19 @@
 The script is not changed, and no error of a hook reaches it: the first one is kept, observation
 stops, and ``check`` raises it after the training. Torch calls global hooks around every module's
 forward and every optimizer's step, whoever wrote the training loop. The step of any optimizer ends
-a training step. Losses are the tensors at which a backward starts, or what the script reports.
-Inputs and losses
+a training step. In a script without an optimizer, which updates its parameters by itself, a step is
+a backward pass and all that follows it until the next forward or backward pass.
+
+Losses are the tensors at which a backward starts, or what the script reports. Inputs and losses
 stay until a new forward, backward or report follows a step, so that several optimizers that step
 after one backward share them.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain, count
 from types import FrameType
@@ -28,6 +31,12 @@ from torch.optim.optimizer import (
 
 from harness.core.errors import ObserverError
 from harness.core.observe import listeners
+from harness.worker.torch_backend.loose_parameters import (
+    LEAVES,
+    claim,
+    track_leaves,
+    track_optimized,
+)
 
 # The frame of torch that calls the hooks and the step, seen from a hook: beyond its guard.
 TORCH_WRAPPER = 2
@@ -47,6 +56,9 @@ class TrainingHooks:
         self.losses: list[Tensor] = []  # roots of backwards since the last step
         self.reported: list[Tensor] = []  # losses that the script reported since the last step
         self.steps = 0
+        self.manual_steps = 0  # those without an optimizer
+        self.has_optimizer = False  # the script has made one, so that its steps are those of it
+        self.is_open = False  # a backward without an optimizer has begun a step
         self.depth = 0  # of nested forwards and backwards
         self.group_sizes: dict[str, list[int]] = {}  # parameters of each group, by optimizer
         self.is_used = False  # a step has used the current inputs and losses
@@ -59,9 +71,15 @@ class TrainingHooks:
         before_step: Callable[[], None] = lambda: None,
         after_step: Callable[[], None] = lambda: None,
         at_forward: Callable[[], None] = lambda: None,
+        after_backward: Callable[[Sequence[Tensor] | None], None] = lambda _: None,
     ) -> Iterator[None]:
-        """Install the hooks. ``at_forward`` is called before each forward of a model."""
+        """Install the hooks. ``at_forward`` is called before each forward of a model.
+
+        ``after_backward`` is called after each backward of a script without an optimizer, with the
+        gradients that it returned, or None if they were accumulated in the parameters.
+        """
         self.before_step, self.after_step, self.at_forward = before_step, after_step, at_forward
+        self.after_backward = after_backward
         with ExitStack() as hooks:
             for handle in (
                 nn.modules.module.register_module_forward_pre_hook(self._guard(self.enter_module)),
@@ -72,11 +90,14 @@ class TrainingHooks:
                 register_optimizer_step_post_hook(self._guard(self._end_step)),
             ):
                 hooks.callback(handle.remove)
-            hooks.enter_context(self._patch_backward())
+            hooks.enter_context(self._patch(torch.autograd, "backward", self._observe_backward))
+            hooks.enter_context(self._patch(torch.autograd, "grad", self._observe_grad))
+            hooks.enter_context(self._patch(Optimizer, "__init__", self._notice_optimizer))
             receive = self._guard(self._receive_loss)
             listeners.append(receive)
             hooks.callback(listeners.remove, receive)
             yield
+            self._guard(self._end_manual_step)()
 
     def _guard(self, hook: Callable[..., None]) -> Callable[..., None]:
         """The hook, without effect on the training if it fails, and off after the first failure."""
@@ -97,6 +118,8 @@ class TrainingHooks:
             raise ObserverError(f"observation stopped at step {self.steps + 1}") from self.error
 
     def _receive_loss(self, loss: Any) -> None:
+        if self.reported:  # else it may be the loss of a step without an optimizer, still open
+            self._end_manual_step()
         self._discard_used()
         self.reported.append(torch.as_tensor(loss).detach().clone())
 
@@ -106,33 +129,91 @@ class TrainingHooks:
         return (self.reported or self.losses)[-1:]
 
     @contextmanager
-    def _patch_backward(self) -> Iterator[None]:
-        """Patch the function that ``Tensor.backward`` calls too; torch has no hook for it."""
-        original = torch.autograd.backward
-        keep_losses = self._guard(self._keep_losses)
+    def _patch(
+        self, owner: Any, name: str, observed: Callable[[Callable[..., Any]], Callable[..., Any]]
+    ) -> Iterator[None]:
+        """Replace a function for which torch has no hook by an observed one."""
+        original = getattr(owner, name)
+        setattr(owner, name, functools.wraps(original)(observed(original)))
+        try:
+            yield
+        finally:
+            setattr(owner, name, original)
+
+    def _observe_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """``torch.autograd.backward``, which ``Tensor.backward`` calls too."""
+        begin, end = self._guard(self._begin_backward), self._guard(self._end_backward)
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             if isinstance(tensors, Iterator):  # it can be read only once
                 tensors = list(tensors)
-            if self.depth == 0:  # a backward inside another one recomputes activations
-                keep_losses(tensors)
+            is_outermost = self.depth == 0  # one inside another recomputes activations
+            if is_outermost:
+                begin(tensors)
             self.depth += 1
             try:
                 original(tensors, *args, **kwargs)
             finally:
                 self.depth -= 1
+            if is_outermost:
+                end(None)
 
-        torch.autograd.backward = backward
-        try:
-            yield
-        finally:
-            torch.autograd.backward = original
+        return backward
 
-    def _keep_losses(self, tensors: Any) -> None:
+    def _observe_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """``torch.autograd.grad``: a backward pass if no optimizer could use another one."""
+        begin, end = self._guard(self._begin_backward), self._guard(self._end_backward)
+
+        def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(outputs, Iterator):
+                outputs = list(outputs)
+            create_graph = args[3] if len(args) > 3 else kwargs.get("create_graph", False)
+            is_step = self.depth == 0 and not self.has_optimizer and not create_graph
+            if is_step:
+                begin(outputs)
+            self.depth += 1
+            try:
+                grads = original(outputs, *args, **kwargs)
+            finally:
+                self.depth -= 1
+            if is_step:
+                end(grads)
+            return grads
+
+        return grad
+
+    def _notice_optimizer(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            self.has_optimizer = True
+            original(optimizer, *args, **kwargs)
+
+        return init
+
+    def _begin_backward(self, tensors: Any) -> None:
         """Keep the roots of a backward that are tensors; a GradientEdge has no value."""
+        self._end_manual_step()
         self._discard_used()
-        roots = [tensors] if isinstance(tensors, Tensor) else tensors
-        self.losses += [root.detach() for root in roots if isinstance(root, Tensor)]
+        given = [tensors] if isinstance(tensors, Tensor) else tensors
+        roots = [root for root in given if isinstance(root, Tensor)]
+        self.losses += [root.detach() for root in roots]
+        if not self.has_optimizer:
+            track_leaves(self.models, roots)
+            self.before_step()
+
+    def _end_backward(self, grads: Sequence[Tensor] | None) -> None:
+        if not self.has_optimizer:
+            self.is_open = True
+            self.after_backward(grads)
+
+    def _end_manual_step(self) -> None:
+        """End the step that a backward without an optimizer began, if any."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self.steps += 1
+        self.manual_steps += 1
+        self.after_step()
+        self.is_used = True
 
     def _discard_used(self) -> None:
         """Discard inputs and losses that a step has used."""
@@ -147,10 +228,11 @@ class TrainingHooks:
         self.depth += 1
         if self.depth > 1 or not _has_tensors(module):
             return
+        self._end_manual_step()
         self._discard_used()
         if not any(module is model for model in self.models.values()):
             self.models[_free_name(type(module).__name__, self.models)] = module
-            self._claim_loose_parameters(module)
+            claim(self.models, module)
         self.at_forward()
 
     def leave_module(self, module: nn.Module, args: Any, *rest: Any) -> None:
@@ -164,6 +246,10 @@ class TrainingHooks:
         """Start a training step, unless this step is nested in another one: an optimizer may wrap
         another, and a subclass may call its parent's step.
         """
+        self.is_open = False  # the backward belongs to this step
+        if not self.has_optimizer:  # made in a way that its constructor did not see
+            self.has_optimizer = True
+            self.models.pop(LEAVES, None)
         if not any(optimizer is known for known in [*self.optimizers.values(), *self.wrappers]):
             name = _free_name(type(optimizer).__name__, self.optimizers)
             self.optimizers[name] = optimizer
@@ -171,7 +257,7 @@ class TrainingHooks:
             sizes = [len(group["params"]) for group in known.param_groups]
             if self.group_sizes.get(name) != sizes:  # also after add_param_group
                 self.group_sizes[name] = sizes
-                self._add_loose_parameters(name, known)
+                track_optimized(self.models, name, known)
         caller = sys._getframe(TORCH_WRAPPER)
         if not _is_active(self.step_frame, caller):
             self.step_frame = caller
@@ -202,44 +288,6 @@ class TrainingHooks:
             if is_wrapper and known is optimizer:
                 del self.optimizers[name]
                 self.wrappers.append(optimizer)
-
-    def _add_loose_parameters(self, name: str, optimizer: Optimizer) -> None:
-        """Track parameters that belong to no known model as a model named after the optimizer."""
-        label = f"{name} parameters"
-        others = (model for other, model in self.models.items() if other != label)
-        known = {id(tensor) for model in others for _, tensor in model.named_parameters()}
-        loose = _LooseParameters()
-        for group, options in enumerate(optimizer.param_groups):
-            for index, tensor in enumerate(options["params"]):
-                if id(tensor) not in known:
-                    loose.tensors[f"{group}.{index}"] = tensor
-        if loose.tensors:
-            self.models[label] = loose
-
-    def _claim_loose_parameters(self, module: nn.Module) -> None:
-        """Assign loose parameters to the module that owns them: with a closure, the optimizer's
-        step begins before the first forward.
-        """
-        owned = {id(tensor) for tensor in module.parameters()}
-        for name, loose in list(self.models.items()):
-            if not isinstance(loose, _LooseParameters):
-                continue
-            loose.tensors = {
-                key: tensor for key, tensor in loose.tensors.items() if id(tensor) not in owned
-            }
-            if not loose.tensors:
-                del self.models[name]
-
-
-class _LooseParameters(nn.Module):
-    """Optimized tensors whose module is not known."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tensors: dict[str, Tensor] = {}
-
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:  # noqa: ARG002
-        yield from self.tensors.items()
 
 
 def _is_active(call: FrameType | None, frame: FrameType | None) -> bool:
