@@ -86,7 +86,8 @@ def churn(predictions: Sequence[npt.NDArray[np.object_]]) -> float:
 
 def _final_distances(cell: CellData) -> tuple[float, float, float]:
     """Return the largest relative L2, ulp and differing share; zeros if all snapshots match."""
-    if len(list(cell.trainings())) < 2 or cell.unmeasured:  # not compared: unknown, not 0
+    compared = [repeat for _, repeat in cell.trainings() if repeat.snapshots]
+    if len(compared) < 2 or cell.unmeasured:  # not compared: unknown, not 0
         return (np.nan, np.nan, np.nan)
     rows = [(0.0, 0.0, 0.0)]
     for run in cell.completed:

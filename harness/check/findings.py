@@ -15,7 +15,7 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.errors import UsageError
 from harness.core.frameworks import independent_runs
-from harness.core.verdict import Verdict
+from harness.core.verdict import Verdict, place_at_step_zero
 from harness.report.caveats import ENDINGS, failure_reason
 from harness.report.format import interval, is_well_supported, join_words, percent, plural
 
@@ -98,8 +98,8 @@ def _describe_evidence(cell: CellData, row: dict[str, Any]) -> str:
 
 
 def _describe_divergence(row: dict[str, Any]) -> str:
-    step = row["first_step"]
-    return f"first at step {step}, in {row['first_component']}" if step else "before step 1"
+    step, component = row["first_step"], row["first_component"]
+    return f"first at step {step}, in {component}" if step else place_at_step_zero(component)
 
 
 def _describe_failures(cell: CellData) -> str:

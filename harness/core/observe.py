@@ -1,18 +1,21 @@
-"""`harness.observe(loss=loss)`, by which a script reports its own loss."""
+"""`harness.observe(loss=loss, accuracy=accuracy)`, by which a script declares its results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-listeners: list[Callable[[Any], None]] = []  # registered by this process's run, if it is one
+listeners: list[Callable[[str, Any], None]] = []  # registered by this process's run, if it is one
 
 
-def observe(*, loss: Any) -> None:
-    """Report this step's loss, a number or tensor, instead of the one that backward started from.
+def observe(**values: Any) -> None:
+    """Declare results that runs are compared by: tensors, arrays, numbers, text, or nests of them.
 
-    Call it before the optimizer's step. Outside a run of the harness it does nothing, so the call
-    can stay in the script.
+    ``loss`` is the loss of this step, instead of the tensor that a backward pass started from;
+    declare it before the optimizer's step. Any other name may be declared once or many times, with
+    or without a training: two runs differ if its values do. Outside a run of the harness this does
+    nothing, so that the call can stay in the script.
     """
-    for listener in listeners:
-        listener(loss)
+    for name, value in values.items():
+        for listener in listeners:
+            listener(name, value)

@@ -29,11 +29,18 @@ START, END = "start", "end"  # instead of a component: the initial state, the nu
 
 @dataclass(frozen=True, order=True)
 class Divergence:
-    """Where two trainings first diverge. Step 0 is the initial state."""
+    """Where two trainings first diverge. Step 0 is the initial state, or all of a program that does
+    not train.
+    """
 
     step: int
     order: int  # of the component within the step
     component: str
+
+
+def place_at_step_zero(component: str) -> str:
+    """Where trainings diverge at step 0: before the first step, or at the end if there is none."""
+    return "before step 1" if component == START else f"at the end, in {component}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.table import Table
 from harness.core.command_line import command
 from harness.core.exit_codes import DONE
 from harness.core.record import write_json
+from harness.core.verdict import place_at_step_zero
 from harness.diagnose.origin import Origin, Pair
 from harness.diagnose.treatments import Fault
 
@@ -178,7 +179,7 @@ class Diagnosis:
 
 
 def _describe_place(step: int, component: str) -> str:
-    return "before step 1" if step == 0 else f"at step {step}, first in {component}"
+    return f"at step {step}, first in {component}" if step else place_at_step_zero(component)
 
 
 def _around_table(origin_evidence: OriginEvidence) -> Table:

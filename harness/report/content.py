@@ -14,7 +14,7 @@ from harness.analysis.claims.ruling import Answer
 from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.command_line import command
-from harness.core.verdict import Verdict
+from harness.core.verdict import Verdict, place_at_step_zero
 from harness.report import legend
 from harness.report.caveats import Caveat, find_caveats
 from harness.report.format import (
@@ -245,11 +245,10 @@ def _matrix_row(row: dict[str, Any]) -> MatrixRow:
 
 
 def _format_divergence(row: dict[str, Any]) -> str:
-    """Format step and component; step 0 is the initial state."""
     if not is_known(row["first_step"]):
         return DASH
-    step = int(row["first_step"])
-    return "before step 1" if step == 0 else f"step {step}, {row['first_component']}"
+    step, component = int(row["first_step"]), row["first_component"]
+    return f"step {step}, {component}" if step else place_at_step_zero(component)
 
 
 def _format_weights(row: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ def _run_columns(run: RunRecord) -> dict[str, Any]:
         if first and first.losses
         else None,
         "accuracy": end.accuracy if end else None,
-        "params": end.final["params"] if end else "",
+        "params": end.final.get("params", "") if end else "",
         "predictions": end.final.get("predictions", "") if end else "",
     }
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.analysis.study_data import CellData
-from harness.core.verdict import Verdict, judge, outcome_key
+from harness.core.verdict import Verdict, judge, outcome_key, place_at_step_zero
 
 MIN_RUNS = 10  # to call results identical; 10 agreeing runs bound the chance of another at 28 %
 
@@ -59,7 +59,7 @@ def describe_divergence(cell: CellData, table: Rows) -> str:
         return f"{cell.id} {row['verdict']}: {row['note']}"
     keys = Counter(outcome_key(training) for _, training in cell.trainings())
     step, component = row["first_step"], row["first_component"]
-    place = f"at step {step:g} in {component}" if step else "before step 1"
+    place = f"at step {step:g} in {component}" if step else place_at_step_zero(component)
     return (
         f"{cell.id} {row['verdict']}: {max(keys.values())} of {keys.total()} trainings agree; "
         f"first divergence {place}"

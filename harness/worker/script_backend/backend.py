@@ -17,7 +17,7 @@ from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
 from harness.worker.script_backend.files import digest_file
 from harness.worker.script_backend.program import program_name, run_program
-from harness.worker.script_backend.sandbox import create_sandbox
+from harness.worker.script_backend.sandbox import Sandbox, create_sandbox
 from harness.worker.script_backend.torchrun import start_group
 from harness.worker.torch_backend import components, settings, snapshot
 from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
@@ -82,13 +82,13 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
         ):
             run_program(spec.cell.scenario, sandbox)
         hooks.check()
-        _check_has_steps(hooks, spec)
-        kept.setdefault(str(len(steps)), snapshot.save_snapshot(hooks, snapshots))
+        if hooks.models:
+            kept.setdefault(str(len(steps)), snapshot.save_snapshot(hooks, snapshots))
     return Repeat(
-        initial=initial[0],
+        initial=initial[0] if initial else "",
         steps=steps,
         losses=losses if len(losses) == len(steps) else [],
-        final=_final_digests(hooks),
+        final=_final_digests(hooks, sandbox, spec),
         predictions=[],
         accuracy=None,
         facts={**_step_counts(hooks), "models": ", ".join(hooks.models), **sandbox.facts()},
@@ -112,7 +112,10 @@ def run_timing(spec: RunSpec) -> TimedRun:
         elapsed_s = time.perf_counter() - start
         peak = peak_mb(torch.device(spec.cell.device))  # before written files are read
     hooks.check()
-    _check_has_steps(hooks, spec)
+    final = _final_digests(hooks, sandbox, spec)
+    if not marks:  # a program that does not train is timed as a whole
+        whole = Timed(elapsed_s, 1, [elapsed_s], final, None, None, sandbox.facts())
+        return TimedRun(setup_s=0.0, peak_mb=peak, timed=whole)
     first = max(1, spec.warmup)
     counted = len(marks) - first
     if counted < 1:
@@ -129,7 +132,7 @@ def run_timing(spec: RunSpec) -> TimedRun:
             counted_s=counted_s,
             counted_steps=counted,
             step_s=step_s,
-            final=_final_digests(hooks),
+            final=final,
             loss=None,
             accuracy=None,
             facts={**_step_counts(hooks), **sandbox.facts()},
@@ -171,7 +174,7 @@ def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     op_log.write(op_log.log_path(folder, spec.run_id, repeat), recorder.log(spec.run_id))
     if kept := recorder.recorder.kept:
         save_file(kept, op_log.tensors_path(folder, spec.run_id, repeat))
-    return _final_digests(recorder.hooks) if spec.to_end else {}
+    return _final_digests(recorder.hooks, sandbox, spec) if spec.to_end else {}
 
 
 def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
@@ -179,14 +182,6 @@ def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
         "replay does not support scripts: "
         f"the state of {program_name(spec.cell.scenario)} cannot be restored from outside"
     )
-
-
-def _check_has_steps(hooks: TrainingHooks, spec: RunSpec) -> None:
-    if not hooks.steps:
-        raise UsageError(
-            f"{program_name(spec.cell.scenario)} finished without a step of any torch optimizer "
-            "and without a backward pass: there is no training to compare"
-        )
 
 
 def _step_counts(hooks: TrainingHooks) -> dict[str, int]:
@@ -200,11 +195,33 @@ def _last_loss(hooks: TrainingHooks) -> torch.Tensor:
     return next(iter(hooks.last_losses), torch.tensor(float("nan")))
 
 
-def _final_digests(hooks: TrainingHooks) -> dict[str, str]:
-    """Return the outcome digests at the script's end; trace and timing runs share the keys."""
-    return {
-        "grads": digest(components.grads(hooks)),
-        "params": digest(components.params(hooks)),
-        "buffers": digest(components.buffers(hooks)),
-        "optimizer": components.optimizer(hooks),
+def _final_digests(hooks: TrainingHooks, sandbox: Sandbox, spec: RunSpec) -> dict[str, str]:
+    """Return the outcome digests at the script's end; trace and timing runs share the keys.
+
+    A program that does not train is compared by its models' weights and what it declares and
+    writes, or else by what it prints. Raises UsageError if there is nothing to compare.
+    """
+    declared = {
+        f"observed {name}": components.joint_digest(digests)
+        for name, digests in hooks.declared.items()
     }
+    if hooks.models:
+        declared |= {
+            "grads": digest(components.grads(hooks)),
+            "params": digest(components.params(hooks)),
+            "buffers": digest(components.buffers(hooks)),
+            "optimizer": components.optimizer(hooks),
+        }
+    if hooks.steps:
+        return declared
+    if sandbox.files:
+        declared["files"] = digest([], sandbox.files)
+    if not declared and sandbox.printed:
+        declared["printed"] = sandbox.printed
+    if not declared:
+        raise UsageError(
+            f"{program_name(spec.cell.scenario)} trained no model, called none, wrote no file and "
+            "printed nothing: there is nothing to compare. Declare its result in the script, as in "
+            "harness.observe(result=tensor)"
+        )
+    return declared

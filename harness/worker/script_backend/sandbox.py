@@ -21,6 +21,7 @@ from harness.core.errors import UsageError
 from harness.core.protocol import COPY_PREFIX
 from harness.core.redact import portable_path
 from harness.core.spec import Scenario
+from harness.worker.script_backend.output import digest_since, log_size
 
 EXCLUDED = frozenset(
     {
@@ -51,6 +52,7 @@ class Sandbox:
     folder: Path
     files: dict[str, str] = field(default_factory=dict)  # digests of written files
     touched: list[str] = field(default_factory=list)  # files changed outside the copy
+    printed: str = ""  # digest of what the script printed; empty if it printed nothing
 
     def path_in_copy(self, path: Path) -> Path:
         """Map a path in the original folder to the copy; return any other path unchanged."""
@@ -66,7 +68,7 @@ class Sandbox:
 
 @contextmanager
 def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
-    """Make a copy of the working directory; on exit, fill in ``files`` and ``touched``.
+    """Make a copy of the working directory; on exit, fill in what the script has left.
 
     ``digest_of`` is called with each file that was written and with the copy's folder.
     """
@@ -80,9 +82,11 @@ def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -
         _copy(original, sandbox.folder, data)
         before = _scan(sandbox.folder, [])
         os.chdir(sandbox.folder)
+        printed_before = log_size()
         try:
             yield sandbox
         finally:
+            sandbox.printed = digest_since(printed_before, sandbox.folder)
             os.chdir(original)
             after = _scan(original, data)
             sandbox.touched += [portable_path(path) for path in _changed_paths(outside, after)]

@@ -56,8 +56,11 @@ class HookRecorder:
             self.at_end()
 
     def check(self) -> None:
-        """Raises UsageError if the training ended before the window began."""
-        if self.hooks.steps < max(1, self.window[0]):
+        """Raises UsageError if the training ended before the window began.
+
+        A program that does not train is recorded as a whole.
+        """
+        if self.hooks.steps < self.window[0] and self.window[0] > 1:
             raise window_error(self.window, self.hooks.steps)
 
     def log(self, run_id: str) -> OpLog:

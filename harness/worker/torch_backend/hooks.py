@@ -31,6 +31,7 @@ from torch.optim.optimizer import (
 
 from harness.core.errors import ObserverError
 from harness.core.observe import listeners
+from harness.worker.torch_backend.components import batch_digest
 from harness.worker.torch_backend.loose_parameters import (
     LEAVES,
     claim,
@@ -55,6 +56,7 @@ class TrainingHooks:
         self.inputs: list[str] = []  # digests of the models' arguments since the last step
         self.losses: list[Tensor] = []  # roots of backwards since the last step
         self.reported: list[Tensor] = []  # losses that the script reported since the last step
+        self.declared: dict[str, list[str]] = {}  # digests of the script's other results, by name
         self.steps = 0
         self.manual_steps = 0  # those without an optimizer
         self.has_optimizer = False  # the script has made one, so that its steps are those of it
@@ -93,7 +95,7 @@ class TrainingHooks:
             hooks.enter_context(self._patch(torch.autograd, "backward", self._observe_backward))
             hooks.enter_context(self._patch(torch.autograd, "grad", self._observe_grad))
             hooks.enter_context(self._patch(Optimizer, "__init__", self._notice_optimizer))
-            receive = self._guard(self._receive_loss)
+            receive = self._guard(self._receive)
             listeners.append(receive)
             hooks.callback(listeners.remove, receive)
             yield
@@ -116,6 +118,13 @@ class TrainingHooks:
         """Raises ObserverError if a hook has failed."""
         if self.error is not None:
             raise ObserverError(f"observation stopped at step {self.steps + 1}") from self.error
+
+    def _receive(self, name: str, value: Any) -> None:
+        """Take what the script declares by ``harness.observe``."""
+        if name == "loss":
+            self._receive_loss(value)
+        else:
+            self.declared.setdefault(name, []).append(batch_digest(value))
 
     def _receive_loss(self, loss: Any) -> None:
         if self.reported:  # else it may be the loss of a step without an optimizer, still open

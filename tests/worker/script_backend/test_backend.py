@@ -19,7 +19,7 @@ ODD = ("plain", "print", "fork", "change")
 FAILING = {
     "fail": "FileNotFoundError: the data are not there",
     "exit": "train.py raised SystemExit(3)",
-    "nothing": "finished without a step of any torch optimizer",
+    "nothing": "there is nothing to compare",
 }
 
 
