@@ -29,3 +29,14 @@ class TrainingFailedError(RuntimeError):
 
 class ObserverError(Exception):
     """What observes a training failed; the training itself was not disturbed."""
+
+
+class ProcessReplaced(BaseException):
+    """A script has asked to be started again in place of its process, with these variables.
+
+    It is no error: a script's ``except Exception`` does not stop it.
+    """
+
+    def __init__(self, words: list[str], variables: dict[str, str]) -> None:
+        super().__init__(words)
+        self.words, self.variables = words, variables

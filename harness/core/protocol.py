@@ -1,6 +1,8 @@
-"""Messages from a worker to its parent, one per line."""
+"""How a parent starts a worker, and the messages that it gets from it, one per line."""
 
 from __future__ import annotations
+
+import sys
 
 READY = "ready"  # all imports are done; waiting to be released
 DONE = "done"  # the record is written
@@ -8,3 +10,11 @@ UNWRITTEN = "unwritten"  # the record could not be written; the reason follows
 
 # Prefix of a script's sandbox folder, followed by the id of the process that created it.
 COPY_PREFIX = "harness-script-"
+
+
+def module_command(module: str, *words: str) -> list[str]:
+    """``python -m module``, without the working directory on the module path.
+
+    A project may have a package of its own named ``harness``; -P keeps it from shadowing ours.
+    """
+    return [sys.executable, "-P", "-X", "faulthandler", "-m", module, *words]

@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.core import op_log
 from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.op_log import OpLog
+from harness.core.protocol import module_command
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import Judgement, Verdict
@@ -24,7 +25,7 @@ from harness.diagnose.origin import (
     surrounding_pairs,
 )
 from harness.diagnose.runs import FIRST_RUNS, Experiment
-from harness.study.child_process import environment, module_command
+from harness.study.child_process import environment
 
 
 @dataclass

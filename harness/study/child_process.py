@@ -1,9 +1,8 @@
-"""How the parent starts programs of the harness: which command, and which variables they see."""
+"""Which variables the programs that the parent starts see."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 
 from harness.core.paths import IMPORT_ROOT
@@ -14,14 +13,6 @@ ALLOWED_VARIABLES = (
     "PATH HOME LANG LC_ALL LC_CTYPE TZ TMPDIR LD_LIBRARY_PATH "
     "CUDA_VISIBLE_DEVICES CUDA_HOME CUDA_PATH NVIDIA_VISIBLE_DEVICES VIRTUAL_ENV SYSTEMROOT"
 ).split()
-
-
-def module_command(module: str, *words: str) -> list[str]:
-    """``python -m module``, without the working directory on the module path.
-
-    A project may have a package of its own named ``harness``; -P keeps it from shadowing ours.
-    """
-    return [sys.executable, "-P", "-X", "faulthandler", "-m", module, *words]
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from harness.core.frameworks import FORK_SERVERS, FRAMEWORKS
+from harness.core.protocol import module_command
 from harness.core.spec import Isolation, RunSpec
-from harness.study.child_process import environment, module_command
+from harness.study.child_process import environment
 from harness.study.worker_process import Descriptors, Process, StartProcess, spawn
 
 # Return codes of a child whose server died: it was killed with the server, or never forked.

@@ -10,7 +10,8 @@ from pathlib import Path
 from harness.core.command_line import command
 from harness.core.errors import ReportError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FAILED, FINDING, RUNS_FAILED
-from harness.study.child_process import environment, module_command
+from harness.core.protocol import module_command
+from harness.study.child_process import environment
 
 # Passed to the gate: where a CI runner collects annotations, and the width of the terminal.
 CHECK_VARIABLES = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")

@@ -7,10 +7,11 @@ import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
 
+from harness.core.protocol import module_command
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Kind
 from harness.core.verdict import snapshots_match
-from harness.study.child_process import environment, module_command
+from harness.study.child_process import environment
 from harness.study.folder import StudyFolder
 from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from harness.core.protocol import module_command
 from harness.core.spec import RunSpec, to_json
-from harness.study.child_process import environment, module_command
+from harness.study.child_process import environment
 
 IMPORT_LIMIT_S = 300.0  # a process that has not imported its framework by then never will
 TICK_S = 0.5  # how often a wait calls ``tick``, which redraws the progress bar

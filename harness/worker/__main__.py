@@ -8,22 +8,26 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from harness.core.protocol import DONE, READY, UNWRITTEN
+from harness.core.errors import ProcessReplaced
+from harness.core.protocol import DONE, READY, UNWRITTEN, module_command
 from harness.core.spec import RunSpec
 from harness.worker.pipe import ParentPipe
 
 
 def main() -> None:
-    run_worker(int(sys.argv[1]))
+    run_worker(int(sys.argv[1]), *map(json.loads, sys.argv[2:]))
 
 
-def run_worker(replies: int) -> NoReturn:
-    """Does one run; ``replies`` is the descriptor of the pipe to the parent. Ends the process."""
+def run_worker(replies: int, request: Any = None, release: Any = None) -> NoReturn:
+    """Does one run; ``replies`` is the descriptor of the pipe to the parent. Ends the process.
+
+    A request and a release are given only if this worker replaces one that has received them.
+    """
     parent = ParentPipe(replies)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # logs show progress
-    request = json.loads(parent.receive())
+    request = request or json.loads(parent.receive())
     spec, study = RunSpec.from_json(request["spec"]), Path(request["study"])
 
     from harness.core.record import save_record  # noqa: PLC0415 - importing is the warm-up
@@ -33,10 +37,16 @@ def run_worker(replies: int) -> NoReturn:
     backend = load_backend(spec.cell.scenario.framework)
     backend.warm_up()
     backend.load_scenario(spec.cell.scenario)
-    parent.send(READY)
-    release = json.loads(parent.receive())
+    if release is None:
+        parent.send(READY)
+        release = json.loads(parent.receive())
     try:
         save_record(study / "runs", replace(execute(spec, study), **release))
+    except ProcessReplaced as replaced:
+        words = [str(parent.keep_open()), json.dumps(request), json.dumps(release)]
+        sys.stdout.flush()
+        again = module_command("harness.worker", *words)
+        os.execve(again[0], again, replaced.variables)  # noqa: S606 - as the script has asked for
     except OSError as error:
         parent.send(f"{UNWRITTEN}: {error.strerror}")
     else:

@@ -26,6 +26,11 @@ class ParentPipe:
         for pipe in (self.incoming, self.outgoing):
             os.set_inheritable(pipe.fileno(), False)
 
+    def keep_open(self) -> int:
+        """The descriptor for replies, for the program that will replace this one."""
+        os.set_inheritable(self.outgoing.fileno(), True)
+        return self.outgoing.fileno()
+
     def receive(self) -> str:
         """The parent's next line; exits if the parent has closed the pipe."""
         line = self.incoming.readline()

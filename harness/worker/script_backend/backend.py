@@ -80,7 +80,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
             start_group(spec, sandbox),
             hooks.install(before_step, after_step, after_backward=after_backward),
         ):
-            run_program(spec.cell.scenario, sandbox)
+            run_program(spec, sandbox)
         hooks.check()
         if hooks.models:
             kept.setdefault(str(len(steps)), snapshot.save_snapshot(hooks, snapshots))
@@ -107,7 +107,7 @@ def run_timing(spec: RunSpec) -> TimedRun:
     with create_sandbox(spec.cell.scenario, digest_file) as sandbox, start_group(spec, sandbox):
         start = time.perf_counter()
         with hooks.install(after_step=lambda: marks.append(clock.mark())):
-            run_program(spec.cell.scenario, sandbox)
+            run_program(spec, sandbox)
         clock.synchronize()
         elapsed_s = time.perf_counter() - start
         peak = peak_mb(torch.device(spec.cell.device))  # before written files are read
@@ -166,7 +166,7 @@ def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
             start_group(spec, sandbox, folder),
             recorder.install(),
         ):
-            run_program(spec.cell.scenario, sandbox)
+            run_program(spec, sandbox)
     except _WindowEnd:
         pass
     recorder.hooks.check()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import runpy
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from harness.core.errors import UsageError
-from harness.core.spec import Scenario
+from harness.core.spec import RunSpec, Scenario
+from harness.worker.script_backend.children import apply_in_children
+from harness.worker.script_backend.replacement import follow_exec
 from harness.worker.script_backend.sandbox import Sandbox
 
 
@@ -57,14 +61,20 @@ def program_name(scenario: Scenario) -> str:
     return str(scenario.options["path"] or scenario.options["module"])
 
 
-def run_program(scenario: Scenario, sandbox: Sandbox) -> None:
+def run_program(spec: RunSpec, sandbox: Sandbox) -> None:
     """Run the script to its end. Raises RuntimeError if it exits with a status other than 0."""
+    scenario = spec.cell.scenario
     module = scenario.options["module"]
     arguments = [str(argument) for argument in scenario.options["args"]]
     path = sandbox.path_in_copy(_original_path(scenario, sandbox))
     process, status = os.getpid(), 0
     try:
-        with _as_main(path, sandbox.folder if module else path.parent, arguments):
+        with (
+            apply_in_children(spec.determinism),
+            follow_exec(path, arguments),
+            _as_main(path, sandbox.folder if module else path.parent, arguments),
+            _end_as_interpreter(),
+        ):
             if module:
                 runpy.run_module(str(module), run_name="__main__", alter_sys=True)
             else:
@@ -83,6 +93,20 @@ def _original_path(scenario: Scenario, sandbox: Sandbox) -> Path:
     """Resolve the path against the original folder; the working directory is the sandbox."""
     path = scenario.options["path"]
     return (sandbox.original / Path(str(path)).expanduser()).resolve() if path else sandbox.folder
+
+
+@contextmanager
+def _end_as_interpreter() -> Iterator[None]:
+    """Do at the script's end what Python does at its own: wait for threads, call exit handlers."""
+    process, before = os.getpid(), set(threading.enumerate())
+    try:
+        yield
+    finally:
+        if os.getpid() == process:  # not in a child that the script forked
+            for thread in threading.enumerate():
+                if thread not in before and not thread.daemon:
+                    thread.join()
+            atexit._run_exitfuncs()
 
 
 @contextmanager

@@ -25,10 +25,10 @@ def main() -> None:
     if spec.kind is Kind.operations:
         recorder = _log_recorder(spec, Path(request["folder"]))
         with recorder.install():
-            run_program(spec.cell.scenario, sandbox)
+            run_program(spec, sandbox)
         recorder.hooks.check()
     else:
-        run_program(spec.cell.scenario, sandbox)
+        run_program(spec, sandbox)
     sys.stdout.flush()
     os._exit(0)  # unloading torch would keep rank 0 waiting
 

@@ -75,10 +75,11 @@ def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -
     original, data = Path.cwd(), _data_paths(scenario)
     _remove_orphans()
     outside = _scan(original, data)
-    # a process that the script left behind may still write into the copy
-    prefix = f"{COPY_PREFIX}{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
-        sandbox = Sandbox(original, Path(name).resolve())
+    # no TemporaryDirectory: it deletes its folder when the script's exit handlers are called
+    sandbox = Sandbox(
+        original, Path(tempfile.mkdtemp(prefix=f"{COPY_PREFIX}{os.getpid()}-")).resolve()
+    )
+    try:
         _copy(original, sandbox.folder, data)
         before = _scan(sandbox.folder, [])
         os.chdir(sandbox.folder)
@@ -94,6 +95,8 @@ def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -
             if path.is_file():
                 relative = str(path.relative_to(sandbox.folder))
                 sandbox.files[relative] = digest_of(path, sandbox.folder)
+    finally:  # a process that the script left behind may still write into the copy
+        shutil.rmtree(sandbox.folder, ignore_errors=True)
 
 
 def check_size(scenario: Scenario) -> None:

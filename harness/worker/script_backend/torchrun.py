@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
+from harness.core.protocol import module_command
 from harness.core.spec import RunSpec, to_json
 from harness.worker.script_backend.sandbox import Sandbox
 
@@ -81,7 +82,7 @@ def _start_rank(
     spec: RunSpec, sandbox: Sandbox, folder: Path | None, variables: dict[str, str]
 ) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-P", "-X", "faulthandler", "-m", "harness.worker.script_backend.rank"],
+        module_command("harness.worker.script_backend.rank"),
         stdin=subprocess.PIPE,
         text=True,
         env={**os.environ, **variables},

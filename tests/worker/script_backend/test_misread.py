@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.core.record import RunRecord, load_record
-from tests.conftest import harness, study_of
+from tests.conftest import FORK, harness, study_of
 from tests.worker.script_backend.conftest import words
 
 # Small programs that an observer has misread, changed or broken, and what is true of them.
@@ -75,6 +75,50 @@ for step in range(3):
     optimizer.step()
 assert net.weight.grad is not None
 """,
+    "again.py": """
+# Starts itself again with a hash seed, trains in a thread, and writes a file when Python exits.
+import atexit, os, sys, threading
+if os.environ.get("PYTHONHASHSEED") != "5":
+    os.environ["PYTHONHASHSEED"] = "5"
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+import torch
+atexit.register(lambda: open("at_exit.txt", "w").write("a"))
+def train():
+    net = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for step in range(3):
+        net(torch.randn(4, 3)).sum().backward()
+        optimizer.step()
+threading.Thread(target=train).start()
+""",
+    "spawned.py": """
+# Trains in a spawned process.
+import torch, torch.multiprocessing
+def train(rank, net):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for step in range(3):
+        net(torch.randn(4, 3)).sum().backward()
+        optimizer.step()
+if __name__ == "__main__":
+    net = torch.nn.Linear(3, 1).share_memory()
+    torch.multiprocessing.spawn(train, args=(net,), nprocs=1)
+    net(torch.ones(1, 3))
+""",
+    "by_hand.py": """
+# Updates its parameters by hand, with noise that no seed reaches.
+import os, torch
+weight = torch.randn(3, requires_grad=True)
+for step in range(3):
+    noise = torch.Generator().manual_seed(int.from_bytes(os.urandom(4), "little"))
+    (weight * torch.randn(3, generator=noise)).sum().backward()
+    weight.data.add_(weight.grad, alpha=-0.1)
+    weight.grad = None
+""",
+    "other_program.py": """
+# Replaces its process by another program.
+import os
+os.execv("/bin/true", ["true"])
+""",
 }
 
 
@@ -83,8 +127,8 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
     """What varies is seen to vary, and what was disturbed by observation runs to its end."""
     for name, text in TRAPS.items():
         (folder / name).write_text(text)
-    done = harness("-m", *words(",".join(TRAPS), "runs.trace=2"), cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = harness("-m", *words(",".join(TRAPS), "runs.trace=2", FORK), cwd=folder)
+    assert done.returncode == 3, done.stdout + done.stderr  # the last one fails
     study = study_of(done, folder)
     cells = pd.read_csv(study / "tables" / "cells.csv").set_index("overrides")["verdict"]
     verdicts = {words.removeprefix("scenario.path="): cell for words, cell in cells.items()}
@@ -93,10 +137,23 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         "late.py": "varies",
         "names.py": "identical",
         "precision.py": "identical",
+        "again.py": "identical",
+        "spawned.py": "identical",
+        "by_hand.py": "varies",
+        "other_program.py": "failed",
     }
     for record in records_of(study, "precision.py"):
         assert record.effective["python_hash_seed"] is None
         assert record.effective["tf32"] is True
+    for record in records_of(study, "again.py"):
+        assert record.effective["python_hash_seed"] == 5
+        assert record.repeats[0].facts["optimizer steps"] == 3
+        assert list(record.repeats[0].facts["files"]) == ["at_exit.txt"]
+    for record in records_of(study, "by_hand.py"):
+        assert record.repeats[0].facts["steps without an optimizer"] == 3
+    for record in records_of(study, "other_program.py"):
+        assert "replaced its process by another program (true)" in record.message
+    assert not list(folder.glob("*.txt"))
 
 
 def records_of(study: Path, path: str) -> list[RunRecord]:

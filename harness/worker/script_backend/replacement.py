@@ -1,0 +1,58 @@
+"""Scripts that replace their own process, as to start again with a PYTHONHASHSEED.
+
+An exec would end the harness's run with the process. Here it ends the script instead, and then the
+worker is replaced by a new one, with the variables that the script has set, which runs it again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import ProcessReplaced
+
+
+@contextmanager
+def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
+    """In this context, ``os.execv`` and all that rest on it raise ProcessReplaced.
+
+    Raises RuntimeError if the new program is not the script with the same arguments.
+    """
+    before = {name: getattr(os, name) for name in ("execv", "execve")}
+
+    def execute(_: Any, words: Sequence[Any], variables: Mapping[Any, Any] | None = None) -> Any:
+        raise ProcessReplaced(
+            [os.fsdecode(word) for word in words],
+            {os.fsdecode(k): os.fsdecode(v) for k, v in (variables or os.environ).items()},
+        )
+
+    replacement: Callable[..., Any] = execute
+    for name in before:
+        setattr(os, name, replacement)
+    try:
+        yield
+    except ProcessReplaced as replaced:
+        if not _is_same(replaced.words, script, arguments):
+            raise RuntimeError(
+                f"the script replaced its process by another program ({' '.join(replaced.words)}), "
+                "which cannot be observed; run that program instead"
+            ) from None
+        raise
+    finally:
+        for name, original in before.items():
+            setattr(os, name, original)
+
+
+def _is_same(words: Sequence[str], script: Path, arguments: Sequence[str]) -> bool:
+    """Whether a command, such as ``python -u train.py --lr 1``, runs the script once more."""
+    if not Path(words[0]).name.startswith("python"):
+        return False
+    end = len(words) - len(arguments)
+    return end > 1 and list(words[end:]) == list(arguments) and _is_file(words[end - 1], script)
+
+
+def _is_file(word: str, script: Path) -> bool:
+    return Path(word).exists() and Path(word).samefile(script)
