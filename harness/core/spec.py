@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 # Marks a field that older studies do not have. JSON omits it at its default, so that equal requests
@@ -151,6 +152,14 @@ class Scenario:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Scenario:
         return cls(**document)
+
+    @property
+    def title(self) -> str:
+        """The name in tables and figures: the label, or a script's file or module."""
+        if self.framework != "script":
+            return self.label
+        path = self.options["path"]
+        return PurePath(str(path)).name if path else str(self.options["module"])
 
 
 @dataclass(frozen=True)

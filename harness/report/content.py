@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from harness.report.format import (
     percent,
     plural,
 )
+from harness.report.labels import scenario_labels
 from harness.report.summary import sentences
 from harness.report.tables import Tables
 
@@ -86,7 +86,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         smallest_detectable=_describe_detectable(controls),
         claims=_string_rows(tables.claims),
         answers=_count_answers(tables.claims),
-        noise=_noise_rows(tables.noise),
+        noise=_noise_rows(study, tables.noise),
         audit=_string_rows(tables.audit),
         lengths=_string_rows(tables.lengths),
         matrix=_matrix_rows(experiments[~experiments["twin"]]),
@@ -104,41 +104,17 @@ def _string_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def add_labels(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the cell table with labels of scenarios and settings that distinguish all rows."""
-    rows = table.to_dict("records")
-    several = len(set(table["device"])) > 1
-    return table.assign(
-        scenario=[_label(row, "scenario", [row["device"]] * several) for row in rows],
-        determinism=_disambiguate(
-            rows, [_label(row, "determinism", _noise_label(row)) for row in rows]
-        ),
-        is_baseline=table["cell"] == table["baseline"],
-    )
-
-
-def _label(row: dict[Hashable, Any], group: str, extra: list[str]) -> str:
-    """The name of a scenario or setting, with its overrides and ``extra`` in parentheses."""
-    overrides = shlex.split(row["overrides"])
-    prefix = f"{group}."
-    details = [word.removeprefix(prefix) for word in overrides if word.startswith(prefix)] + extra
-    return f"{row[group]} ({', '.join(details)})" if details else str(row[group])
-
-
-def _noise_label(row: dict[Hashable, Any]) -> list[str]:
-    return [f"noise={row['noise']}"] if row["noise"] else []
-
-
-def _noise_rows(noise: pd.DataFrame) -> list[tuple[str, ...]]:
+def _noise_rows(study: StudyData, noise: pd.DataFrame) -> list[tuple[str, ...]]:
     rows = noise.to_dict("records")
-    several = len({row["device"] for row in rows}) > 1
-    return [_noise_row(row, several) for row in rows]
+    return [
+        _noise_row(row, name) for row, name in zip(rows, scenario_labels(study, rows), strict=True)
+    ]
 
 
-def _noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ...]:
+def _noise_row(row: dict[Hashable, Any], name: str) -> tuple[str, ...]:
     spread = (percent(row["accuracy_sd_low"]), percent(row["accuracy_sd_high"]))
     return (
-        _label(row, "scenario", [row["device"]] * several_devices),
+        name,
         SOURCES[row["noise"]],
         str(row["trace_runs"]),
         percent(row["loss_sd_rel"]),
@@ -147,18 +123,6 @@ def _noise_row(row: dict[Hashable, Any], several_devices: bool) -> tuple[str, ..
         percent(row["churn"]),
         figure(row["weight_rel_l2"], 2),
     )
-
-
-def _disambiguate(rows: list[dict[Hashable, Any]], names: list[str]) -> list[str]:
-    """Append the cell's hash to a name that several cells share, as with redacted overrides."""
-    cells: dict[tuple[Any, str], set[str]] = {}
-    for row, name in zip(rows, names, strict=True):
-        cells.setdefault((_label(row, "scenario", [row["device"]]), name), set()).add(row["cell"])
-    ambiguous = {cell for sharing in cells.values() if len(sharing) > 1 for cell in sharing}
-    return [
-        f"{name} [{row['cell'].rpartition('-')[2]}]" if row["cell"] in ambiguous else name
-        for row, name in zip(rows, names, strict=True)
-    ]
 
 
 def _count_answers(claims: pd.DataFrame) -> str:
@@ -273,7 +237,7 @@ def _scenario_notes(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | 
     facts = next((run.timed.facts for run in cell.timings if run.timed), {})
     facts = facts or next((repeat.facts for _, repeat in cell.trainings()), {})
     lines = [(key, _format_value(value)) for key, value in facts.items()]
-    return (cell.cell.scenario.label, cell.cell.setting, lines) if lines else None
+    return (cell.cell.scenario.title, cell.cell.setting, lines) if lines else None
 
 
 def _format_value(value: Any) -> str:

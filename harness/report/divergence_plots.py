@@ -35,7 +35,7 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
         axes.plot(steps, first, color=COLORS[0], lw=2.2, label="first training")
         axes.plot(steps, furthest, color=COLORS[1], lw=1.1, label="training furthest from it")
         noise = "" if cell.cell.noise is Noise.none else f", noise={cell.cell.noise}"
-        axes.set_title(f"{cell.cell.scenario.label}, {cell.cell.setting}{noise}: loss")
+        axes.set_title(f"{cell.cell.scenario.title}, {cell.cell.setting}{noise}: loss")
         axes.set_xlabel("step")
     canvas.legend(
         *canvas.axes[0].get_legend_handles_labels(),
@@ -63,7 +63,7 @@ def _choose_cells(cells: list[CellData]) -> list[CellData]:
 
     chosen: dict[str, CellData] = {}
     for cell in sorted(cells, key=rank):
-        chosen.setdefault(cell.cell.scenario.label, cell)
+        chosen.setdefault(cell.cell.scenario.title, cell)
     return list(chosen.values())[:PANELS]
 
 
@@ -88,7 +88,7 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
     canvas = Canvas(figsize=(10, 3.8))
     weights, losses = canvas.subplots(1, 2)
     for cell, style in zip(varying, _line_styles(varying), strict=True):
-        label = f"{cell.cell.scenario.label}, {cell.cell.setting}"
+        label = f"{cell.cell.scenario.title}, {cell.cell.setting}"
         weights.plot(*_weight_curve(cell), marker="o", markersize=3, label=label, **style)
         losses.plot(*_loss_curve(cell), label=label, **style)
     for axes, measure in ((weights, "weights, ‖w−w₁‖/‖w₁‖"), (losses, "loss, |l−l₁|/|l₁|")):
@@ -138,12 +138,12 @@ def _loss_rows(cell: CellData) -> Losses:
 
 def _line_styles(cells: list[CellData]) -> list[dict[str, str]]:
     """Return a color for each scenario and a dash pattern for each setting."""
-    scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
+    scenarios = list(dict.fromkeys(cell.cell.scenario.title for cell in cells))
     settings = list(dict.fromkeys(cell.cell.setting for cell in cells))
     dashes = ("-", "--", ":", "-.")
     return [
         {
-            "color": COLORS[scenarios.index(cell.cell.scenario.label) % len(COLORS)],
+            "color": COLORS[scenarios.index(cell.cell.scenario.title) % len(COLORS)],
             "linestyle": dashes[settings.index(cell.cell.setting) % len(dashes)],
         }
         for cell in cells

@@ -71,11 +71,11 @@ def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: 
         return None
     canvas = Canvas(figsize=(10, 3.2))
     axes = canvas.subplots()
-    scenarios = list(dict.fromkeys(cell.cell.scenario.label for cell in cells))
+    scenarios = list(dict.fromkeys(cell.cell.scenario.title for cell in cells))
     for cell in cells:
         runs = [run for run in [*cell.timings, *cell.twins] if is_timed(run)]
         median = np.median([step_s(run) for run in runs]) if runs else 1.0
-        name = cell.cell.scenario.label
+        name = cell.cell.scenario.title
         axes.plot(
             [run.position for run in runs],
             [step_s(run) / median for run in runs],

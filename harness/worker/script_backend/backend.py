@@ -16,7 +16,8 @@ from harness.core.record import Components, Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
 from harness.worker.script_backend.files import digest_file
-from harness.worker.script_backend.program import program_name, run_program
+from harness.worker.script_backend.interpreter import run_program
+from harness.worker.script_backend.program import program_name
 from harness.worker.script_backend.sandbox import Sandbox, create_sandbox
 from harness.worker.script_backend.torchrun import start_group
 from harness.worker.torch_backend import components, settings, snapshot

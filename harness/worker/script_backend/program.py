@@ -1,23 +1,13 @@
-"""Runs a script as Python does: its folder is first in sys.path, its arguments in sys.argv."""
+"""Which file a script is."""
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
-import os
-import runpy
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 from harness.core.errors import UsageError
-from harness.core.spec import RunSpec, Scenario
-from harness.worker.script_backend.children import apply_in_children
-from harness.worker.script_backend.replacement import follow_exec
-from harness.worker.script_backend.sandbox import Sandbox
+from harness.core.spec import Scenario
 
 
 def program_path(scenario: Scenario) -> Path:
@@ -59,82 +49,3 @@ def _module_file(module: str) -> Path:
 
 def program_name(scenario: Scenario) -> str:
     return str(scenario.options["path"] or scenario.options["module"])
-
-
-def run_program(spec: RunSpec, sandbox: Sandbox) -> None:
-    """Run the script to its end. Raises RuntimeError if it exits with a status other than 0."""
-    scenario = spec.cell.scenario
-    module = scenario.options["module"]
-    arguments = [str(argument) for argument in scenario.options["args"]]
-    path = sandbox.path_in_copy(_original_path(scenario, sandbox))
-    process, status = os.getpid(), 0
-    try:
-        with (
-            apply_in_children(spec.determinism),
-            follow_exec(path, arguments),
-            _as_main(path, sandbox.folder if module else path.parent, arguments),
-            _end_as_interpreter(),
-        ):
-            if module:
-                runpy.run_module(str(module), run_name="__main__", alter_sys=True)
-            else:
-                runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if status:
-            message = f"{program_name(scenario)} raised SystemExit({error.code!r})"
-            raise RuntimeError(message) from error
-    finally:
-        if os.getpid() != process:  # a child that the script forked and that did not exit
-            os._exit(status)
-
-
-def _original_path(scenario: Scenario, sandbox: Sandbox) -> Path:
-    """Resolve the path against the original folder; the working directory is the sandbox."""
-    path = scenario.options["path"]
-    return (sandbox.original / Path(str(path)).expanduser()).resolve() if path else sandbox.folder
-
-
-@contextmanager
-def _end_as_interpreter() -> Iterator[None]:
-    """Do at the script's end what Python does at its own: wait for threads, call exit handlers."""
-    process, before = os.getpid(), set(threading.enumerate())
-    try:
-        yield
-    finally:
-        if os.getpid() == process:  # not in a child that the script forked
-            for thread in threading.enumerate():
-                if thread not in before and not thread.daemon:
-                    thread.join()
-            atexit._run_exitfuncs()
-
-
-@contextmanager
-def _as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
-    before = sys.argv, sys.path[:]
-    sys.argv, sys.path = [str(path), *arguments], [str(first), *sys.path]
-    try:
-        with _hide_harness(first):
-            yield
-    finally:
-        sys.argv, sys.path = before
-
-
-@contextmanager
-def _hide_harness(folder: Path) -> Iterator[None]:
-    """Unload this package while a script runs whose folder has its own ``harness``."""
-    if not (folder / "harness").is_dir() and not (folder / "harness.py").is_file():
-        yield
-        return
-    own_modules = _unload("harness")
-    try:
-        yield
-    finally:
-        _unload("harness")
-        sys.modules.update(own_modules)
-
-
-def _unload(package: str) -> dict[str, ModuleType]:
-    """Remove a package from the loaded modules and return the removed modules."""
-    names = [name for name in sys.modules if name.partition(".")[0] == package]
-    return {name: sys.modules.pop(name) for name in names}

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.core import op_log
 from harness.core.spec import Kind, RunSpec
 from harness.worker.pipe import die_with_parent
-from harness.worker.script_backend.program import run_program
+from harness.worker.script_backend.interpreter import run_program
 from harness.worker.script_backend.sandbox import Sandbox
 from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.hook_recorder import HookRecorder

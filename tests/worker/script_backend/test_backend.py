@@ -69,6 +69,15 @@ def test_a_script_that_does_not_train_says_why(act: str, message: str, acts: Pat
     assert message in (acts / "report.md").read_text()
 
 
+def test_the_terminal_says_why_a_script_failed(acts: Path) -> None:
+    """The summary has the script's own error, its log, and what to do about a common cause."""
+    done = harness("report", str(acts), cwd=acts)
+    lines = " ".join(done.stdout.split())
+    assert "failed: train.py (--act fail) under seed: crashed: FileNotFoundError: the data" in lines
+    assert "Remedy: runs see a copy of the working directory" in lines
+    assert "train.py (--act exit) under seed: crashed" in lines
+
+
 @pytest.mark.slow
 def test_a_script_that_hangs_exceeds_its_time_limit(folder: Path) -> None:
     """launch.timeout_s ends a script that loops without a step."""

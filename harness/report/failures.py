@@ -1,0 +1,50 @@
+"""Why cells failed, for the terminal: the training's own error, its log, and common remedies."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from harness.analysis.study_data import StudyData
+from harness.core.verdict import Verdict
+from harness.report.caveats import failure_reason
+
+REMEDIES = {
+    r"FileNotFoundError|No such file": (
+        "runs see a copy of the working directory: start the command where the file is found, or "
+        "link its folder with 'scenario.data=[...]'"
+    ),
+    r"ModuleNotFoundError|No module named": (
+        "install the module into the environment that runs the harness"
+    ),
+    r"URLError|ConnectionError|MaxRetryError|Name or service not known|name resolution": (
+        "download what the training needs before the study, and let it read the local copy"
+    ),
+}
+
+
+def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> list[str]:
+    """Return a sentence for each failed cell in the table, which has labels."""
+    sentences = []
+    for row in cells[(cells["verdict"] == Verdict.failed) & ~cells["twin"]].to_dict("records"):
+        runs = study.by_id(row["same_as"] or row["cell"]).all_runs
+        failed = next((run for run in runs if run.outcome.failed), None)
+        if failed is None:
+            continue
+        log = folder / "logs" / f"{failed.run_id}.log"
+        where = f" Log: {log}." if log.exists() else ""
+        remedy = next(
+            (
+                f" Remedy: {text}."
+                for cause, text in REMEDIES.items()
+                if re.search(cause, failed.message)
+            ),
+            "",
+        )
+        sentences.append(
+            f"{row['scenario']} under {row['determinism']}: {failed.outcome}"
+            f"{failure_reason(failed)}.{where}{remedy}"
+        )
+    return sentences
