@@ -77,7 +77,8 @@ def paired_ratio(
         return None
     logs = np.log([cell[block] / baseline[block] for block in common])
     mean, sd = float(logs.mean()), float(logs.std(ddof=1))
-    reach = float(stdtrit(len(logs) - 1, (1 + level) / 2)) * sd / math.sqrt(len(logs))
+    error = sd / math.sqrt(len(logs))
+    reach = float(stdtrit(len(logs) - 1, (1 + level) / 2)) * error
     return Ratio(
         point=math.exp(mean),
         low=math.exp(mean - reach),
