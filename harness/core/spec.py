@@ -100,6 +100,7 @@ class Determinism:
     matmul_precision: str | None = None
     cpu_capability: str | None = field(default=None, metadata=LATER)  # instruction set for torch
     fresh_memory: str | None = field(default=None, metadata=LATER)  # fill value of empty tensors
+    vector_math_warm_up: bool = field(default=False, metadata=LATER)  # before the training is built
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Determinism:

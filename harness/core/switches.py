@@ -26,6 +26,7 @@ TORCH_ONLY = {
     "tf32": None,
     "matmul_precision": None,
     "cpu_capability": None,
+    "vector_math_warm_up": False,
 }
 
 # The conditions of a comparison, not its subject: a baseline keeps these overrides.

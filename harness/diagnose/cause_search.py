@@ -30,6 +30,7 @@ from harness.diagnose.treatments import (
     Fault,
     Treatment,
     condition_treatments,
+    first_call_treatments,
     kernel_treatments,
 )
 
@@ -54,8 +55,8 @@ class CauseSearch:
                 retained.append(condition)
                 base, runs = treated, self._reference_runs(treated)
                 rate = _divergence_rate(runs)
-        if self._depends_on_fresh_memory(base):
-            return [*_faults_of(retained), Fault.uninitialized_memory]
+        if fault := self._memory_or_first_call(base, rate):
+            return [*_faults_of(retained), fault]
         if self._kernels_fix(base, rate):
             return [*_faults_of(retained), Fault.reduction_order]
         conditions = condition_treatments(self.experiment.cell)
@@ -65,6 +66,14 @@ class CauseSearch:
         if any(trial.answer == UNDECIDED for trial in self.trials):  # one of them may be the fix
             return _faults_of(retained)
         return [*_faults_of(retained), *_fault_from_pattern(judge(runs))]
+
+    def _memory_or_first_call(self, base: Cell, rate: float) -> Fault | None:
+        if self._depends_on_fresh_memory(base):
+            return Fault.uninitialized_memory
+        for treatment in first_call_treatments(base):
+            if self._is_fixed(treatment, treatment.apply(base), rate):
+                return treatment.fault
+        return None
 
     def _kernels_fix(self, base: Cell, rate: float) -> bool:
         """Whether a kernel treatment fixes ``base``; tries all, because every fix is reported."""

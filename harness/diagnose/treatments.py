@@ -14,6 +14,7 @@ class Fault(StrEnum):
     hash_order = "hash order"
     data_order = "data order"
     uninitialized_memory = "uninitialized memory"
+    first_call = "first call in the process"
     reduction_order = "atomics or reduction order"
     algorithm_choice = "algorithm choice"
     stateful_kernel = "stateful kernel"
@@ -46,6 +47,9 @@ LOADER = Treatment(
 )
 HASH_SEED = Treatment(
     Fault.hash_order, ("determinism.python_hash_seed=0",), {"python_hash_seed": 0}
+)
+WARM_UP = Treatment(
+    Fault.first_call, ("determinism.vector_math_warm_up=true",), {"vector_math_warm_up": True}
 )
 ONE_THREAD = Treatment(Fault.reduction_order, ("determinism.threads=1",), {"threads": 1})
 DETERMINISTIC = Treatment(
@@ -81,6 +85,12 @@ def condition_treatments(cell: Cell) -> Iterator[Treatment]:
         yield LOADER
     if requested.python_hash_seed is None:
         yield HASH_SEED
+
+
+def first_call_treatments(cell: Cell) -> Iterator[Treatment]:
+    """Yield the call whose first use by two threads at once can go wrong (docs/findings)."""
+    if cell.device == "cpu" and not cell.determinism.vector_math_warm_up:
+        yield WARM_UP
 
 
 def kernel_treatments(requested: Determinism) -> Iterator[Treatment]:

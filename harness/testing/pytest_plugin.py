@@ -71,8 +71,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """In a fresh run, apply the setting before any module of tests draws random numbers."""
+    _apply_setting()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """In a fresh run, apply the setting before any fixture draws random numbers."""
+    """Apply it again, so that the test draws the same whatever its modules have drawn."""
+    _apply_setting()
+
+
+def _apply_setting() -> None:
     folder = _run_folder()
     if folder is None:
         return

@@ -46,6 +46,8 @@ MARKED = """
 import random
 import pytest
 
+DRAWN_AT_THE_TOP = random.random()
+
 @pytest.fixture
 def noise():
     import torch
@@ -56,6 +58,7 @@ def test_seeded(noise, same_across_runs):
     import torch
     assert torch.are_deterministic_algorithms_enabled()
     same_across_runs("noise", noise)
+    same_across_runs("top", DRAWN_AT_THE_TOP)
     same_across_runs("order", list({"a", "b", "c", "d", "e", "f", "g", "h"}))
 
 @pytest.mark.parametrize("name", ["c::d [1] "])

@@ -43,6 +43,8 @@ def apply(setting: Determinism) -> None:
     if setting.matmul_precision is not None:
         torch.set_float32_matmul_precision(setting.matmul_precision)
     fill_new_memory(setting.fresh_memory)
+    if setting.vector_math_warm_up:  # two threads must not be the first: docs/findings
+        torch.ones(1).exp()
     if setting.seed is not None:  # last, so that nothing above draws after it
         random.seed(setting.seed)
         np.random.seed(setting.seed)
