@@ -13,6 +13,7 @@ from multiprocessing import spawn, util
 from typing import Any
 
 from harness.core.spec import Determinism, to_json
+from harness.worker.patch import patched
 from harness.worker.torch_backend import settings
 
 PROGRAM = "from {module} import main; main({setting!r}, {channels!r})"
@@ -21,7 +22,6 @@ PROGRAM = "from {module} import main; main({setting!r}, {channels!r})"
 @contextmanager
 def apply_in_children(setting: Determinism) -> Iterator[None]:
     """Apply the setting in every child that is spawned in this context, before it imports."""
-    original = spawn.get_command_line
 
     def command_line(**channels: Any) -> list[str]:
         program = PROGRAM.format(
@@ -30,11 +30,8 @@ def apply_in_children(setting: Determinism) -> Iterator[None]:
         flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
         return [spawn.get_executable(), *flags, "-c", program, "--multiprocessing-fork"]
 
-    spawn.get_command_line = command_line
-    try:
+    with patched(spawn, "get_command_line", lambda _: command_line):
         yield
-    finally:
-        spawn.get_command_line = original
 
 
 def main(setting: str, channels: dict[str, Any]) -> None:

@@ -7,12 +7,13 @@ worker is replaced by a new one, with the variables that the script has set, whi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from harness.core.errors import ProcessReplaced
+from harness.worker.patch import patched
 
 
 @contextmanager
@@ -21,7 +22,6 @@ def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
 
     Raises RuntimeError if the new program is not the script with the same arguments.
     """
-    before = {name: getattr(os, name) for name in ("execv", "execve")}
 
     def execute(_: Any, words: Sequence[Any], variables: Mapping[Any, Any] | None = None) -> Any:
         raise ProcessReplaced(
@@ -29,11 +29,9 @@ def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
             {os.fsdecode(k): os.fsdecode(v) for k, v in (variables or os.environ).items()},
         )
 
-    replacement: Callable[..., Any] = execute
-    for name in before:
-        setattr(os, name, replacement)
     try:
-        yield
+        with patched(os, "execv", lambda _: execute), patched(os, "execve", lambda _: execute):
+            yield
     except ProcessReplaced as replaced:
         if not _is_same(replaced.words, script, arguments):
             raise RuntimeError(
@@ -41,9 +39,6 @@ def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
                 "which cannot be observed; run that program instead"
             ) from None
         raise
-    finally:
-        for name, original in before.items():
-            setattr(os, name, original)
 
 
 def _is_same(words: Sequence[str], script: Path, arguments: Sequence[str]) -> bool:

@@ -13,9 +13,8 @@ after one backward share them.
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain, count
 from types import FrameType
@@ -31,6 +30,7 @@ from torch.optim.optimizer import (
 
 from harness.core.errors import ObserverError
 from harness.core.observe import listeners
+from harness.worker.patch import patched
 from harness.worker.torch_backend.components import batch_digest
 from harness.worker.torch_backend.loose_parameters import (
     LEAVES,
@@ -92,9 +92,9 @@ class TrainingHooks:
                 register_optimizer_step_post_hook(self._guard(self._end_step)),
             ):
                 hooks.callback(handle.remove)
-            hooks.enter_context(self._patch(torch.autograd, "backward", self._observe_backward))
-            hooks.enter_context(self._patch(torch.autograd, "grad", self._observe_grad))
-            hooks.enter_context(self._patch(Optimizer, "__init__", self._notice_optimizer))
+            hooks.enter_context(patched(torch.autograd, "backward", self._observe_backward))
+            hooks.enter_context(patched(torch.autograd, "grad", self._observe_backward))
+            hooks.enter_context(patched(Optimizer, "__init__", self._notice_optimizer))
             receive = self._guard(self._receive)
             listeners.append(receive)
             hooks.callback(listeners.remove, receive)
@@ -137,59 +137,37 @@ class TrainingHooks:
         """The last loss of this step, if any. Losses that the script reports take precedence."""
         return (self.reported or self.losses)[-1:]
 
-    @contextmanager
-    def _patch(
-        self, owner: Any, name: str, observed: Callable[[Callable[..., Any]], Callable[..., Any]]
-    ) -> Iterator[None]:
-        """Replace a function for which torch has no hook by an observed one."""
-        original = getattr(owner, name)
-        setattr(owner, name, functools.wraps(original)(observed(original)))
-        try:
-            yield
-        finally:
-            setattr(owner, name, original)
-
     def _observe_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """``torch.autograd.backward``, which ``Tensor.backward`` calls too."""
+        """``torch.autograd.backward``, which ``Tensor.backward`` calls too, or ``grad``."""
         begin, end = self._guard(self._begin_backward), self._guard(self._end_backward)
 
-        def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-            if isinstance(tensors, Iterator):  # it can be read only once
-                tensors = list(tensors)
-            is_outermost = self.depth == 0  # one inside another recomputes activations
-            if is_outermost:
-                begin(tensors)
+        def backward(roots: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(roots, Iterator):  # it can be read only once
+                roots = list(roots)
+            # one inside another recomputes activations
+            is_observed = self.depth == 0 and (
+                original.__name__ == "backward" or self._is_step_of_grad(args, kwargs)
+            )
+            if is_observed:
+                begin(roots)
             self.depth += 1
             try:
-                original(tensors, *args, **kwargs)
+                grads = original(roots, *args, **kwargs)
             finally:
                 self.depth -= 1
-            if is_outermost:
-                end(None)
-
-        return backward
-
-    def _observe_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """``torch.autograd.grad``: a backward pass if no optimizer could use another one."""
-        begin, end = self._guard(self._begin_backward), self._guard(self._end_backward)
-
-        def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(outputs, Iterator):
-                outputs = list(outputs)
-            create_graph = args[3] if len(args) > 3 else kwargs.get("create_graph", False)
-            is_step = self.depth == 0 and not self.has_optimizer and not create_graph
-            if is_step:
-                begin(outputs)
-            self.depth += 1
-            try:
-                grads = original(outputs, *args, **kwargs)
-            finally:
-                self.depth -= 1
-            if is_step:
+            if is_observed:
                 end(grads)
             return grads
 
-        return grad
+        return backward
+
+    def _is_step_of_grad(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether ``torch.autograd.grad`` returns what a script without an optimizer will use.
+
+        With an optimizer, or for another backward pass, it computes a part of the loss.
+        """
+        create_graph = args[3] if len(args) > 3 else kwargs.get("create_graph", False)
+        return not self.has_optimizer and not create_graph
 
     def _notice_optimizer(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
