@@ -11,7 +11,7 @@ from harness.config.collect import collect
 from tests.conftest import FORK, command, harness, study_of
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sources_stand_side_by_side_in_the_noise_table(tmp_path: Path) -> None:
     """A seed moves the weights far, one flipped bit little, and the machine not at all."""
     done = harness(

@@ -93,7 +93,7 @@ def test_a_real_study_is_judged_from_its_records_alone(study: Path, tmp_path: Pa
     )
     bad = check(tmp_path, "copy", "--require", "identical", "--scenario", "mlp")
     assert bad.returncode == 1
-    (line,) = re.findall(r"^broken: mlp.*$", bad.stdout, re.MULTILINE)
+    (line,) = re.findall(r"^broken: mlp-none-.*$", bad.stdout, re.MULTILINE)
     assert re.fullmatch(
         r"broken: mlp-none-cpu-\w+: identical: varies per call in 2 runs: before step 1", line
     )

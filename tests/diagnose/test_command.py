@@ -108,7 +108,7 @@ def test_an_identical_training_is_reported_with_its_bound(tmp_path: Path) -> Non
     assert "at most 95 %" in document["paragraph"]  # forked runs count as those of two processes
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     """Missing seeds are found at the first random operation, and a seed alone fixes them."""
     document = diagnose(
@@ -122,7 +122,7 @@ def test_an_unseeded_training_is_called_unseeded_first(tmp_path: Path) -> None:
     assert operation["name"].startswith("aten.uniform_")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fault_is_named_by_what_fixes_it(tmp_path: Path) -> None:
     """An order taken from a set is fixed by a hash seed (tests/long/ plants the other faults)."""
     spawned = "launch.isolation=spawn"
@@ -192,7 +192,7 @@ def test_an_interrupted_diagnosis_continues_by_the_command_that_it_prints(tmp_pa
     assert document["faults"] == ["unseeded randomness"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_cannot_be_logged_is_reported_with_its_error(tmp_path: Path) -> None:
     """If logging raises, the fault is still found by treatments."""
     words = ["determinism=none", "diagnose.runs=3", "diagnose.window=1"]

@@ -70,7 +70,7 @@ def test_a_replay_without_one_part_diverges(missing: str, run: Callable[..., Rep
     assert outcome_key(resumed) != outcome_key(rest)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_parts_that_a_usual_checkpoint_misses_are_named(tmp_path: Path) -> None:
     """Dropout draws from torch's generator, and the batches have an order."""
     words = ["scenario=augmentation", "scenario.dropout=0.5", "device=cpu", FORK]

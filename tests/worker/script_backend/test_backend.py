@@ -185,7 +185,7 @@ def test_variables_reach_the_script(folder: Path) -> None:
     assert "corpus.py raised SystemExit('tiny')" in report
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_line_of_a_script_that_varies_is_named(folder: Path) -> None:
     """The origin of a race is the line of the script that indexes."""
     if torch.get_num_threads() == 1:
