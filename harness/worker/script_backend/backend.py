@@ -202,27 +202,27 @@ def _final_digests(hooks: TrainingHooks, sandbox: Sandbox, spec: RunSpec) -> dic
     A program that does not train is compared by its models' weights and what it declares and
     writes, or else by what it prints. Raises UsageError if there is nothing to compare.
     """
-    declared = {
+    found = {
         f"observed {name}": components.joint_digest(digests)
         for name, digests in hooks.declared.items()
     }
     if hooks.models:
-        declared |= {
+        found |= {
             "grads": digest(components.grads(hooks)),
             "params": digest(components.params(hooks)),
             "buffers": digest(components.buffers(hooks)),
             "optimizer": components.optimizer(hooks),
         }
     if hooks.steps:
-        return declared
+        return found
     if sandbox.files:
-        declared["files"] = digest([], sandbox.files)
-    if not declared and sandbox.printed:
-        declared["printed"] = sandbox.printed
-    if not declared:
+        found["files"] = digest([], sandbox.files)
+    if not found and sandbox.printed:
+        found["printed"] = sandbox.printed
+    if not found:
         raise UsageError(
             f"{program_name(spec.cell.scenario)} trained no model, called none, wrote no file and "
             "printed nothing: there is nothing to compare. Declare its result in the script, as in "
             "harness.observe(result=tensor)"
         )
-    return declared
+    return found

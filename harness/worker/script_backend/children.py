@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import spawn, util
+from pathlib import Path
 from typing import Any
 
 from harness.core.spec import Determinism, to_json
 from harness.worker.patch import patched
+from harness.worker.script_backend.own_package import hide_harness
 from harness.worker.torch_backend import settings
 
 PROGRAM = "from {module} import main; main({setting!r}, {channels!r})"
@@ -37,4 +39,5 @@ def apply_in_children(setting: Determinism) -> Iterator[None]:
 def main(setting: str, channels: dict[str, Any]) -> None:
     """The program of a spawned child."""
     settings.apply(Determinism.from_json(json.loads(setting)))
-    spawn.spawn_main(**channels)
+    with hide_harness(Path.cwd()):
+        spawn.spawn_main(**channels)

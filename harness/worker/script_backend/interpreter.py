@@ -10,10 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
+from harness.core.errors import ProcessReplaced
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.script_backend.children import apply_in_children
+from harness.worker.script_backend.own_package import hide_harness
 from harness.worker.script_backend.program import program_name
 from harness.worker.script_backend.replacement import follow_exec
 from harness.worker.script_backend.sandbox import Sandbox
@@ -55,12 +56,18 @@ def _original_path(scenario: Scenario, sandbox: Sandbox) -> Path:
 
 @contextmanager
 def _end_as_interpreter() -> Iterator[None]:
-    """Do at the script's end what Python does at its own: wait for threads, call exit handlers."""
-    process, before = os.getpid(), set(threading.enumerate())
+    """Do at the script's end what Python does at its own: wait for threads, call exit handlers.
+
+    An exec does neither, and a child that the script forked is not the script.
+    """
+    process, before, is_replaced = os.getpid(), set(threading.enumerate()), False
     try:
         yield
+    except ProcessReplaced:
+        is_replaced = True
+        raise
     finally:
-        if os.getpid() == process:  # not in a child that the script forked
+        if os.getpid() == process and not is_replaced:
             for thread in threading.enumerate():
                 if thread not in before and not thread.daemon:
                     thread.join()
@@ -72,27 +79,7 @@ def _as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
     before = sys.argv, sys.path[:]
     sys.argv, sys.path = [str(path), *arguments], [str(first), *sys.path]
     try:
-        with _hide_harness(first):
+        with hide_harness(first):
             yield
     finally:
         sys.argv, sys.path = before
-
-
-@contextmanager
-def _hide_harness(folder: Path) -> Iterator[None]:
-    """Unload this package while a script runs whose folder has its own ``harness``."""
-    if not (folder / "harness").is_dir() and not (folder / "harness.py").is_file():
-        yield
-        return
-    own_modules = _unload("harness")
-    try:
-        yield
-    finally:
-        _unload("harness")
-        sys.modules.update(own_modules)
-
-
-def _unload(package: str) -> dict[str, ModuleType]:
-    """Remove a package from the loaded modules and return the removed modules."""
-    names = [name for name in sys.modules if name.partition(".")[0] == package]
-    return {name: sys.modules.pop(name) for name in names}

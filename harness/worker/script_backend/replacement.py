@@ -7,7 +7,7 @@ worker is replaced by a new one, with the variables that the script has set, whi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,24 @@ from harness.worker.patch import patched
 def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
     """In this context, ``os.execv`` and all that rest on it raise ProcessReplaced.
 
-    Raises RuntimeError if the new program is not the script with the same arguments.
+    Not in a process that the script has forked: that is how ``os.spawnv`` starts a program. Raises
+    RuntimeError if the new program is not the script with the same arguments.
     """
+    process = os.getpid()
 
-    def execute(_: Any, words: Sequence[Any], variables: Mapping[Any, Any] | None = None) -> Any:
-        raise ProcessReplaced(
-            [os.fsdecode(word) for word in words],
-            {os.fsdecode(k): os.fsdecode(v) for k, v in (variables or os.environ).items()},
-        )
+    def follow(original: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(path: Any, words: Sequence[Any], *variables: Mapping[Any, Any]) -> Any:
+            if os.getpid() != process:
+                original(path, words, *variables)
+            raise ProcessReplaced(
+                [os.fsdecode(word) for word in words],
+                {os.fsdecode(k): os.fsdecode(v) for k, v in (*variables, os.environ)[0].items()},
+            )
+
+        return execute
 
     try:
-        with patched(os, "execv", lambda _: execute), patched(os, "execve", lambda _: execute):
+        with patched(os, "execv", follow), patched(os, "execve", follow):
             yield
     except ProcessReplaced as replaced:
         if not _is_same(replaced.words, script, arguments):

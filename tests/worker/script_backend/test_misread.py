@@ -67,6 +67,7 @@ child = os.fork()
 if child == 0:
     raise SystemExit(3)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+assert os.spawnv(os.P_WAIT, "/bin/true", ["true"]) == 0
 net = torch.nn.Linear(3, 1)
 optimizer = torch.optim.SGD(net.parameters(), 0.1)
 for step in range(3):
