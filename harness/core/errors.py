@@ -32,11 +32,12 @@ class ObserverError(Exception):
 
 
 class ProcessReplaced(BaseException):
-    """A script has asked to be started again in place of its process, with these variables.
+    """A script must be started again in place of its process, with these variables.
 
-    It is no error: a script's ``except Exception`` does not stop it.
+    ``words`` is the command by which it asked for that, or None if its variables require it. It is
+    no error: a script's ``except Exception`` does not stop it.
     """
 
-    def __init__(self, words: list[str], variables: dict[str, str]) -> None:
+    def __init__(self, words: list[str] | None, variables: dict[str, str]) -> None:
         super().__init__(words)
         self.words, self.variables = words, variables

@@ -68,11 +68,18 @@ def independent_runs(runs: int, forked: bool) -> int:
 def environment_of(cell: Cell) -> dict[str, str]:
     """Return the variables that the framework, the setting and a script's options require."""
     is_script = cell.scenario.framework == "script"
-    script_variables = (is_script and cell.scenario.options["environment"]) or {}
     return {
-        # a script chooses its own device among those that are visible
-        **({"CUDA_VISIBLE_DEVICES": ""} if is_script and cell.device == "cpu" else {}),
-        **{name: str(value) for name, value in script_variables.items()},
+        **(_script_environment(cell) if is_script else {}),
         **FRAMEWORKS[cell.scenario.framework].environment,
         **cell.determinism.environment(),
+    }
+
+
+def _script_environment(cell: Cell) -> dict[str, str]:
+    options = cell.scenario.options
+    return {
+        # a script chooses its own device among those that are visible
+        **({"CUDA_VISIBLE_DEVICES": ""} if cell.device == "cpu" else {}),
+        **({"OMP_NUM_THREADS": "1"} if options["processes"] > 1 else {}),  # as torchrun does
+        **{name: str(value) for name, value in (options["environment"] or {}).items()},
     }

@@ -13,7 +13,7 @@ from harness.worker.script_backend import program as script
 from harness.worker.script_backend import sandbox
 
 # Changes with what is digested of a script's steps: `resume` must not mix two ways.
-SCRIPT_PART = "program, observed in way 3"
+SCRIPT_PART = "program, observed in way 4"
 
 
 def find_problems(scenarios: list[dict[str, Any]]) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.core.errors import ProcessReplaced
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.script_backend.children import apply_in_children
+from harness.worker.script_backend.early_variables import honor_early_variables
 from harness.worker.script_backend.own_package import hide_harness
 from harness.worker.script_backend.program import program_name
 from harness.worker.script_backend.replacement import follow_exec
@@ -33,6 +34,7 @@ def run_program(spec: RunSpec, sandbox: Sandbox) -> None:
             follow_exec(path, arguments),
             _as_main(path, sandbox.folder if module else path.parent, arguments),
             _end_as_interpreter(),
+            honor_early_variables(),
         ):
             if module:
                 runpy.run_module(str(module), run_name="__main__", alter_sys=True)

@@ -6,8 +6,11 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.core import op_log
+from harness.core.errors import ProcessReplaced
+from harness.core.protocol import module_command
 from harness.core.spec import Kind, RunSpec
 from harness.worker.pipe import die_with_parent
 from harness.worker.script_backend.interpreter import run_program
@@ -15,10 +18,23 @@ from harness.worker.script_backend.sandbox import Sandbox
 from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.hook_recorder import HookRecorder
 
+RANK = "harness.worker.script_backend.rank"  # this module
+
 
 def main() -> None:
+    """Does what this process's argument asks for: a JSON document of ``torchrun.start_group``."""
     die_with_parent()
-    request = json.load(sys.stdin)
+    request = json.loads(sys.argv[1])
+    try:
+        _run(request)
+    except ProcessReplaced as replaced:
+        again = module_command(RANK, sys.argv[1])
+        os.execve(again[0], again, replaced.variables)  # noqa: S606 - as the script has asked for
+    sys.stdout.flush()
+    os._exit(0)  # unloading torch would keep rank 0 waiting
+
+
+def _run(request: dict[str, Any]) -> None:
     spec = RunSpec.from_json(request["spec"])
     sandbox = Sandbox(Path(request["original"]), Path(request["copy"]))
     settings.apply(spec.determinism)
@@ -29,8 +45,6 @@ def main() -> None:
         recorder.hooks.check()
     else:
         run_program(spec, sandbox)
-    sys.stdout.flush()
-    os._exit(0)  # unloading torch would keep rank 0 waiting
 
 
 def _log_recorder(spec: RunSpec, folder: Path) -> HookRecorder:

@@ -40,9 +40,10 @@ def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
         with patched(os, "execv", follow), patched(os, "execve", follow):
             yield
     except ProcessReplaced as replaced:
-        if not _is_same(replaced.words, script, arguments):
+        words = replaced.words
+        if words is not None and not _is_same(words, script, arguments):
             raise RuntimeError(
-                f"the script replaced its process by another program ({' '.join(replaced.words)}), "
+                f"the script replaced its process by another program ({' '.join(words)}), "
                 "which cannot be observed; run that program instead"
             ) from None
         raise

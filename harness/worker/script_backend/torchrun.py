@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
+from harness.core.errors import ProcessReplaced
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec, to_json
 from harness.worker.script_backend.sandbox import Sandbox
@@ -46,6 +47,11 @@ def start_group(spec: RunSpec, sandbox: Sandbox, folder: Path | None = None) -> 
         threading.Thread(target=_watch_rank, args=(process, is_over), daemon=True).start()
     try:
         yield
+    except ProcessReplaced:  # rank 0 starts again, and then starts the others again
+        is_over.set()
+        for process in others:
+            process.kill()
+        raise
     finally:
         is_over.set()
         os.environ.clear()
@@ -80,26 +86,21 @@ def _rank_variables(rank: int, size: int, port: int) -> dict[str, str]:
 
 def _start_rank(
     spec: RunSpec, sandbox: Sandbox, folder: Path | None, variables: dict[str, str]
-) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        module_command("harness.worker.script_backend.rank"),
-        stdin=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **variables},
-    )
+) -> subprocess.Popen[bytes]:
     request = {
         "spec": to_json(spec),
         "original": str(sandbox.original),
         "copy": str(sandbox.folder),
         "folder": str(folder) if folder else None,
     }
-    assert process.stdin is not None
-    with process.stdin as pipe:
-        json.dump(request, pipe)
-    return process
+    return subprocess.Popen(
+        module_command("harness.worker.script_backend.rank", json.dumps(request)),
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **variables},
+    )
 
 
-def _watch_rank(process: subprocess.Popen[str], is_over: threading.Event) -> None:
+def _watch_rank(process: subprocess.Popen[bytes], is_over: threading.Event) -> None:
     """End the run if this rank fails before rank 0 has finished. Runs in a thread."""
     status = process.wait()
     if status == 0 or is_over.is_set():
@@ -110,7 +111,7 @@ def _watch_rank(process: subprocess.Popen[str], is_over: threading.Event) -> Non
     os._exit(1)
 
 
-def _stop_rank(process: subprocess.Popen[str]) -> None:
+def _stop_rank(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(EXIT_LIMIT_S)
     except subprocess.TimeoutExpired:

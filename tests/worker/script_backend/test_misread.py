@@ -115,6 +115,19 @@ for step in range(3):
     weight.data.add_(weight.grad, alpha=-0.1)
     weight.grad = None
 """,
+    "one_thread.py": """
+# Asks for one thread before it imports torch; its sums race with more.
+import os
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["TORCH_RUN"] = str(os.getpid())  # another value at every start
+import torch
+table = torch.nn.Parameter(torch.zeros(64))
+optimizer = torch.optim.SGD([table], 0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    (table[torch.randint(64, (300_000,))] * torch.randn(300_000)).sum().backward()
+    optimizer.step()
+""",
     "other_program.py": """
 # Replaces its process by another program.
 import os
@@ -141,6 +154,7 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         "again.py": "identical",
         "spawned.py": "identical",
         "by_hand.py": "varies",
+        "one_thread.py": "identical",
         "other_program.py": "failed",
     }
     for record in records_of(study, "precision.py"):
@@ -152,6 +166,8 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         assert list(record.repeats[0].facts["files"]) == ["at_exit.txt"]
     for record in records_of(study, "by_hand.py"):
         assert record.repeats[0].facts["steps without an optimizer"] == 3
+    for record in records_of(study, "one_thread.py"):
+        assert record.effective["threads"] == 1
     for record in records_of(study, "other_program.py"):
         assert "replaced its process by another program (true)" in record.message
     assert not list(folder.glob("*.txt"))

@@ -11,6 +11,9 @@ from tests.conftest import harness, study_of
 from tests.worker.script_backend.conftest import words
 
 RANKS = """
+import os
+assert os.environ["OMP_NUM_THREADS"] == "1"  # torchrun's default for several ranks
+os.environ["OMP_NUM_THREADS"] = "2"
 import torch
 from torch import nn
 torch.distributed.init_process_group("gloo")
@@ -20,6 +23,7 @@ for step in range(4):
     optimizer.zero_grad()
     net(torch.randn(16, 8)).square().mean().backward()
     optimizer.step()
+assert torch.get_num_threads() == 2
 if torch.distributed.get_rank() == 0:
     torch.save(net.state_dict(), "model.pt")
 torch.distributed.destroy_process_group()
