@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 READY = "ready"  # all imports are done; waiting to be released
 DONE = "done"  # the record is written
@@ -10,6 +11,15 @@ UNWRITTEN = "unwritten"  # the record could not be written; the reason follows
 
 # Prefix of a script's sandbox folder, followed by the id of the process that created it.
 COPY_PREFIX = "harness-script-"
+
+# Where TorchInductor and Triton keep what they have compiled and tuned; by default all processes of
+# a user share one folder, so that the first run would compile and the others would not.
+COMPILE_CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+
+
+def compiled_folder(study: Path, run_id: str) -> Path:
+    """Where a run keeps its compiled code, each cache in its own folder; deleted after the run."""
+    return study / "compiled" / run_id
 
 
 def module_command(module: str, *words: str) -> list[str]:

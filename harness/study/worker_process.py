@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from harness.core.protocol import module_command
+from harness.core.protocol import compiled_folder, module_command
 from harness.core.spec import RunSpec, to_json
 from harness.study.child_process import environment
 
@@ -72,7 +73,7 @@ class WorkerProcess:
 
     def __init__(self, spec: RunSpec, study: Path, start: StartProcess) -> None:
         """``start`` is ``spawn``, or the fork of a server that holds the run's environment."""
-        self.spec = spec
+        self.spec, self.study = spec, study.resolve()
         self.log = study / "logs" / f"{spec.run_id}.log"
         stdin, commands = os.pipe()
         replies, reply_end = os.pipe()
@@ -88,7 +89,7 @@ class WorkerProcess:
         finally:
             os.close(stdin)
             os.close(reply_end)
-        self._send({"spec": to_json(spec), "study": str(study.resolve())})
+        self._send({"spec": to_json(spec), "study": str(self.study)})
 
     def release(self, position: int, attempt: int) -> None:
         self._send({"position": position, "attempt": attempt})
@@ -134,11 +135,19 @@ class WorkerProcess:
         self._signal(os.killpg, signal.SIGKILL)
         status = self.process.wait()
         self.replies.close()
+        self._remove_compiled()
         if self.log.exists() and self.log.stat().st_size == 0:
             self.log.unlink()
         elif self.log.exists():
             _truncate_log(self.log)
         return status
+
+    def _remove_compiled(self) -> None:
+        compiled = compiled_folder(self.study, self.spec.run_id)
+        if compiled.exists():
+            shutil.rmtree(compiled, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another run's is still there
+                compiled.parent.rmdir()
 
     def _signal(self, kill: Callable[[int, int], None], number: int) -> None:
         if self.process.pid is not None:

@@ -20,6 +20,7 @@ from harness.worker.script_backend.interpreter import run_program
 from harness.worker.script_backend.program import program_name
 from harness.worker.script_backend.sandbox import Sandbox, create_sandbox
 from harness.worker.script_backend.torchrun import start_group
+from harness.worker.script_backend.visible_device import show_only
 from harness.worker.torch_backend import components, settings, snapshot
 from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
 from harness.worker.torch_backend.digest import digest
@@ -48,6 +49,7 @@ def load_scenario(scenario: Scenario) -> None:
 
 
 def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
+    show_only(spec.cell.device)
     settings.apply(spec.determinism)
     hooks = TrainingHooks(components.batch_digest)
     initial: list[str] = []
@@ -101,7 +103,8 @@ def run_timing(spec: RunSpec) -> TimedRun:
     """Read the clock once per optimizer step. The first step counts as set-up: its interval
     includes everything that the script does before it.
     """
-    clock = make_clock(torch.device(spec.cell.device))
+    device = show_only(spec.cell.device)
+    clock = make_clock(device)
     settings.apply(spec.determinism)
     hooks = TrainingHooks()
     marks = []
@@ -111,7 +114,7 @@ def run_timing(spec: RunSpec) -> TimedRun:
             run_program(spec, sandbox)
         clock.synchronize()
         elapsed_s = time.perf_counter() - start
-        peak = peak_mb(torch.device(spec.cell.device))  # before written files are read
+        peak = peak_mb(device)  # before written files are read
     hooks.check()
     final = _final_digests(hooks, sandbox, spec)
     if not marks:  # a program that does not train is timed as a whole
@@ -159,6 +162,7 @@ def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     """
     assert spec.window is not None
     at_end = _continue_script if spec.to_end else _stop_script
+    show_only(spec.cell.device)
     recorder = HookRecorder(spec.window, spec.keep, at_end)
     settings.apply(spec.determinism)
     try:

@@ -39,9 +39,9 @@ def _module_file(module: str) -> Path:
         spec = None
     finally:
         sys.path.pop(0)
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.has_location:
         raise UsageError(
-            f"scenario.module={module}: no such module; "
+            f"scenario.module={module}: no such module in a file; "
             f"`python -m {module}` must find it from the folder where you run the command"
         )
     return Path(spec.origin)

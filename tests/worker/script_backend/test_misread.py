@@ -128,6 +128,19 @@ for step in range(3):
     (table[torch.randint(64, (300_000,))] * torch.randn(300_000)).sum().backward()
     optimizer.step()
 """,
+    "compiled.py": """
+# Computes otherwise if an earlier run has left compiled code behind.
+import os, pathlib, torch
+folder = pathlib.Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", "/tmp/torchinductor_test"))
+scale = 2.0 if folder.exists() else 1.0
+folder.mkdir(parents=True, exist_ok=True)
+net = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    (net(torch.randn(4, 3)).sum() * scale).backward()
+    optimizer.step()
+""",
     "other_program.py": """
 # Replaces its process by another program.
 import os
@@ -155,6 +168,7 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         "spawned.py": "identical",
         "by_hand.py": "varies",
         "one_thread.py": "identical",
+        "compiled.py": "identical",
         "other_program.py": "failed",
     }
     for record in records_of(study, "precision.py"):
@@ -171,6 +185,7 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
     for record in records_of(study, "other_program.py"):
         assert "replaced its process by another program (true)" in record.message
     assert not list(folder.glob("*.txt"))
+    assert not (study / "compiled").exists()
 
 
 def records_of(study: Path, path: str) -> list[RunRecord]:
