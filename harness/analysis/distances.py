@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from harness.core.paths import snapshots_of
 from harness.core.record import Repeat, json_number, load_record, read_distances, write_json
 
 Array = npt.NDArray[Any]
@@ -105,7 +106,7 @@ def main(study: Path, reference_id: str, run_id: str) -> None:
     cell = run.spec.cell.id
     path = study / "runs" / f"distances-{cell}.json"
     document = read_distances(path)
-    snapshots = study / "snapshots" / cell
+    snapshots = snapshots_of(study, cell)
     first = reference.repeats[0]
     document[run_id] = {
         "reference": first.final["params"],

@@ -14,7 +14,6 @@ from typing import Any
 
 from harness.core.record import write_json
 
-FOLDER = "operations"  # in the study's folder, during a diagnosis
 PHASES = ("build", "data", "forward", "backward", "optimizer")
 
 

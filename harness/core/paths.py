@@ -20,3 +20,26 @@ SCENARIOS = _shipped("scenarios")
 # Relative to the working directory.
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"
+
+
+# What a study keeps only as long as its runs need it.
+
+
+def source_of(study: Path) -> Path:
+    """Return the copy of the working directory from which each run of a script makes its own."""
+    return study / "source"
+
+
+def snapshots_of(study: Path, cell: str) -> Path:
+    """Return the folder of a cell's parameter snapshots."""
+    return study / "snapshots" / cell
+
+
+def operations_of(study: Path) -> Path:
+    """Return the folder of operation logs and of saved states."""
+    return study / "operations"
+
+
+def compiled_of(study: Path, run_id: str) -> Path:
+    """Return where a run keeps its compiled code."""
+    return study / "compiled" / run_id

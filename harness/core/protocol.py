@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 READY = "ready"  # all imports are done; waiting to be released
 DONE = "done"  # the record is written
@@ -15,11 +14,6 @@ COPY_PREFIX = "harness-script-"
 # Where TorchInductor and Triton keep what they have compiled and tuned; by default all processes of
 # a user share one folder, so that the first run would compile and the others would not.
 COMPILE_CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
-
-
-def compiled_folder(study: Path, run_id: str) -> Path:
-    """Where a run keeps its compiled code, each cache in its own folder; deleted after the run."""
-    return study / "compiled" / run_id
 
 
 def module_command(module: str, *words: str) -> list[str]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core import op_log
 from harness.core.frameworks import FRAMEWORKS, environment_of
+from harness.core.paths import operations_of, snapshots_of
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.study.folder import StudyFolder
@@ -40,12 +40,12 @@ class Experiment:
             launcher = LocalLauncher(folder.path, request.launch, lambda: None, start)
             yield cls(folder, request, planned.cell, launcher)
         finally:
-            for name in (op_log.FOLDER, "snapshots"):
-                shutil.rmtree(folder.path / name, ignore_errors=True)
+            for unneeded in (operations_of(folder.path), snapshots_of(folder.path, "")):
+                shutil.rmtree(unneeded, ignore_errors=True)
 
     @property
     def operations(self) -> Path:
-        return self.folder.path / op_log.FOLDER
+        return operations_of(self.folder.path)
 
     @property
     def repeats(self) -> int:

@@ -6,6 +6,7 @@
                  schedule.json   the ids of all runs in order
                  runs/           one record per run, and the distances between runs that diverge
                  logs/           the output of runs that print anything
+                 source/         the working directory's files, until the runs of scripts are done
                  tables/ figures/ report.md report.html
 """
 
@@ -43,6 +44,7 @@ from harness.study.request import (
     Timing,
     Trace,
 )
+from harness.study.source_copy import copy_source
 
 EQUAL_PROGRAMS = Path(__file__).parent / "equal_programs.toml"
 # Keys that every manifest has.
@@ -142,7 +144,9 @@ def create_folder(
         for subfolder in ("runs", "logs"):
             (folder.path / subfolder).mkdir(parents=True, exist_ok=True)
         write_json(folder.path / "schedule.json", schedule)
-        write_json(folder.path / "manifest.json", _build_manifest(request, plan, probe, repeat_of))
+        manifest = _build_manifest(request, plan, probe, repeat_of)
+        manifest["source"] = copy_source(folder.path, plan)
+        write_json(folder.path / "manifest.json", manifest)
     except OSError as error:
         raise UsageError(f"study.dir={folder.path} cannot be written: {error.strerror}") from error
     return folder

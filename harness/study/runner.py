@@ -7,6 +7,7 @@ import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
 
+from harness.core.paths import snapshots_of
 from harness.core.protocol import module_command
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Kind
@@ -83,7 +84,7 @@ class Runner:
         )
 
     def _delete_snapshots(self, cell: str, keep: RunRecord | None) -> None:
-        folder = self.folder.path / "snapshots" / cell
+        folder = snapshots_of(self.folder.path, cell)
         kept = set(keep.repeats[0].snapshots.values()) if keep else set()
         for path in folder.glob("*.safetensors"):
             if path.stem not in kept:

@@ -35,6 +35,7 @@ from harness.study.progress import Display, estimate_s, format_duration
 from harness.study.reporting import report
 from harness.study.request import Request
 from harness.study.runner import Runner
+from harness.study.source_copy import remove_source, restore_source
 from harness.study.worker_process import StartProcess
 
 
@@ -125,6 +126,8 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
     with folder.lock():
         signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
+            if inquiry or folder.remaining(session.plan):
+                restore_source(folder.path, session.plan, folder.manifest.get("source"))
             with process_starter(session.request.launch.isolation) as start:
                 _run_plan(session, start)
                 answer = inquiry.answer(session, start) if inquiry else None
@@ -134,6 +137,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
         except StudyStoppedError as error:
             print(f"stopped: {error}; {_how_to_continue(session, inquiry)}", file=sys.stderr)
             return RUNS_FAILED
+        remove_source(folder.path)
         if answer:
             answer.write(folder.path)
         status = report(folder.path)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from harness.core.protocol import compiled_folder, module_command
+from harness.core.paths import compiled_of
+from harness.core.protocol import module_command
 from harness.core.spec import RunSpec, to_json
 from harness.study.child_process import environment
 
@@ -143,7 +144,7 @@ class WorkerProcess:
         return status
 
     def _remove_compiled(self) -> None:
-        compiled = compiled_folder(self.study, self.spec.run_id)
+        compiled = compiled_of(self.study, self.spec.run_id)
         if compiled.exists():
             shutil.rmtree(compiled, ignore_errors=True)
             with contextlib.suppress(OSError):  # another run's is still there

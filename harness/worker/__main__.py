@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.core.errors import ProcessReplaced
-from harness.core.protocol import (
-    COMPILE_CACHES,
-    DONE,
-    READY,
-    UNWRITTEN,
-    compiled_folder,
-    module_command,
-)
+from harness.core.paths import compiled_of
+from harness.core.protocol import COMPILE_CACHES, DONE, READY, UNWRITTEN, module_command
 from harness.core.spec import RunSpec
 from harness.worker.pipe import ParentPipe
 
@@ -37,7 +31,7 @@ def run_worker(replies: int, request: Any = None, release: Any = None) -> NoRetu
     request = request or json.loads(parent.receive())
     spec, study = RunSpec.from_json(request["spec"]), Path(request["study"])
     for name in COMPILE_CACHES:  # a run may be given another one: scenario.environment
-        os.environ.setdefault(name, str(compiled_folder(study, spec.run_id) / name.lower()))
+        os.environ.setdefault(name, str(compiled_of(study, spec.run_id) / name.lower()))
 
     from harness.core.record import save_record  # noqa: PLC0415 - importing is the warm-up
     from harness.worker.backend import load_backend  # noqa: PLC0415

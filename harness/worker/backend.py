@@ -27,7 +27,7 @@ class TimedRun:
 
 
 class Backend(Protocol):
-    """The names that a backend module defines."""
+    """The names that a backend module defines. ``study`` is the study's folder."""
 
     # Errors for an operation without a deterministic implementation; group 1 is the operation.
     REFUSALS: tuple[re.Pattern[str], ...]
@@ -38,20 +38,20 @@ class Backend(Protocol):
     def load_scenario(self, scenario: Scenario) -> None:
         """Import the scenario's program, unless importing it has side effects."""
 
-    def run_trace(self, spec: RunSpec, snapshots: Path) -> Repeat:
-        """Train once from a full reset and digest every step; store parameters in ``snapshots``."""
+    def run_trace(self, spec: RunSpec, study: Path) -> Repeat:
+        """Train once from a full reset, digest every step, and save parameter snapshots."""
 
-    def run_timing(self, spec: RunSpec) -> TimedRun:
+    def run_timing(self, spec: RunSpec, study: Path) -> TimedRun:
         """Train once with a clock around it; compute digests only after the clock has stopped."""
 
-    def run_operations(self, spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
-        """Train once and log the operations of ``spec.window`` into ``folder``.
+    def run_operations(self, spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
+        """Train once and log the operations of ``spec.window``.
 
         Returns the outcome digests by component, or an empty dictionary unless ``spec.to_end``.
         Raises UsageError if the backend cannot log operations.
         """
 
-    def run_replay(self, spec: RunSpec, states: Path) -> Repeat:
+    def run_replay(self, spec: RunSpec, study: Path) -> Repeat:
         """Save a training before step ``spec.begin``, or resume it from there.
 
         Raises UsageError if the training's state cannot be saved from outside.

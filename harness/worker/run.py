@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.core import op_log
 from harness.core.errors import ObserverError, UsageError
+from harness.core.paths import operations_of
 from harness.core.record import Outcome, RunRecord
 from harness.core.redact import redact
 from harness.core.spec import Kind, RunSpec
@@ -55,14 +55,13 @@ def _is_disk_full(error: Exception, study: Path) -> bool:
 
 def _trace_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
     backend = load_backend(spec.cell.scenario.framework)
-    snapshots = study / "snapshots" / spec.cell.id
-    repeats = [backend.run_trace(spec, snapshots) for _ in range(spec.repeats)]
+    repeats = [backend.run_trace(spec, study) for _ in range(spec.repeats)]
     all_finite = all(isinstance(loss, float) for repeat in repeats for loss in repeat.losses)
     return replace(record, outcome=Outcome.ok if all_finite else Outcome.nan, repeats=repeats)
 
 
-def _timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # noqa: ARG001
-    run = load_backend(spec.cell.scenario.framework).run_timing(spec)
+def _timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
+    run = load_backend(spec.cell.scenario.framework).run_timing(spec, study)
     return replace(
         record,
         peak_mb=run.peak_mb,
@@ -75,15 +74,14 @@ def _timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:  # 
 def _operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
     """Write the logs beside the records: they are large, and only `diagnose` reads them."""
     backend = load_backend(spec.cell.scenario.framework)
-    folder = study / op_log.FOLDER
-    folder.mkdir(exist_ok=True)
-    ends = [backend.run_operations(spec, folder, number) for number in range(1, spec.repeats + 1)]
+    operations_of(study).mkdir(exist_ok=True)
+    ends = [backend.run_operations(spec, study, number) for number in range(1, spec.repeats + 1)]
     return replace(record, ends=ends)
 
 
 def _replay_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
     backend = load_backend(spec.cell.scenario.framework)
-    return replace(record, repeats=[backend.run_replay(spec, study / op_log.FOLDER)])
+    return replace(record, repeats=[backend.run_replay(spec, study)])
 
 
 RUNNERS: dict[Kind, Callable[[RunSpec, RunRecord, Path], RunRecord]] = {

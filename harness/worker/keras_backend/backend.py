@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from harness.core.errors import UsageError
+from harness.core.paths import snapshots_of
 from harness.core.record import Components, Repeat, Timed, json_number
 from harness.core.spec import RunSpec, Scenario
 from harness.host.peak_memory import peak_resident_mb
@@ -53,8 +54,9 @@ def load_scenario(scenario: Scenario) -> None:
     scenario_loader.load_module(scenario)
 
 
-def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
+def run_trace(spec: RunSpec, study: Path) -> Repeat:
     """Train once from a full reset: build everything and apply the setting again."""
+    snapshots = snapshots_of(study, spec.cell.id)
     training = _build_training(spec)
     initial = components.digest([*components.params(training), *components.buffers(training)])
     steps: list[Components] = []
@@ -86,7 +88,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     )
 
 
-def run_timing(spec: RunSpec) -> TimedRun:
+def run_timing(spec: RunSpec, study: Path) -> TimedRun:  # noqa: ARG001
     """Train once with a clock around it; digest nothing before the clock has stopped."""
     start = time.perf_counter()
     training = _build_training(spec)
@@ -110,11 +112,11 @@ def run_timing(spec: RunSpec) -> TimedRun:
     )
 
 
-def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
+def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:  # noqa: ARG001
     raise UsageError("diagnose does not support Keras scenarios: only torch operations are logged")
 
 
-def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+def run_replay(spec: RunSpec, study: Path) -> Repeat:  # noqa: ARG001
     raise UsageError("replay does not support Keras scenarios: only torch training state is saved")
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from harness.core import op_log
 from harness.core.errors import UsageError
+from harness.core.paths import operations_of, snapshots_of, source_of
 from harness.core.record import Components, Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
@@ -48,7 +49,8 @@ def load_scenario(scenario: Scenario) -> None:
     """Does nothing: a script is imported only when it runs."""
 
 
-def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
+def run_trace(spec: RunSpec, study: Path) -> Repeat:
+    snapshots = snapshots_of(study, spec.cell.id)
     show_only(spec.cell.device)
     settings.apply(spec.determinism)
     hooks = TrainingHooks(components.batch_digest)
@@ -78,7 +80,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
             kept[str(len(steps))] = snapshot.save_snapshot(hooks, snapshots)
         rng_before.append(components.rng())
 
-    with create_sandbox(spec.cell.scenario, digest_file) as sandbox:
+    with create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox:
         with (
             start_group(spec, sandbox),
             hooks.install(before_step, after_step, after_backward=after_backward),
@@ -99,7 +101,7 @@ def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
     )
 
 
-def run_timing(spec: RunSpec) -> TimedRun:
+def run_timing(spec: RunSpec, study: Path) -> TimedRun:
     """Read the clock once per optimizer step. The first step counts as set-up: its interval
     includes everything that the script does before it.
     """
@@ -108,7 +110,10 @@ def run_timing(spec: RunSpec) -> TimedRun:
     settings.apply(spec.determinism)
     hooks = TrainingHooks()
     marks = []
-    with create_sandbox(spec.cell.scenario, digest_file) as sandbox, start_group(spec, sandbox):
+    with (
+        create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox,
+        start_group(spec, sandbox),
+    ):
         start = time.perf_counter()
         with hooks.install(after_step=lambda: marks.append(clock.mark())):
             run_program(spec, sandbox)
@@ -156,18 +161,19 @@ def _stop_script() -> None:
     raise _WindowEnd
 
 
-def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
     """Log a window of steps. Always runs from the script's start, because its state cannot be
     restored from outside.
     """
     assert spec.window is not None
     at_end = _continue_script if spec.to_end else _stop_script
+    folder = operations_of(study)
     show_only(spec.cell.device)
     recorder = HookRecorder(spec.window, spec.keep, at_end)
     settings.apply(spec.determinism)
     try:
         with (
-            create_sandbox(spec.cell.scenario, digest_file) as sandbox,
+            create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox,
             start_group(spec, sandbox, folder),
             recorder.install(),
         ):
@@ -182,7 +188,7 @@ def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
     return _final_digests(recorder.hooks, sandbox, spec) if spec.to_end else {}
 
 
-def run_replay(spec: RunSpec, states: Path) -> Repeat:  # noqa: ARG001
+def run_replay(spec: RunSpec, study: Path) -> Repeat:  # noqa: ARG001
     raise UsageError(
         "replay does not support scripts: "
         f"the state of {program_name(spec.cell.scenario)} cannot be restored from outside"

@@ -38,8 +38,8 @@ PREFIXES = (
     "TORCH",
     "TRITON_",
 )
-# Set for the new worker: the variables' values before the script, as JSON. The script must find them
-# unchanged, and is restarted only once, since it may choose another value at every start.
+# Set for the new worker: the variables' values before the script, as JSON. The script must find
+# them unchanged, and is restarted only once, since it may choose another value at every start.
 RESTARTED = "HARNESS_VARIABLES_BEFORE"
 
 

@@ -1,4 +1,4 @@
-"""The sandbox of a script: a private copy of the working directory, created for each run.
+"""The sandbox of a script: a private copy of the study's copy of the working directory.
 
 Files that the script writes by relative paths are digested and deleted with the copy. Writes
 elsewhere cannot be prevented. Those under the original folder and in linked data are detected by
@@ -18,29 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
+from harness.core.folder_copy import copy_folder, iter_files
 from harness.core.protocol import COPY_PREFIX
 from harness.core.redact import portable_path
 from harness.core.spec import Scenario
 from harness.worker.script_backend.output import digest_since, log_size
 
-EXCLUDED = frozenset(
-    {
-        ".git",
-        ".hg",
-        ".svn",
-        ".venv",
-        "venv",
-        "node_modules",
-        "__pycache__",
-        ".cache",
-        ".ipynb_checkpoints",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".tox",
-        ".nox",
-    }
-)
 MB = 1e6
 SHOWN_ENTRIES = 5
 Stamps = dict[Path, tuple[int, int]]  # size in bytes and modification time in ns
@@ -67,8 +50,11 @@ class Sandbox:
 
 
 @contextmanager
-def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -> Iterator[Sandbox]:
-    """Make a copy of the working directory; on exit, fill in what the script has left.
+def create_sandbox(
+    scenario: Scenario, source: Path, digest_of: Callable[[Path, Path], str]
+) -> Iterator[Sandbox]:
+    """Make a copy of ``source``, itself a copy of the working directory; on exit, fill in what the
+    script has left.
 
     ``digest_of`` is called with each file that was written and with the copy's folder.
     """
@@ -80,7 +66,9 @@ def create_sandbox(scenario: Scenario, digest_of: Callable[[Path, Path], str]) -
         original, Path(tempfile.mkdtemp(prefix=f"{COPY_PREFIX}{os.getpid()}-")).resolve()
     )
     try:
-        _copy(original, sandbox.folder, data)
+        inside = [path.relative_to(original) for path in data if path.is_relative_to(original)]
+        copy_folder(source, sandbox.folder, [source / path for path in inside])
+        _link_data(inside, original, sandbox.folder)
         before = _scan(sandbox.folder, [])
         os.chdir(sandbox.folder)
         printed_before = log_size()
@@ -107,7 +95,7 @@ def check_size(scenario: Scenario) -> None:
             raise UsageError(f"scenario.data: {portable_path(path)} does not exist")
     limit = float(scenario.options["copy_limit_mb"])
     sizes = Counter[str]()
-    for path in _iter_files(here, data):
+    for path in iter_files(here, data):
         sizes[path.relative_to(here).parts[0]] += path.lstat().st_size
     if sizes.total() <= limit * MB:
         return
@@ -124,64 +112,16 @@ def _data_paths(scenario: Scenario) -> list[Path]:
     return [Path(str(path)).expanduser().resolve() for path in scenario.options["data"]]
 
 
-def _iter_files(folder: Path, data: list[Path]) -> Iterator[Path]:
-    """Iterate over the files and links to copy."""
-    for _, files in _walk(folder, data):
-        yield from files
-
-
-def _walk(folder: Path, data: list[Path]) -> Iterator[tuple[Path, list[Path]]]:
-    """Iterate over the folders to copy, each with its files and links."""
-    for here, folders, names in os.walk(folder):
-        base = Path(here)
-        links = [name for name in folders if (base / name).is_symlink()]
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in links and _is_copied(base / name) and base / name not in data
-        )
-        paths = [base / name for name in sorted([*names, *links]) if not name.startswith(".env")]
-        yield base, [path for path in paths if _is_copyable(path) and path not in data]
-
-
-def _is_copyable(path: Path) -> bool:
-    return path.is_symlink() or path.is_file()
-
-
-def _is_copied(folder: Path) -> bool:
-    """Whether a folder is not a cache, virtual environment, study or copy of another run."""
-    if folder.name in EXCLUDED or folder.name.startswith((".env", COPY_PREFIX)):
-        return False
-    is_study = (folder / "manifest.json").exists() and (folder / "runs").is_dir()
-    return not is_study and not (folder / "pyvenv.cfg").exists()
-
-
-def _copy(original: Path, folder: Path, data: list[Path]) -> None:
-    for here, files in _walk(original, data):
-        (folder / here.relative_to(original)).mkdir(exist_ok=True)  # empty ones too
-        for path in files:
-            _copy_file(path, original, folder)
-    for path in data:
-        if path.is_relative_to(original):
-            link = folder / path.relative_to(original)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path)
-
-
-def _copy_file(path: Path, original: Path, folder: Path) -> None:
-    copy = folder / path.relative_to(original)
-    if path.is_symlink():
-        target = path.resolve()  # redirected to the copy if it is inside the folder
-        inside = target.is_relative_to(original)
-        copy.symlink_to(folder / target.relative_to(original) if inside else target)
-    else:
-        shutil.copy2(path, copy)
+def _link_data(paths: list[Path], original: Path, folder: Path) -> None:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).symlink_to(original / path)
 
 
 def _scan(folder: Path, data: list[Path]) -> Stamps:
     stamps: Stamps = {}
     data_files = (path for root in data for path in _iter_data_files(root))
-    for path in [*_iter_files(folder, data), *data_files]:
+    for path in [*iter_files(folder, data), *data_files]:
         try:
             status = path.lstat()
         except FileNotFoundError:  # another process has deleted it

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness.core import op_log
+from harness.core.paths import operations_of, snapshots_of
 from harness.core.record import Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.host.peak_memory import peak_resident_mb
@@ -46,11 +47,13 @@ def load_scenario(scenario: Scenario) -> None:
     scenario_loader.load_module(scenario)
 
 
-def run_trace(spec: RunSpec, snapshots: Path) -> Repeat:
-    return trace.trace_training(spec, torch.device(spec.cell.device), snapshots)
+def run_trace(spec: RunSpec, study: Path) -> Repeat:
+    return trace.trace_training(
+        spec, torch.device(spec.cell.device), snapshots_of(study, spec.cell.id)
+    )
 
 
-def run_timing(spec: RunSpec) -> TimedRun:
+def run_timing(spec: RunSpec, study: Path) -> TimedRun:  # noqa: ARG001
     device = torch.device(spec.cell.device)
     start = time.perf_counter()
     training = build_training(spec, device)
@@ -73,7 +76,8 @@ def run_timing(spec: RunSpec) -> TimedRun:
     )
 
 
-def run_operations(spec: RunSpec, folder: Path, repeat: int) -> dict[str, str]:
+def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
+    folder = operations_of(study)
     window_log = op_window.log_window(spec, folder, partial(apply_and_log, spec, folder, repeat))
     op_log.write(op_log.log_path(folder, spec.run_id, repeat), window_log.log)
     if window_log.kept:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.core import op_log
+from harness.core.paths import operations_of
 from harness.core.record import Components, Repeat
 from harness.core.spec import RunSpec
 from harness.scenario import Training
@@ -27,11 +28,11 @@ from harness.worker.torch_backend.trace import digest_steps, mean_loss, release_
 from harness.worker.torch_backend.training import build_training
 
 
-def run_replay(spec: RunSpec, folder: Path) -> Repeat:
+def run_replay(spec: RunSpec, study: Path) -> Repeat:
     """Return the steps that this process runs; a saving run lists the saved parts in ``facts``."""
     assert spec.begin is not None
     device = torch.device(spec.cell.device)
-    path = op_log.state_path(folder, spec.cell.id, spec.begin)
+    path = op_log.state_path(operations_of(study), spec.cell.id, spec.begin)
     release_memory(device)
     training = build_training(spec, device)
     initial = digest([*components.params(training), *components.buffers(training)])

@@ -48,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_secrets_caches_environments_and_studies_are_not_copied(project: Path) -> None:
     """Only program and data files are copied, and the copy is deleted at the end."""
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         copied = sorted(
             str(path.relative_to(sandbox.folder))
             for path in sandbox.folder.rglob("*")
@@ -62,7 +62,7 @@ def test_secrets_caches_environments_and_studies_are_not_copied(project: Path) -
 
 def test_relative_writes_stay_in_the_copy(project: Path) -> None:
     """Writes to relative paths leave the original unchanged, and the files written are digested."""
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         Path("train.py").write_text("changed")
         Path("package/new.txt").write_text("new")
         Path("set/images.bin").unlink()
@@ -74,7 +74,7 @@ def test_relative_writes_stay_in_the_copy(project: Path) -> None:
 
 def test_absolute_writes_are_reported(project: Path) -> None:
     """Files that are written to absolute paths in the original folder are listed by name."""
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         (project / "package" / "model.py").write_text("overwritten")
         (project / "left.txt").write_text("behind")
     assert sandbox.touched == ["left.txt", "package/model.py"]
@@ -82,7 +82,7 @@ def test_absolute_writes_are_reported(project: Path) -> None:
 
 def test_data_is_linked_and_writes_to_it_are_reported(project: Path) -> None:
     """Data is linked instead of copied, and files written through the link are listed."""
-    with create_sandbox(make_scenario("set"), digest_file) as sandbox:
+    with create_sandbox(make_scenario("set"), Path.cwd(), digest_file) as sandbox:
         assert Path("set").is_symlink()
         Path("set/images.bin").write_text("other images")
     assert sandbox.touched == ["set/images.bin"]
@@ -94,7 +94,7 @@ def test_links_keep_targets_outside_the_project(target: str, inside: bool, proje
     """A link to a file of the project leads into the copy, and any other keeps its target."""
     (project.parent / "outside.txt").write_text("outside")
     (project / "link").symlink_to(target)
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         resolved = Path("link").resolve()
         assert resolved.read_text() == (project / target).read_text()
         assert resolved.is_relative_to(sandbox.folder) is inside
@@ -120,17 +120,17 @@ def test_the_copy_of_a_killed_run_is_removed(project: Path, tmp_path: Path) -> N
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         orphan = sandbox.folder.parent / f"harness-script-{child}-abc"
         orphan.mkdir()
-        with create_sandbox(make_scenario(), digest_file):
+        with create_sandbox(make_scenario(), Path.cwd(), digest_file):
             assert not orphan.exists()
         assert sandbox.folder.exists()
 
 
 def test_the_copy_is_redacted_in_messages(project: Path) -> None:
     """A path in the copy appears in a message as a path relative to the project."""
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         message = f'File "{sandbox.folder}/package/model.py", line 3'
     assert redact(message) == 'File "./package/model.py", line 3'
 
@@ -183,7 +183,7 @@ def test_the_path_of_the_copy_in_a_file_is_ignored(name: str, project: Path) -> 
     """Files of two runs that differ only in the path of the copy have equal digests."""
     digests = []
     for value in (1, 1, 2):
-        with create_sandbox(make_scenario(), digest_file) as sandbox:
+        with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
             path = str(Path("checkpoints").absolute())
             if name.endswith("yaml"):
                 Path(name).write_text(f"folder: {path}, best: {value}")
@@ -196,7 +196,7 @@ def test_the_path_of_the_copy_in_a_file_is_ignored(name: str, project: Path) -> 
 def test_empty_folders_are_copied(project: Path) -> None:
     """A script may write into a folder that is empty."""
     (project / "out" / "deep").mkdir(parents=True)
-    with create_sandbox(make_scenario(), digest_file) as sandbox:
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
         Path("out/deep/model.txt").write_text("weights")
     assert list(sandbox.files) == ["out/deep/model.txt"]
 
