@@ -16,6 +16,7 @@ from benchmarks.watch import plainly
 from harness.scenario import Context, Supervised
 from harness.worker.torch_backend import components
 from harness.worker.torch_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.inputs import InputDigests
 from harness.worker.torch_backend.timer import make_clock
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ def run() -> None:
 
 
 def hooked(training: Supervised, hook: Callable[[TrainingHooks], Callable[[], None]]) -> None:
-    hooks = TrainingHooks(components.batch_digest if hook is tracing else None)
+    hooks = TrainingHooks(InputDigests() if hook is tracing else None)
     with hooks.install(after_step=hook(hooks)):
         plainly(training)
 
@@ -42,10 +43,12 @@ def timing(hooks: TrainingHooks) -> Callable[[], None]:  # noqa: ARG001 - only r
 
 def tracing(hooks: TrainingHooks) -> Callable[[], None]:
     rng = [components.rng()]
+    inputs = hooks.inputs
+    assert inputs is not None
 
     def after_step() -> None:
-        inputs = components.joint_digest(hooks.inputs)
-        components.step_digests(hooks, rng.pop(), inputs, hooks.last_losses[0])
+        batch = components.joint_digest(inputs.digests)
+        components.step_digests(hooks, rng.pop(), batch, hooks.last_losses[0])
         rng.append(components.rng())
 
     return after_step

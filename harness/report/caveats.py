@@ -164,7 +164,7 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
             f"{cell.id}: runs diverged, but their distance was not measured.",
             "Set trace.keep_snapshots=true to keep the parameters that distances are measured on.",
         )
-    yield from _file_caveats(cell)
+    yield from _script_caveats(cell)
     if any(
         repeat.facts.get("nearest_equals_expand_forward") is False for _, repeat in cell.trainings()
     ):
@@ -175,8 +175,8 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
         )
 
 
-def _file_caveats(cell: CellData) -> Iterator[Caveat]:
-    """Caveats about the files that the runs of a script wrote."""
+def _script_caveats(cell: CellData) -> Iterator[Caveat]:
+    """Caveats about what was not digested, and about the files that runs wrote."""
     written = [repeat.facts.get("files", {}) for _, repeat in cell.trainings()]
     names = sorted({name for files in written for name in files})
     differing = [name for name in names if len({files.get(name) for files in written}) > 1]
@@ -185,6 +185,16 @@ def _file_caveats(cell: CellData) -> Iterator[Caveat]:
             f"{cell.id}: written files differ between runs: {_list_names(differing)}.",
             "They do not affect the verdict. Check whether they differ only in a date or a "
             "duration.",
+        )
+    undigested = {
+        what for _, repeat in cell.trainings() for what in repeat.facts.get("not digested", [])
+    }
+    if undigested:
+        yield Caveat(
+            f"{cell.id}: not compared, since it has no defined bits: "
+            f"{_list_names(sorted(undigested))}.",
+            "A difference in it alone is not seen. Pass its tensors, numbers or text instead, or "
+            "declare them by harness.observe(name=value).",
         )
     timed = [run.timed.facts for run in cell.all_runs if run.timed]
     all_facts = [repeat.facts for _, repeat in cell.trainings()] + timed

@@ -27,6 +27,7 @@ from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
 from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.inputs import InputDigests
 from harness.worker.torch_backend.settings import effective_settings
 from harness.worker.torch_backend.timer import make_clock
 from harness.worker.torch_backend.trace import mean_loss
@@ -53,7 +54,8 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
     snapshots = snapshots_of(study, spec.cell.id)
     show_only(spec.cell.device)
     settings.apply(spec.determinism)
-    hooks = TrainingHooks(components.batch_digest)
+    inputs = InputDigests()
+    hooks = TrainingHooks(inputs)
     initial: list[str] = []
     steps: list[Components] = []
     losses: list[float | str] = []
@@ -70,9 +72,11 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
         grads_before[0] = digest(named)
 
     def after_step() -> None:
-        loss, inputs = _last_loss(hooks), components.joint_digest(hooks.inputs)
+        batch = components.joint_digest(inputs.digests)
         steps.append(
-            components.step_digests(hooks, rng_before.pop(), inputs, loss, grads_before[0])
+            components.step_digests(
+                hooks, rng_before.pop(), batch, _last_loss(hooks), grads_before[0]
+            )
         )
         grads_before[0] = ""
         losses.extend(map(mean_loss, hooks.last_losses))
@@ -96,7 +100,12 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
         final=_final_digests(hooks, sandbox, spec),
         predictions=[],
         accuracy=None,
-        facts={**_step_counts(hooks), "models": ", ".join(hooks.models), **sandbox.facts()},
+        facts={
+            **_step_counts(hooks),
+            "models": ", ".join(hooks.models),
+            **_undigested(hooks, inputs),
+            **sandbox.facts(),
+        },
         snapshots=kept,
     )
 
@@ -199,6 +208,16 @@ def _step_counts(hooks: TrainingHooks) -> dict[str, int]:
     """The steps of optimizers, and those of a script that updates its parameters by itself."""
     by_hand = {"steps without an optimizer": hooks.manual_steps} if hooks.manual_steps else {}
     return {"optimizer steps": hooks.steps - hooks.manual_steps, **by_hand}
+
+
+def _undigested(hooks: TrainingHooks, inputs: InputDigests) -> dict[str, list[str]]:
+    """What has no defined bits, so that a difference in it would not be seen."""
+    found = {
+        *hooks.undigested,
+        *(f"{kind} in a model's arguments" for kind in inputs.undigested),
+        *(f"{kind} in an optimizer" for kind in components.undigested_state(hooks)),
+    }
+    return {"not digested": sorted(found)} if found else {}
 
 
 def _last_loss(hooks: TrainingHooks) -> torch.Tensor:

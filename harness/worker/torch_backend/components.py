@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +18,19 @@ from harness.scenario import Evaluation
 from harness.worker.pytree import leaves
 from harness.worker.torch_backend.digest import Named, digest
 
-PLAIN = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device, np.generic)
+PLAIN = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    type(None),
+    Enum,
+    PurePath,
+    torch.dtype,
+    torch.device,
+    np.generic,
+)
 
 
 class TrainingState(Protocol):
@@ -114,34 +128,66 @@ def batch_digest(batch: Any) -> str:
     return bits.digest()
 
 
+def undigested_state(training: TrainingState) -> set[str]:
+    """Return the types of what the optimizers' states hold and cannot be digested."""
+    bits = Bits()
+    bits.add([optim.state_dict() for optim in training.optimizers.values()], "optimizer")
+    return bits.undigested
+
+
 def joint_digest(digests: Sequence[str]) -> str:
     """Return one digest of several, such as those of a step's forwards."""
     return digest([], {"inputs": list(digests)})
 
 
 class Bits:
-    """The tensors and plain values in nested objects.
+    """The tensors and plain values in nested objects, and in the attributes of other objects.
 
-    An object of another type has no defined bits (its ``repr`` may contain an address): only its
-    type counts.
+    What has no defined bits, such as a function (its ``repr`` contains an address), counts by its
+    type alone, which is noted in ``undigested``. Modules do too: their state is digested elsewhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_counted: Callable[[Tensor], bool] = lambda _: True) -> None:
+        """Tensors for which ``is_counted`` is false are left out."""
+        self.is_counted = is_counted
         self.tensors: list[tuple[str, Tensor]] = []
         self.values: dict[str, str] = {}
+        self.undigested: set[str] = set()
+        self.entered: list[object] = []  # objects whose attributes are being added
 
     def add(self, tree: Any, path: str) -> None:
         for name, value in leaves(tree, path):
             if isinstance(value, Tensor):
-                self.tensors.append((name, value))
+                if self.is_counted(value):
+                    self.tensors.append((name, value))
             elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
                 self.tensors.append((name, torch.from_numpy(np.ascontiguousarray(value))))
             elif isinstance(value, np.ndarray):
                 self.add(value.tolist(), name)
             elif isinstance(value, PLAIN):
                 self.values[name] = repr(value)
+            elif isinstance(value, set | frozenset) and all(isinstance(x, PLAIN) for x in value):
+                self.values[name] = repr(sorted(map(repr, value)))
             else:
-                self.values[name] = f"not digested: {type(value).__qualname__}"
+                self._add_object(name, value)
+
+    def _add_object(self, name: str, value: Any) -> None:
+        kind = type(value).__qualname__
+        self.values[name] = kind
+        if isinstance(value, nn.Module) or any(value is one for one in self.entered):
+            return
+        if _has_plain_attributes(value):
+            self.entered.append(value)
+            self.add(vars(value), name)
+            self.entered.pop()
+        else:
+            self.undigested.add(kind)
 
     def digest(self) -> str:
         return digest(self.tensors, self.values)
+
+
+def _has_plain_attributes(value: Any) -> bool:
+    """Whether an object is no more than its attributes: not a function, class or foreign object."""
+    is_python_object = not any("__new__" in vars(kind) for kind in type(value).__mro__[:-1])
+    return hasattr(value, "__dict__") and is_python_object and not callable(value)

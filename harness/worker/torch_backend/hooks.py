@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import chain, count
 from types import FrameType
 from typing import Any
 
@@ -31,13 +30,10 @@ from torch.optim.optimizer import (
 from harness.core.errors import ObserverError
 from harness.core.observe import listeners
 from harness.worker.patch import patched
-from harness.worker.torch_backend.components import batch_digest
-from harness.worker.torch_backend.loose_parameters import (
-    LEAVES,
-    claim,
-    track_leaves,
-    track_optimized,
-)
+from harness.worker.torch_backend.components import Bits
+from harness.worker.torch_backend.inputs import InputDigests
+from harness.worker.torch_backend.loose_parameters import track_leaves
+from harness.worker.torch_backend.tracked_state import TrackedState, has_tensors
 
 # The frame of torch that calls the hooks and the step, seen from a hook: beyond its guard.
 TORCH_WRAPPER = 2
@@ -46,26 +42,31 @@ TORCH_WRAPPER = 2
 class TrainingHooks:
     """The training of a script, as observed so far: the counterpart of a scenario's training."""
 
-    def __init__(self, digest_inputs: Callable[[Any], str] | None = None) -> None:
-        """Inputs are digested as they are seen, and never kept; not at all without a function."""
-        self.digest_inputs = digest_inputs
+    def __init__(self, inputs: InputDigests | None = None) -> None:
+        """Inputs are digested as they are seen, and never kept; without ``inputs``, not at all."""
         self.error: Exception | None = None  # the first one in a hook
-        self.models: dict[str, nn.Module] = {}  # called directly, not by another module
-        self.optimizers: dict[str, Optimizer] = {}
-        self.wrappers: list[Optimizer] = []  # stateless optimizers that delegate to another one
-        self.inputs: list[str] = []  # digests of the models' arguments since the last step
+        self.state = TrackedState()
+        self.inputs = inputs
         self.losses: list[Tensor] = []  # roots of backwards since the last step
         self.reported: list[Tensor] = []  # losses that the script reported since the last step
         self.declared: dict[str, list[str]] = {}  # digests of the script's other results, by name
+        self.undigested: set[str] = set()  # what has no defined bits among these results
         self.steps = 0
         self.manual_steps = 0  # those without an optimizer
         self.has_optimizer = False  # the script has made one, so that its steps are those of it
         self.is_open = False  # a backward without an optimizer has begun a step
         self.depth = 0  # of nested forwards and backwards
-        self.group_sizes: dict[str, list[int]] = {}  # parameters of each group, by optimizer
         self.is_used = False  # a step has used the current inputs and losses
         self.step_frame: FrameType | None = None  # of the outermost optimizer step in progress
         self.nested: list[Optimizer] = []  # optimizers that have stepped inside that step
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        return self.state.models
+
+    @property
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        return self.state.optimizers
 
     @contextmanager
     def install(
@@ -124,7 +125,10 @@ class TrainingHooks:
         if name == "loss":
             self._receive_loss(value)
         else:
-            self.declared.setdefault(name, []).append(batch_digest(value))
+            bits = Bits()
+            bits.add(value, name)
+            self.declared.setdefault(name, []).append(bits.digest())
+            self.undigested |= {f"{kind} in the observed {name}" for kind in bits.undigested}
 
     def _receive_loss(self, loss: Any) -> None:
         if self.reported:  # else it may be the loss of a step without an optimizer, still open
@@ -184,7 +188,7 @@ class TrainingHooks:
         roots = [root for root in given if isinstance(root, Tensor)]
         self.losses += [root.detach() for root in roots]
         if not self.has_optimizer:
-            track_leaves(self.models, roots)
+            track_leaves(self.state.models, roots)
             self.before_step()
 
     def _end_backward(self, grads: Sequence[Tensor] | None) -> None:
@@ -207,27 +211,26 @@ class TrainingHooks:
         if not self.is_used:
             return
         self.is_used = False
-        self.inputs.clear()
+        if self.inputs is not None:
+            self.inputs.clear()
         self.losses.clear()
         self.reported.clear()
 
     def enter_module(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
         self.depth += 1
-        if self.depth > 1 or not _has_tensors(module):
+        if self.depth > 1 or not has_tensors(module):
             return
         self._end_manual_step()
         self._discard_used()
-        if not any(module is model for model in self.models.values()):
-            self.models[_free_name(type(module).__name__, self.models)] = module
-            claim(self.models, module)
+        self.state.add_model(module)
         self.at_forward()
 
     def leave_module(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """``rest`` is keyword arguments and output; only the output after an exception."""
         self.depth -= 1
-        if self.depth == 0 and self.digest_inputs is not None and _has_tensors(module):
+        if self.depth == 0 and self.inputs is not None and has_tensors(module):
             kwargs = rest[0] if len(rest) > 1 else {}
-            self.inputs.append(self.digest_inputs((args, kwargs)))
+            self.inputs.add((args, kwargs), rest[-1])
 
     def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         """Start a training step, unless this step is nested in another one: an optimizer may wrap
@@ -236,15 +239,8 @@ class TrainingHooks:
         self.is_open = False  # the backward belongs to this step
         if not self.has_optimizer:  # made in a way that its constructor did not see
             self.has_optimizer = True
-            self.models.pop(LEAVES, None)
-        if not any(optimizer is known for known in [*self.optimizers.values(), *self.wrappers]):
-            name = _free_name(type(optimizer).__name__, self.optimizers)
-            self.optimizers[name] = optimizer
-        for name, known in self.optimizers.items():
-            sizes = [len(group["params"]) for group in known.param_groups]
-            if self.group_sizes.get(name) != sizes:  # also after add_param_group
-                self.group_sizes[name] = sizes
-                track_optimized(self.models, name, known)
+            self.state.forget_leaves()
+        self.state.add_optimizer(optimizer)
         caller = sys._getframe(TORCH_WRAPPER)
         if not _is_active(self.step_frame, caller):
             self.step_frame = caller
@@ -260,21 +256,13 @@ class TrainingHooks:
         if self.step_frame is not sys._getframe(TORCH_WRAPPER):
             self.nested.append(optimizer)
             return
-        self._drop_wrapper(optimizer)
+        if not optimizer.state and any(inner is not optimizer for inner in self.nested):
+            self.state.drop_wrapper(optimizer)
+        self.nested.clear()
         self.step_frame = None
         self.steps += 1
         self.after_step()
         self.is_used = True
-
-    def _drop_wrapper(self, optimizer: Optimizer) -> None:
-        """Stop tracking an optimizer that wraps another and has no state itself: the inner one is
-        tracked, and ZeroRedundancyOptimizer can return a state only at a checkpoint.
-        """
-        is_wrapper = any(inner is not optimizer for inner in self.nested) and not optimizer.state
-        for name, known in list(self.optimizers.items()):
-            if is_wrapper and known is optimizer:
-                del self.optimizers[name]
-                self.wrappers.append(optimizer)
 
 
 def _is_active(call: FrameType | None, frame: FrameType | None) -> bool:
@@ -284,14 +272,3 @@ def _is_active(call: FrameType | None, frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _has_tensors(module: nn.Module) -> bool:
-    """Whether a module has parameters or buffers; loss functions and activations have none."""
-    return any(True for _ in chain(module.parameters(), module.buffers()))
-
-
-def _free_name(name: str, taken: dict[str, Any]) -> str:
-    if name not in taken:
-        return name
-    return next(f"{name} {n}" for n in count(2) if f"{name} {n}" not in taken)

@@ -25,9 +25,14 @@ class LooseParameters(nn.Module):
         yield from self.tensors.items()
 
 
+def label_of(optimizer: str) -> str:
+    """The name of what an optimizer has and no known model, among the models."""
+    return f"{optimizer} parameters"
+
+
 def track_optimized(models: dict[str, nn.Module], name: str, optimizer: Optimizer) -> None:
     """Track what an optimizer has and no known model, as a model named after the optimizer."""
-    label = f"{name} parameters"
+    label = label_of(name)
     known = _parameters_of(models, without=label)
     loose = LooseParameters()
     for group, options in enumerate(optimizer.param_groups):

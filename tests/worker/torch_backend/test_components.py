@@ -86,6 +86,27 @@ def test_an_object_without_defined_bits_is_no_difference() -> None:
     assert state(0.1) != state(0.2)
 
 
+class Graph:
+    """A batch as libraries for graphs define it: its tensors are attributes."""
+
+    def __init__(self, nodes: torch.Tensor, owner: object) -> None:
+        self.nodes, self.owner, self.itself = nodes, owner, self
+
+
+def test_the_attributes_of_an_object_are_digested() -> None:
+    """Its tensors count; what has no defined bits, in it or elsewhere, is named by its type."""
+
+    def digest(value: float, owner: object) -> tuple[str, set[str]]:
+        bits = components.Bits()
+        bits.add([Graph(torch.full((3,), value), owner), {"a", "b"}], "batch")
+        return bits.digest(), bits.undigested
+
+    assert digest(1, None) == digest(1, None)
+    assert digest(1, None) != digest(2, None)
+    assert digest(1, None)[1] == set()
+    assert digest(1, print)[1] == {"builtin_function_or_method"}
+
+
 def test_one_element_of_a_long_array_is_part_of_the_state() -> None:
     """A NumPy array in an optimizer's state is digested whole, not by its abbreviated repr."""
     array = np.zeros(2000)

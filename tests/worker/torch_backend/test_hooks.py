@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from harness.core.errors import ObserverError
 from harness.worker.torch_backend.components import params
 from harness.worker.torch_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.inputs import InputDigests
 
 
 class Halving(SGD):
@@ -94,11 +95,11 @@ def test_a_failed_step_is_not_counted() -> None:
 
 def test_steps_after_one_backward_share_its_loss_and_inputs() -> None:
     """If several optimizers step after one backward, each step has its loss and both inputs."""
-    nets, hooks, records = [nn.Linear(3, 3), nn.Linear(3, 1)], TrainingHooks(repr), []
+    nets, hooks, records = [nn.Linear(3, 3), nn.Linear(3, 1)], TrainingHooks(InputDigests()), []
     optimizers = [make_sgd(net) for net in nets]
 
     def note() -> None:
-        records.append(([float(loss) for loss in hooks.last_losses], len(hooks.inputs)))
+        records.append(([float(loss) for loss in hooks.last_losses], len(hooks.inputs.digests)))
 
     with hooks.install(after_step=note):
         for step in range(2):
@@ -108,21 +109,9 @@ def test_steps_after_one_backward_share_its_loss_and_inputs() -> None:
     assert records == [([0.0], 2), ([0.0], 2), ([1.0], 2), ([1.0], 2)]
 
 
-def test_keyword_arguments_are_inputs() -> None:
-    """An argument that a model gets by keyword is among the inputs of the step."""
-    net, inputs = nn.Linear(3, 1), []
-    hooks = TrainingHooks(lambda seen: str(inputs.append(seen)))
-    x = torch.ones(2, 3)
-    optimizer = make_sgd(net)
-    with hooks.install():
-        net(input=x).sum().backward()
-        optimizer.step()
-    assert inputs[0][1]["input"] is x
-
-
 def test_a_model_in_a_closure_replaces_the_loose_parameters() -> None:
     """A model first called inside a closure is tracked once, with one input and one loss."""
-    net, hooks, before = nn.Linear(3, 1), TrainingHooks(repr), []
+    net, hooks, before = nn.Linear(3, 1), TrainingHooks(InputDigests()), []
     optimizer = make_sgd(net)
 
     def closure() -> Tensor:
@@ -134,7 +123,7 @@ def test_a_model_in_a_closure_replaces_the_loose_parameters() -> None:
         optimizer.step(closure)  # type: ignore[arg-type]
     assert before == ["SGD parameters"]
     assert list(hooks.models) == ["Linear"]
-    assert len(hooks.inputs) == len(hooks.last_losses) == 1
+    assert len(hooks.inputs.digests) == len(hooks.last_losses) == 1
 
 
 def test_a_step_that_a_scaler_skips_is_not_counted() -> None:
@@ -180,7 +169,7 @@ class Checkpointed(nn.Module):
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_checkpointing_is_one_forward_and_one_loss(use_reentrant: bool) -> None:
     """Layers that run again in the backward pass are no second model, and their roots no loss."""
-    net, hooks, losses = Checkpointed(use_reentrant), TrainingHooks(repr), []
+    net, hooks, losses = Checkpointed(use_reentrant), TrainingHooks(InputDigests()), []
     optimizer = make_sgd(net)
     with hooks.install(after_step=lambda: losses.append([*hooks.losses])):
         for _ in range(2):
@@ -252,7 +241,7 @@ def test_a_failing_hook_does_not_reach_the_training() -> None:
     def fail() -> None:
         raise TypeError("no bits")
 
-    failed, fine = TrainingHooks(repr), TrainingHooks()
+    failed, fine = TrainingHooks(InputDigests()), TrainingHooks()
     assert torch.equal(train(failed, fail), train(fine, lambda: None))
     fine.check()
     with pytest.raises(ObserverError, match="at step 2") as raised:
@@ -262,10 +251,46 @@ def test_a_failing_hook_does_not_reach_the_training() -> None:
 
 def test_nothing_is_kept_of_inputs() -> None:
     """A batch is freed as soon as the script drops it, in trace runs and in timing runs."""
-    for hooks in (TrainingHooks(repr), TrainingHooks()):
+    for hooks in (TrainingHooks(InputDigests()), TrainingHooks()):
         net, batch = nn.Linear(3, 1), torch.ones(2, 3)
         dropped = weakref.ref(batch)
         with hooks.install():
             net(batch)
             del batch
             assert dropped() is None
+
+
+def test_models_of_an_earlier_training_are_let_go() -> None:
+    """Of the models and optimizers that the script has dropped, only the last ones are held.
+
+    Those that it still refers to stay tracked under their names.
+    """
+    hooks, dropped, kept = TrainingHooks(), [], nn.Linear(2, 2)
+    with hooks.install():
+        kept(torch.ones(1, 2))
+        for _ in range(5):
+            net = nn.Linear(3, 1)
+            optimizer = make_sgd(net)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)  # refers to it in a cycle
+            dropped.append((weakref.ref(net), weakref.ref(optimizer)))
+            net(torch.ones(2, 3)).sum().backward()
+            optimizer.step()
+            scheduler.step()
+            last = net.weight.detach()
+            del net, optimizer, scheduler
+    alive = [fold for fold, references in enumerate(dropped) if any(one() for one in references)]
+    assert alive == [4]
+    assert hooks.models["Linear"] is kept
+    assert any(torch.equal(tensor, last) for _, tensor in params(hooks))
+
+
+def test_models_that_are_only_called_are_let_go() -> None:
+    """A program that evaluates one model after the other holds two of them at most."""
+    hooks, dropped = TrainingHooks(), []
+    with hooks.install():
+        for _ in range(9):
+            net = nn.Linear(3, 1)
+            dropped.append(weakref.ref(net))
+            net(torch.ones(2, 3))
+            del net
+            assert sum(one() is not None for one in dropped) <= 2

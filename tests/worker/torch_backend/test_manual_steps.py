@@ -10,15 +10,18 @@ from torch.optim import SGD
 import harness
 from harness.worker.torch_backend.components import params
 from harness.worker.torch_backend.hooks import TrainingHooks
+from harness.worker.torch_backend.inputs import InputDigests
 
 
 def test_a_loop_without_an_optimizer_has_a_step_for_each_backward() -> None:
     """Parameters updated by hand are trained in steps, each with its loss, inputs and gradients."""
     net, loose = nn.Linear(3, 1), torch.ones(1, requires_grad=True)
-    hooks, records, grads = TrainingHooks(repr), [], []
+    hooks, records, grads = TrainingHooks(InputDigests()), [], []
 
     def note() -> None:
-        records.append((float(hooks.last_losses[0]), len(hooks.inputs), float(loose.detach())))
+        records.append(
+            (float(hooks.last_losses[0]), len(hooks.inputs.digests), float(loose.detach()))
+        )
 
     with hooks.install(
         after_step=note, after_backward=lambda _: grads.append(loose.grad is not None)
