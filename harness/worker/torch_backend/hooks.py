@@ -118,7 +118,9 @@ class TrainingHooks:
     def check(self) -> None:
         """Raises ObserverError if a hook has failed."""
         if self.error is not None:
-            raise ObserverError(f"observation stopped at step {self.steps + 1}") from self.error
+            reason = f"{type(self.error).__name__}: {self.error}"
+            message = f"observation stopped at step {self.steps + 1} by {reason}"
+            raise ObserverError(message) from self.error
 
     def _receive(self, name: str, value: Any) -> None:
         """Take what the script declares by ``harness.observe``."""

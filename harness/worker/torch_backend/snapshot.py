@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.worker.snapshot_policy import is_due, save_once
 from harness.worker.torch_backend.components import TrainingState, params
-from harness.worker.torch_backend.digest import digest
+from harness.worker.torch_backend.digest import dense_parts, digest
 
 __all__ = ["is_due", "save_snapshot"]
 
@@ -30,6 +30,11 @@ def save_snapshot(training: TrainingState, folder: Path) -> str:
     """Save the parameters under their digest and return it; equal parameters are saved once."""
 
     def save(path: Path) -> None:
-        save_file({key: to_storable(value) for key, value in params(training)}, path)
+        tensors = {
+            name: to_storable(part)
+            for key, tensor in params(training)
+            for name, part in dense_parts(key, tensor)
+        }
+        save_file(tensors, path)
 
     return save_once(folder, digest(params(training)), save)
