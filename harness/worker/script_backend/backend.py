@@ -17,9 +17,10 @@ from harness.core.record import Components, Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
 from harness.worker.script_backend.files import digest_file
+from harness.worker.script_backend.final_state import final_digests
 from harness.worker.script_backend.interpreter import run_program
 from harness.worker.script_backend.program import program_name
-from harness.worker.script_backend.sandbox import Sandbox, create_sandbox
+from harness.worker.script_backend.sandbox import create_sandbox
 from harness.worker.script_backend.torchrun import start_group
 from harness.worker.script_backend.visible_device import show_only
 from harness.worker.torch_backend import components, settings, snapshot
@@ -86,7 +87,7 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
 
     with create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox:
         with (
-            start_group(spec, sandbox),
+            start_group(spec, sandbox) as ranks,
             hooks.install(before_step, after_step, after_backward=after_backward),
         ):
             run_program(spec, sandbox)
@@ -97,7 +98,7 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
         initial=initial[0] if initial else "",
         steps=steps,
         losses=losses if len(losses) == len(steps) else [],
-        final=_final_digests(hooks, sandbox, spec),
+        final=final_digests(hooks, sandbox, spec, ranks),
         predictions=[],
         accuracy=None,
         facts={
@@ -121,7 +122,7 @@ def run_timing(spec: RunSpec, study: Path) -> TimedRun:
     marks = []
     with (
         create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox,
-        start_group(spec, sandbox),
+        start_group(spec, sandbox) as ranks,
     ):
         start = time.perf_counter()
         with hooks.install(after_step=lambda: marks.append(clock.mark())):
@@ -130,7 +131,7 @@ def run_timing(spec: RunSpec, study: Path) -> TimedRun:
         elapsed_s = time.perf_counter() - start
         peak = peak_mb(device)  # before written files are read
     hooks.check()
-    final = _final_digests(hooks, sandbox, spec)
+    final = final_digests(hooks, sandbox, spec, ranks)
     if not marks:  # a program that does not train is timed as a whole
         whole = Timed(elapsed_s, 1, [elapsed_s], final, None, None, sandbox.facts())
         return TimedRun(setup_s=0.0, peak_mb=peak, timed=whole)
@@ -183,7 +184,7 @@ def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
     try:
         with (
             create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox,
-            start_group(spec, sandbox, folder),
+            start_group(spec, sandbox, folder) as ranks,
             recorder.install(),
         ):
             run_program(spec, sandbox)
@@ -194,7 +195,7 @@ def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
     op_log.write(op_log.log_path(folder, spec.run_id, repeat), recorder.log(spec.run_id))
     if kept := recorder.recorder.kept:
         save_file(kept, op_log.tensors_path(folder, spec.run_id, repeat))
-    return _final_digests(recorder.hooks, sandbox, spec) if spec.to_end else {}
+    return final_digests(recorder.hooks, sandbox, spec, ranks) if spec.to_end else {}
 
 
 def run_replay(spec: RunSpec, study: Path) -> Repeat:  # noqa: ARG001
@@ -223,35 +224,3 @@ def _undigested(hooks: TrainingHooks, inputs: InputDigests) -> dict[str, list[st
 def _last_loss(hooks: TrainingHooks) -> torch.Tensor:
     """Return the loss of the last step, or NaN if none was observed."""
     return next(iter(hooks.last_losses), torch.tensor(float("nan")))
-
-
-def _final_digests(hooks: TrainingHooks, sandbox: Sandbox, spec: RunSpec) -> dict[str, str]:
-    """Return the outcome digests at the script's end; trace and timing runs share the keys.
-
-    A program that does not train is compared by its models' weights and what it declares and
-    writes, or else by what it prints. Raises UsageError if there is nothing to compare.
-    """
-    found = {
-        f"observed {name}": components.joint_digest(digests)
-        for name, digests in hooks.declared.items()
-    }
-    if hooks.models:
-        found |= {
-            "grads": digest(components.grads(hooks)),
-            "params": digest(components.params(hooks)),
-            "buffers": digest(components.buffers(hooks)),
-            "optimizer": components.optimizer(hooks),
-        }
-    if hooks.steps:
-        return found
-    if sandbox.files:
-        found["files"] = digest([], sandbox.files)
-    if not found and sandbox.printed:
-        found["printed"] = sandbox.printed
-    if not found:
-        raise UsageError(
-            f"{program_name(spec.cell.scenario)} trained no model, called none, wrote no file and "
-            "printed nothing: there is nothing to compare. Declare its result in the script, as in "
-            "harness.observe(result=tensor)"
-        )
-    return found

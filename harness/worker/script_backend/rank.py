@@ -1,4 +1,4 @@
-"""A rank of a script other than rank 0; it records operations, but neither digests nor times."""
+"""A rank of a script other than rank 0: it records operations and digests only its final state."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 from harness.core import op_log
 from harness.core.errors import ProcessReplaced
 from harness.core.protocol import module_command
+from harness.core.record import write_json
 from harness.core.spec import Kind, RunSpec
 from harness.worker.pipe import die_with_parent
+from harness.worker.script_backend.final_state import describe_rank
 from harness.worker.script_backend.interpreter import run_program
 from harness.worker.script_backend.sandbox import Sandbox
 from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.hook_recorder import HookRecorder
+from harness.worker.torch_backend.hooks import TrainingHooks
 
 RANK = "harness.worker.script_backend.rank"  # this module
 
@@ -39,12 +42,14 @@ def _run(request: dict[str, Any]) -> None:
     sandbox = Sandbox(Path(request["original"]), Path(request["copy"]))
     settings.apply(spec.determinism)
     if spec.kind is Kind.operations:
-        recorder = _log_recorder(spec, Path(request["folder"]))
-        with recorder.install():
-            run_program(spec, sandbox)
-        recorder.hooks.check()
+        recorder = _log_recorder(spec, Path(request["logs"]))
+        observer, hooks = recorder.install(), recorder.hooks
     else:
+        hooks = TrainingHooks()
+        observer = hooks.install()
+    with observer:
         run_program(spec, sandbox)
+    write_json(Path(request["answers"]) / f"{os.environ['RANK']}.json", describe_rank(hooks))
 
 
 def _log_recorder(spec: RunSpec, folder: Path) -> HookRecorder:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 
@@ -28,25 +31,37 @@ EXIT_LIMIT_S = 10.0  # for the other ranks, after rank 0 has finished
 
 
 @contextmanager
-def start_group(spec: RunSpec, sandbox: Sandbox, folder: Path | None = None) -> Iterator[None]:
-    """Run the other ranks during the context; they write operation logs to ``folder``.
+def start_group(
+    spec: RunSpec, sandbox: Sandbox, logs: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run the other ranks during the context; they write operation logs to ``logs``.
 
-    If a rank fails, the whole run ends, because rank 0 would wait for it.
+    Yields a dictionary that is filled at the end with each rank's document, by rank. If a rank
+    fails, the whole run ends, because rank 0 would wait for it.
     """
     size = int(spec.cell.scenario.options["processes"])
+    documents: dict[str, Any] = {}
     if size == 1:
-        yield
+        yield documents
         return
+    answers = Path(tempfile.mkdtemp(prefix="harness-ranks-"))
+    request = {
+        "spec": to_json(spec),
+        "original": str(sandbox.original),
+        "copy": str(sandbox.folder),
+        "logs": str(logs) if logs else None,
+        "answers": str(answers),
+    }
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     variables = [_rank_variables(rank, size, store.port) for rank in range(size)]
-    others = [_start_rank(spec, sandbox, folder, environment) for environment in variables[1:]]
+    others = [_start_rank(request, environment) for environment in variables[1:]]
     before = os.environ.copy()
     os.environ.update(variables[0])
     is_over = threading.Event()
     for process in others:
         threading.Thread(target=_watch_rank, args=(process, is_over), daemon=True).start()
     try:
-        yield
+        yield documents
     except ProcessReplaced:  # rank 0 starts again, and then starts the others again
         is_over.set()
         for process in others:
@@ -58,6 +73,9 @@ def start_group(spec: RunSpec, sandbox: Sandbox, folder: Path | None = None) -> 
         os.environ.update(before)
         for process in others:
             _stop_rank(process)
+        for path in sorted(answers.glob("*.json")):
+            documents[path.stem] = json.loads(path.read_text())
+        shutil.rmtree(answers, ignore_errors=True)
 
 
 def _rank_variables(rank: int, size: int, port: int) -> dict[str, str]:
@@ -84,15 +102,7 @@ def _rank_variables(rank: int, size: int, port: int) -> dict[str, str]:
     }
 
 
-def _start_rank(
-    spec: RunSpec, sandbox: Sandbox, folder: Path | None, variables: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    request = {
-        "spec": to_json(spec),
-        "original": str(sandbox.original),
-        "copy": str(sandbox.folder),
-        "folder": str(folder) if folder else None,
-    }
+def _start_rank(request: dict[str, Any], variables: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         module_command("harness.worker.script_backend.rank", json.dumps(request)),
         stdin=subprocess.DEVNULL,

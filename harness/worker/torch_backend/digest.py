@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from harness.worker.hashing import CHUNK, Part, hash_parts
 
@@ -31,18 +31,19 @@ def _to_parts(named: Named) -> Iterator[Part]:
 
 
 def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
-    """Return a dense tensor as one part, a sparse or jagged one as its indices and values as stored.
+    """Return a dense tensor as one part, a sparse or jagged one as its indices and values.
 
     Of a distributed tensor only this process's shard counts, and of a parameter that has no memory
     yet only its existence. Raises TypeError, naming the tensor, if it is quantized or in another
     layout.
     """
-    if isinstance(tensor, UninitializedTensorMixin):
+    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
         return [(f"{name}:uninitialized", torch.empty(0))]
     if hasattr(tensor, "to_local"):  # DTensor, whose import would take long
         return dense_parts(f"{name}:local", tensor.to_local())
     if tensor.layout == torch.jagged:
-        return [(f"{name}:offsets", tensor.offsets()), (f"{name}:values", tensor.values())]
+        offsets: Tensor = tensor.offsets()  # type: ignore[attr-defined]
+        return [(f"{name}:offsets", offsets), (f"{name}:values", tensor.values())]
     if tensor.layout == torch.strided and not tensor.is_quantized:
         return [(name, tensor)]
     if tensor.layout == torch.sparse_coo:
@@ -56,8 +57,8 @@ def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
         ]
     raise TypeError(
         f"cannot digest tensor '{name}' of layout {tensor.layout}"
-        f"{' (quantized)' if tensor.is_quantized else ''}: only dense, COO, CSR, BSR and jagged tensors "
-        "have defined bytes; digest a dense copy instead"
+        f"{' (quantized)' if tensor.is_quantized else ''}: only dense, COO, CSR, BSR and jagged "
+        "tensors have defined bytes; digest a dense copy instead"
     )
 
 

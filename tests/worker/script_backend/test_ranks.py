@@ -65,3 +65,32 @@ def test_a_rank_that_fails_ends_the_run_with_its_own_error(folder: Path) -> None
     done = harness(*words("lame.py", "scenario.processes=2", "runs.trace=1"), cwd=folder)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "ValueError: no leg" in (study_of(done, folder) / "report.md").read_text()
+
+
+RANK_ONE_VARIES = """
+import os, torch
+torch.distributed.init_process_group("gloo")
+norm = torch.nn.parallel.DistributedDataParallel(torch.nn.BatchNorm1d(4), broadcast_buffers=False)
+optimizer = torch.optim.SGD(norm.parameters(), 0.1)
+source = torch.Generator().manual_seed(
+    int.from_bytes(os.urandom(4), "little") if torch.distributed.get_rank() else 0
+)
+for step in range(4):
+    optimizer.zero_grad()
+    (norm(torch.randn(8, 4, generator=source)) * 0).sum().backward()
+    optimizer.step()
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_a_difference_on_another_rank_is_seen(folder: Path) -> None:
+    """Statistics that vary on rank 1 alone make the training vary, in a timing run too."""
+    (folder / "one.py").write_text(RANK_ONE_VARIES)
+    (folder / "none.py").write_text(RANK_ONE_VARIES.replace("os.urandom(4)", "bytes(4)"))
+    timed = ["runs.timing=2", "timing.warmup=1", "runs.trace=2"]
+    done = harness("-m", *words("one.py,none.py", "scenario.processes=2", *timed), cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cells = pd.read_csv(study_of(done, folder) / "tables" / "cells.csv")
+    assert cells["verdict"].to_list() == ["varies", "identical"]
+    assert "rank 1" in done.stdout

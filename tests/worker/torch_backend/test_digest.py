@@ -27,6 +27,11 @@ def make_coo(index: int, size: int) -> Tensor:
     return torch.sparse_coo_tensor([[index]], [1.0], (size,), check_invariants=True)
 
 
+def make_jagged(*lengths: int) -> Tensor:
+    parts = [torch.ones(length, 2) for length in lengths]
+    return torch.nested.nested_tensor(parts, layout=torch.jagged)
+
+
 X = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
 FAULTS = {
     "sign of zero": (torch.tensor([0.0]), torch.tensor([-0.0])),
@@ -49,6 +54,8 @@ FAULTS = {
     "imaginary part": (torch.tensor([1 + 1j]), torch.tensor([1 - 1j])),
     "sparse position": (make_coo(0, 3), make_coo(1, 3)),
     "sparse size": (make_coo(0, 3), make_coo(0, 4)),
+    "jagged borders": (make_jagged(2, 4), make_jagged(3, 3)),
+    "lazy parameter": (torch.nn.UninitializedParameter(), torch.empty(0)),
 }
 
 
