@@ -68,9 +68,10 @@ def diagnose(words: Sequence[str]) -> int:
 
 
 def replay(words: Sequence[str]) -> int:
+    from harness.config.program_command import split_replay  # noqa: PLC0415
     from harness.diagnose.replay import replay as replay_cell  # noqa: PLC0415
 
-    return with_one_cell("replay", words, replay_cell)
+    return with_one_cell("replay", words, replay_cell, split_replay)
 
 
 def audit(words: Sequence[str]) -> int:
@@ -102,12 +103,20 @@ def run_verb(words: Sequence[str]) -> int:
     return verb(words[1:])
 
 
-def with_one_cell(verb: str, words: Sequence[str], answer: Callable[[Request], int]) -> int:
-    """Answer a request for one cell, without the baseline and control that only a study needs."""
+def with_one_cell(
+    verb: str,
+    words: Sequence[str],
+    answer: Callable[[Request], int],
+    rewrite: Callable[[Sequence[str]], Sequence[str]] = list,
+) -> int:
+    """Answer a request for one cell, without the baseline and control that only a study needs.
+
+    ``rewrite`` turns a verb's own options into overrides.
+    """
     from harness.config.collect import collect  # noqa: PLC0415
     from harness.config.program_command import split_program  # noqa: PLC0415
 
-    request = collect([*split_program(words), "study.baseline=null", "study.control=null"])
+    request = collect([*split_program(rewrite(words)), "study.baseline=null", "study.control=null"])
     if request is None:  # Hydra only printed, as for --help
         return DONE
     return answer(_as_typed(request, (verb, *words)))

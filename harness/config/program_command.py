@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,6 +78,27 @@ def _split_launcher(launcher: str, words: list[str]) -> tuple[int, list[str]]:
             raise UsageError(f"-- {launcher} … {option}={value}: must be a number of at least 1")
         processes = int(value)
     return processes, rest
+
+
+def split_replay(words: Sequence[str]) -> list[str]:
+    """Turn ``--save '--steps 6' --resume '--steps 12'`` before any ``--`` into overrides.
+
+    Raises UsageError if one of them has no value or is not a list of words.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    rest, result = list(words[:end]), list[str]()
+    while rest:
+        option, equals, value = rest.pop(0).partition("=")
+        if option not in ("--save", "--resume"):
+            result.append(f"{option}{equals}{value}")
+            continue
+        text = value if equals or not rest else rest.pop(0)
+        try:
+            arguments = ",".join(map(quote, shlex.split(text)))
+        except ValueError as error:  # an open quote
+            raise UsageError(f"{option} {text}: {error}") from error
+        result.append(f"replay.{option[2:]}=[{arguments}]")
+    return [*result, *words[end:]]
 
 
 def quote(word: str) -> str:

@@ -55,7 +55,7 @@ def copy_folder(original: Path, copy: Path, omitted: Collection[Path]) -> None:
     Both paths are absolute and resolved.
     """
     for here, files in _walk(original, omitted):
-        (copy / here.relative_to(original)).mkdir(exist_ok=True)
+        (copy / here.relative_to(original)).mkdir(parents=True, exist_ok=True)
         for path in files:
             _copy_file(path, original, copy)
 

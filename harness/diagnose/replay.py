@@ -20,11 +20,11 @@ from harness.core.record import Repeat, write_json
 from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.runs import Experiment
+from harness.diagnose.script_replay import UNINTERRUPTED_RUNS, replay_script
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
-UNINTERRUPTED_RUNS = 3
 REPLAY = "replay.json"
 
 
@@ -85,10 +85,12 @@ class ReplayResult:
 def replay(request: Request) -> int:
     """Replay one cell; returns FAILED if the checkpoint does not reproduce the training."""
     cell = request.only_cell("replay")
+    if cell.scenario.framework == "script":
+        return replay_script(request, cell)
     framework = FRAMEWORKS[cell.scenario.framework]
-    if framework.one_training_per_process or not framework.logs_operations:
+    if not framework.logs_operations:
         raise UsageError(
-            f"replay supports only torch scenarios; '{cell.scenario.label}' is a "
+            f"replay supports torch scenarios and scripts; '{cell.scenario.label}' is a "
             f"{cell.scenario.framework} scenario"
         )
     runs = Runs(trace=UNINTERRUPTED_RUNS, timing=0, repeats=1)

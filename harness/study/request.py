@@ -90,6 +90,9 @@ class Replay:
     step: int = 0  # the first step of the new process; 0: the middle of the training
     # Parts of the state; "position" is that of the data, "*_rng" are the random generators.
     checkpoint: list[str] = field(default_factory=lambda: ["parameters", "buffers", "optimizer"])
+    # Of a script: arguments that make it stop after a part and save, and that make it resume.
+    save: list[str] = field(default_factory=list)
+    resume: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 from harness.core import op_log
 from harness.core.errors import UsageError
 from harness.core.paths import operations_of, snapshots_of, source_of
-from harness.core.record import Components, Repeat, Timed
+from harness.core.record import Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.backend import TimedRun
 from harness.worker.script_backend.files import digest_file
 from harness.worker.script_backend.final_state import final_digests
 from harness.worker.script_backend.interpreter import run_program
-from harness.worker.script_backend.program import program_name
+from harness.worker.script_backend.replay import run_replay
 from harness.worker.script_backend.sandbox import create_sandbox
 from harness.worker.script_backend.torchrun import start_group
+from harness.worker.script_backend.trace import ScriptTrace, step_counts
 from harness.worker.script_backend.visible_device import show_only
-from harness.worker.torch_backend import components, settings, snapshot
+from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
-from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend.hooks import TrainingHooks
-from harness.worker.torch_backend.inputs import InputDigests
 from harness.worker.torch_backend.settings import effective_settings
 from harness.worker.torch_backend.timer import make_clock
-from harness.worker.torch_backend.trace import mean_loss
 from harness.worker.torch_backend.warmup import warm_up
 
 __all__ = [
@@ -52,63 +48,17 @@ def load_scenario(scenario: Scenario) -> None:
 
 
 def run_trace(spec: RunSpec, study: Path) -> Repeat:
-    snapshots = snapshots_of(study, spec.cell.id)
     show_only(spec.cell.device)
     settings.apply(spec.determinism)
-    inputs = InputDigests()
-    hooks = TrainingHooks(inputs)
-    initial: list[str] = []
-    steps: list[Components] = []
-    losses: list[float | str] = []
-    kept: dict[str, str] = {}
-    rng_before = [components.rng()]
-    grads_before = [""]
-
-    def before_step() -> None:
-        if not initial:
-            initial.append(digest(components.params(hooks)))
-
-    def after_backward(grads: Sequence[torch.Tensor] | None) -> None:
-        named = components.grads(hooks) if grads is None else components.returned_grads(grads)
-        grads_before[0] = digest(named)
-
-    def after_step() -> None:
-        batch = components.joint_digest(inputs.digests)
-        steps.append(
-            components.step_digests(
-                hooks, rng_before.pop(), batch, _last_loss(hooks), grads_before[0]
-            )
-        )
-        grads_before[0] = ""
-        losses.extend(map(mean_loss, hooks.last_losses))
-        if snapshot.is_due(len(steps)):
-            kept[str(len(steps))] = snapshot.save_snapshot(hooks, snapshots)
-        rng_before.append(components.rng())
-
-    with create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox:
-        with (
-            start_group(spec, sandbox) as ranks,
-            hooks.install(before_step, after_step, after_backward=after_backward),
-        ):
-            run_program(spec, sandbox)
-        hooks.check()
-        if hooks.models:
-            kept.setdefault(str(len(steps)), snapshot.save_snapshot(hooks, snapshots))
-    return Repeat(
-        initial=initial[0] if initial else "",
-        steps=steps,
-        losses=losses if len(losses) == len(steps) else [],
-        final=final_digests(hooks, sandbox, spec, ranks),
-        predictions=[],
-        accuracy=None,
-        facts={
-            **_step_counts(hooks),
-            "models": ", ".join(hooks.models),
-            **_undigested(hooks, inputs),
-            **sandbox.facts(),
-        },
-        snapshots=kept,
-    )
+    trace = ScriptTrace(snapshots_of(study, spec.cell.id))
+    with (
+        create_sandbox(spec.cell.scenario, source_of(study), digest_file) as sandbox,
+        start_group(spec, sandbox) as ranks,
+        trace.install(),
+    ):
+        run_program(spec, sandbox)
+    trace.finish()
+    return trace.repeat(spec, sandbox, ranks)
 
 
 def run_timing(spec: RunSpec, study: Path) -> TimedRun:
@@ -154,7 +104,7 @@ def run_timing(spec: RunSpec, study: Path) -> TimedRun:
             final=final,
             loss=None,
             accuracy=None,
-            facts={**_step_counts(hooks), **sandbox.facts()},
+            facts={**step_counts(hooks), **sandbox.facts()},
         ),
     )
 
@@ -196,31 +146,3 @@ def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
     if kept := recorder.recorder.kept:
         save_file(kept, op_log.tensors_path(folder, spec.run_id, repeat))
     return final_digests(recorder.hooks, sandbox, spec, ranks) if spec.to_end else {}
-
-
-def run_replay(spec: RunSpec, study: Path) -> Repeat:  # noqa: ARG001
-    raise UsageError(
-        "replay does not support scripts: "
-        f"the state of {program_name(spec.cell.scenario)} cannot be restored from outside"
-    )
-
-
-def _step_counts(hooks: TrainingHooks) -> dict[str, int]:
-    """The steps of optimizers, and those of a script that updates its parameters by itself."""
-    by_hand = {"steps without an optimizer": hooks.manual_steps} if hooks.manual_steps else {}
-    return {"optimizer steps": hooks.steps - hooks.manual_steps, **by_hand}
-
-
-def _undigested(hooks: TrainingHooks, inputs: InputDigests) -> dict[str, list[str]]:
-    """What has no defined bits, so that a difference in it would not be seen."""
-    found = {
-        *hooks.undigested,
-        *(f"{kind} in a model's arguments" for kind in inputs.undigested),
-        *(f"{kind} in an optimizer" for kind in components.undigested_state(hooks)),
-    }
-    return {"not digested": sorted(found)} if found else {}
-
-
-def _last_loss(hooks: TrainingHooks) -> torch.Tensor:
-    """Return the loss of the last step, or NaN if none was observed."""
-    return next(iter(hooks.last_losses), torch.tensor(float("nan")))

@@ -36,13 +36,13 @@ class GeneratorHistory:
         self.last: Generators = {}
 
     def record(self) -> None:
-        states = _generator_states()
+        states = generator_states()
         changed = {name: state for name, state in states.items() if state != self.last.get(name)}
         self.changes.append(changed)
         self.last = states
 
 
-def _generator_states() -> Generators:
+def generator_states() -> Generators:
     states = {
         "python": pickle.dumps(random.getstate()),
         "numpy": pickle.dumps(np.random.get_state()),
@@ -54,7 +54,7 @@ def _generator_states() -> Generators:
     return states
 
 
-def _set_generator_states(states: Generators) -> None:
+def set_generator_states(states: Generators) -> None:
     for name, state in states.items():
         if name == "python":
             random.setstate(pickle.loads(state))  # noqa: S301 - of our own file
@@ -134,24 +134,24 @@ def restore_checkpoint(
         for name, state in states.items()
         if is_selected(f"{name.partition(':')[0]}_rng")
     }
-    _set_generator_states(latest)
+    set_generator_states(latest)
     return str(document["digest"])
 
 
 def _refetch_batches(training: Training, batches: Iterator[Any], history: list[Generators]) -> None:
     """Fetch the earlier batches again and undo every other change that this makes."""
-    before = _generator_states()
+    before = generator_states()
     stateful = {**training.optimizers, **_stateful_attributes(training)}
     state_dicts, counters = _state_dicts(stateful), _plain_attributes(training)
     with warnings.catch_warnings():  # schedulers warn when stepped before their optimizers
         warnings.simplefilter("ignore")
         for states in history:
-            _set_generator_states(states)
+            set_generator_states(states)
             next(batches, None)
     for name, owner in stateful.items():
         owner.load_state_dict(state_dicts[name])
     vars(training).update(counters)
-    _set_generator_states(before)
+    set_generator_states(before)
 
 
 def _restore_buffers(name: str, model: nn.Module, stored: dict[str, Tensor]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from torch import nn
+
 from harness.core.op_log import OpLog
 from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.op_recorder import OpRecorder
@@ -38,7 +40,7 @@ class HookRecorder:
         ):
             yield
 
-    def at_forward(self) -> None:
+    def at_forward(self, model: nn.Module) -> None:  # noqa: ARG002
         self.recorder.name_modules(self.hooks)
         if self.hooks.steps == 0:
             self.recorder.step = 1

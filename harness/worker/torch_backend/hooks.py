@@ -73,7 +73,7 @@ class TrainingHooks:
         self,
         before_step: Callable[[], None] = lambda: None,
         after_step: Callable[[], None] = lambda: None,
-        at_forward: Callable[[], None] = lambda: None,
+        at_forward: Callable[[nn.Module], None] = lambda _: None,
         after_backward: Callable[[Sequence[Tensor] | None], None] = lambda _: None,
     ) -> Iterator[None]:
         """Install the hooks. ``at_forward`` is called before each forward of a model.
@@ -225,7 +225,7 @@ class TrainingHooks:
         self._end_manual_step()
         self._discard_used()
         self.state.add_model(module)
-        self.at_forward()
+        self.at_forward(module)
 
     def leave_module(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """``rest`` is keyword arguments and output; only the output after an exception."""
