@@ -84,7 +84,10 @@ def check_positive(study: StudyData) -> Positive:
         for device, cells in control_cells(study).items()
     }
     if not by_device:
-        return Positive(Control.off, "This study has none; `-m` and `matrix=` add one.")
+        return Positive(
+            Control.off,
+            "This study has none; `-m` and `matrix=` add one, unless study.control=null.",
+        )
     worst = min(by_device.values(), key=lambda positive: WORST_FIRST.index(positive.control))
     if len(by_device) == 1:
         return worst

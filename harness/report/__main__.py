@@ -9,7 +9,7 @@ from harness.analysis.study_data import read_study
 from harness.core.exit_codes import DONE, FINDING
 from harness.report import plots, render, tables, terminal
 from harness.report.content import build_content
-from harness.report.failures import describe_failures
+from harness.report.failures import describe_failures, describe_unobserved
 from harness.report.labels import add_labels
 
 
@@ -21,7 +21,9 @@ def main(folder: Path) -> int:
     figures = plots.draw_figures(folder / "figures", study, cells)
     content = build_content(study, cells, results)
     render.write_pages(folder, content, figures)
-    terminal.print_summary(content, describe_failures(folder, study, cells))
+    terminal.print_summary(
+        content, describe_failures(folder, study, cells), describe_unobserved(study, cells)
+    )
     return FINDING if results.controls.failed else DONE
 
 

@@ -12,9 +12,10 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.core.frameworks import FORK_SERVERS
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
-from harness.report.format import MIN_IDENTICAL_RUNS, percent, plural
+from harness.report.format import MIN_IDENTICAL_RUNS, join_words, percent, plural
 
 BUSY = 0.10  # share of all CPU time that other processes used during a timing run
+FILES = "the files that they write"
 MAX_NAMES = 8  # files named in one sentence
 FEW_BLOCKS = 5  # with fewer, Student's t is so wide that most costs stay undecided
 
@@ -183,8 +184,17 @@ def _script_caveats(cell: CellData) -> Iterator[Caveat]:
     if differing:
         yield Caveat(
             f"{cell.id}: written files differ between runs: {_list_names(differing)}.",
-            "They do not affect the verdict. Check whether they differ only in a date or a "
+            "They decide the verdict, since no training was observed. If they differ only in a "
+            "date or a duration, declare the result by harness.observe(name=value)."
+            if FILES in unobserved_basis(cell)
+            else "They do not affect the verdict. Check whether they differ only in a date or a "
             "duration.",
+        )
+    if basis := unobserved_basis(cell):
+        yield Caveat(
+            f"{cell.id}: no training step was observed; runs are compared by {basis}.",
+            "A training in a process that the script starts is not observed: declare its result "
+            "by harness.observe(name=value), or name the program that trains after `--`.",
         )
     undigested = {
         what for _, repeat in cell.trainings() for what in repeat.facts.get("not digested", [])
@@ -205,6 +215,22 @@ def _script_caveats(cell: CellData) -> Iterator[Caveat]:
             "The script or another program wrote there during a run, so runs may not have started "
             "from the same files.",
         )
+
+
+def unobserved_basis(cell: CellData) -> str:
+    """What the runs of a script are compared by if none of its steps was observed, else ""."""
+    trainings = [repeat for _, repeat in cell.trainings()]
+    if cell.cell.scenario.framework != "script" or not trainings or trainings[0].steps:
+        return ""
+    compared = trainings[0].final
+    parts = [
+        "what they declare" if any(name.startswith("observed ") for name in compared) else "",
+        "the models that they call" if "params" in compared else "",
+        FILES if "files" in compared else "",
+        "what they print" if "printed" in compared else "",
+        "other ranks" if any(name.startswith("rank ") for name in compared) else "",
+    ]
+    return join_words([part for part in parts if part])
 
 
 def _list_names(names: list[str]) -> str:

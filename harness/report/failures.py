@@ -1,4 +1,7 @@
-"""Why cells failed, for the terminal: the training's own error, its log, and common remedies."""
+"""Why cells failed, for the terminal: the training's own error, its log, and common remedies.
+
+And what the verdict on a script rests on if its training was not observed.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ import pandas as pd
 
 from harness.analysis.study_data import StudyData
 from harness.core.verdict import Verdict
-from harness.report.caveats import failure_reason
+from harness.report.caveats import failure_reason, unobserved_basis
 
 REMEDIES = {
     r"FileNotFoundError|No such file": (
         "runs see a copy of the working directory: start the command where the file is found, or "
         "link its folder with 'scenario.data=[...]'"
+    ),
+    r"git\b.*status 128|not a git repository": (
+        "runs see a copy of the working directory, without .git: let the script go on without it"
     ),
     r"ModuleNotFoundError|No module named": (
         "install the module into the environment that runs the harness"
@@ -45,6 +51,19 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
         )
         sentences.append(
             f"{row['scenario']} under {row['determinism']}: {failed.outcome}"
-            f"{failure_reason(failed)}.{where}{remedy}"
+            f"{failure_reason(failed).rstrip('.')}.{where}{remedy}"
         )
     return sentences
+
+
+def describe_unobserved(study: StudyData, cells: pd.DataFrame) -> list[str]:
+    """Return a sentence for each scenario in the table whose training was not observed."""
+    bases = {
+        row["scenario"]: unobserved_basis(study.by_id(row["same_as"] or row["cell"]))
+        for row in cells.to_dict("records")
+    }
+    return [
+        f"{scenario}: no training step was observed; runs are compared by {basis}"
+        for scenario, basis in bases.items()
+        if basis
+    ]

@@ -16,7 +16,7 @@ PIPE_WIDTH = 140  # columns, if the output is a file or a pipe
 HIDDEN = {"accuracy sd", "churn"}  # shown in the report only: a terminal is narrow
 
 
-def print_summary(content: ReportContent, failures: Sequence[str]) -> None:
+def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequence[str]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = PIPE_WIDTH
@@ -38,6 +38,8 @@ def print_summary(content: ReportContent, failures: Sequence[str]) -> None:
     console.print(f"[bold]positive control[/]: {control}. {escape(sentence)}")
     for twin in content.twins:
         console.print(f"[bold]A/A twin[/] of {twin[0]}: {twin[2]} ({twin[3]}), {twin[-1]}")
+    for note in notes:
+        console.print(f"[bold yellow]note[/]: {escape(note)}")
     for failure in failures:
         console.print(f"[bold red]failed[/]: {escape(failure)}")
     if content.warnings:

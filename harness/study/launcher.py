@@ -147,6 +147,8 @@ def _classify_exit(word: str | None, status: int, limit: str) -> tuple[Outcome, 
         name = signal.Signals(-status).name
         from_outside = -status in EXTERNAL_SIGNALS
         return (Outcome.lost if from_outside else Outcome.crashed), f"ended by {name}"
+    if status == 0:
+        return Outcome.crashed, "ended its process itself, as by os._exit(0)"
     return Outcome.crashed, f"ended with exit status {status}"
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from harness.core import op_log
-from harness.core.errors import UsageError
 from harness.core.paths import operations_of, snapshots_of, source_of
 from harness.core.record import Repeat, Timed
 from harness.core.spec import RunSpec, Scenario
@@ -82,16 +81,12 @@ def run_timing(spec: RunSpec, study: Path) -> TimedRun:
         peak = peak_mb(device)  # before written files are read
     hooks.check()
     final = final_digests(hooks, sandbox, spec, ranks)
-    if not marks:  # a program that does not train is timed as a whole
+    first = min(max(1, spec.warmup), len(marks) - 1)  # of a short training, fewer are warm-up
+    if first < 1:  # a program of one step or none is timed as a whole
         whole = Timed(elapsed_s, 1, [elapsed_s], final, None, None, sandbox.facts())
         return TimedRun(setup_s=0.0, peak_mb=peak, timed=whole)
-    first = max(1, spec.warmup)
     counted = len(marks) - first
-    if counted < 1:
-        raise UsageError(
-            f"timing.warmup={spec.warmup} leaves none of the {len(marks)} steps to time: use a "
-            "smaller timing.warmup or make the script train for more steps"
-        )
+    few_steps = {"warm-up steps": first} if first < spec.warmup else {}
     step_s = [clock.seconds(before, after) for before, after in pairwise(marks)]
     counted_s = clock.seconds(marks[first - 1], marks[-1])
     return TimedRun(
@@ -104,7 +99,7 @@ def run_timing(spec: RunSpec, study: Path) -> TimedRun:
             final=final,
             loss=None,
             accuracy=None,
-            facts={**step_counts(hooks), **sandbox.facts()},
+            facts={**step_counts(hooks), **few_steps, **sandbox.facts()},
         ),
     )
 

@@ -1,43 +1,45 @@
-"""Processes that a script spawns by ``multiprocessing`` get its determinism setting too.
+"""Processes that a script starts by ``multiprocessing`` get its determinism setting too.
 
-A forked child inherits the setting. A spawned one is a new interpreter, which imports the script
-and would train with torch's defaults.
+A forked child inherits the setting. Any other is a new interpreter, or the child of one, which
+imports the script and would train with torch's defaults. It first unpickles what it needs to
+prepare itself; the setting travels there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import spawn, util
-from pathlib import Path
+from multiprocessing import spawn
 from typing import Any
 
 from harness.core.spec import Determinism, to_json
 from harness.worker.patch import patched
-from harness.worker.script_backend.own_package import hide_harness
+from harness.worker.script_backend.own_package import unload_harness
 from harness.worker.torch_backend import settings
-
-PROGRAM = "from {module} import main; main({setting!r}, {channels!r})"
 
 
 @contextmanager
 def apply_in_children(setting: Determinism) -> Iterator[None]:
-    """Apply the setting in every child that is spawned in this context, before it imports."""
+    """Apply the setting in every child that a script spawns, before it imports the script."""
 
-    def command_line(**channels: Any) -> list[str]:
-        program = PROGRAM.format(
-            module=__name__, setting=json.dumps(to_json(setting)), channels=channels
-        )
-        flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        return [spawn.get_executable(), *flags, "-c", program, "--multiprocessing-fork"]
+    def prepared(original: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+        return lambda name: {**original(name), "determinism": _AppliedWhenLoaded(setting)}
 
-    with patched(spawn, "get_command_line", lambda _: command_line):
+    with patched(spawn, "get_preparation_data", prepared):
         yield
 
 
-def main(setting: str, channels: dict[str, Any]) -> None:
-    """The program of a spawned child."""
+class _AppliedWhenLoaded:
+    """Applies a setting in the process that unpickles it."""
+
+    def __init__(self, setting: Determinism) -> None:
+        self.setting = json.dumps(to_json(setting))
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return _apply, (self.setting,)
+
+
+def _apply(setting: str) -> None:
     settings.apply(Determinism.from_json(json.loads(setting)))
-    with hide_harness(Path.cwd()):
-        spawn.spawn_main(**channels)
+    unload_harness()  # the script may have a package of this name

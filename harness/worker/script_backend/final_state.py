@@ -19,15 +19,16 @@ def final_digests(
 ) -> dict[str, str]:
     """Return the outcome digests at the script's end. ``ranks`` are the documents of the others.
 
-    A program that does not train is compared by its models' weights and what it declares and
-    writes, or else by what it prints. Raises UsageError if there is nothing to compare.
+    A program that does not train is compared by its models' weights and by what it declares, or
+    else by the files that it writes, or else by what it prints: the weights of a model that it
+    only calls never vary. Raises UsageError if there is nothing to compare.
     """
     found = _state_digests(hooks) | dict(_rank_digests(ranks))
-    if hooks.steps:
+    if hooks.steps or hooks.declared:
         return found
     if sandbox.files:
         found["files"] = digest([], sandbox.files)
-    if not found and sandbox.printed:
+    elif sandbox.printed:
         found["printed"] = sandbox.printed
     if not found:
         raise UsageError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import runpy
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from harness.core.errors import ProcessReplaced
 from harness.core.spec import RunSpec, Scenario
 from harness.worker.script_backend.children import apply_in_children
 from harness.worker.script_backend.early_variables import honor_early_variables
+from harness.worker.script_backend.main_module import main_module, run_module, run_path
+from harness.worker.script_backend.output import own_streams
 from harness.worker.script_backend.own_package import hide_harness
 from harness.worker.script_backend.program import program_name
 from harness.worker.script_backend.replacement import follow_exec
@@ -30,16 +31,18 @@ def run_program(spec: RunSpec, sandbox: Sandbox) -> None:
     process, status = os.getpid(), 0
     try:
         with (
+            own_streams(),
             apply_in_children(spec.determinism),
-            follow_exec(path, arguments),
-            _as_main(path, sandbox.folder if module else path.parent, arguments),
+            _as_started(scenario, sandbox.folder if module else path.parent, path),
+            main_module() as main,
+            follow_exec(path, str(module) if module else None, arguments),
             _end_as_interpreter(),
             honor_early_variables(),
         ):
             if module:
-                runpy.run_module(str(module), run_name="__main__", alter_sys=True)
+                run_module(str(module), main)
             else:
-                runpy.run_path(str(path), run_name="__main__")
+                run_path(path, main)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
         if status:
@@ -77,11 +80,16 @@ def _end_as_interpreter() -> Iterator[None]:
 
 
 @contextmanager
-def _as_main(path: Path, first: Path, arguments: list[str]) -> Iterator[None]:
-    before = sys.argv, sys.path[:]
-    sys.argv, sys.path = [str(path), *arguments], [str(first), *sys.path]
+def _as_started(scenario: Scenario, first: Path, path: Path) -> Iterator[None]:
+    """Give the script the arguments and the module path that Python would; ``first`` leads it."""
+    arguments = [str(argument) for argument in scenario.options["args"]]
+    module = scenario.options["module"]
+    program = ["-m", str(module)] if module else [str(path)]
+    before = sys.argv, sys.orig_argv, sys.path
+    sys.argv, sys.orig_argv = [str(path), *arguments], [sys.executable, *program, *arguments]
     try:
         with hide_harness(first):
+            sys.path = [str(first), *sys.path]
             yield
     finally:
-        sys.argv, sys.path = before
+        sys.argv, sys.orig_argv, sys.path = before

@@ -5,11 +5,32 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from harness.worker.hashing import Part, hash_parts
 
 LOG = Path("/proc/self/fd/1")  # standard output and standard error go to one file
+
+
+@contextmanager
+def own_streams() -> Iterator[None]:
+    """Give a script the standard streams to replace or close, and restore them afterwards."""
+    before = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a stream of the script's own, which may be anything
+                stream.flush()
+        sys.stdout, sys.stderr = _open(before[0], 1), _open(before[1], 2)
+
+
+def _open(stream: TextIO, descriptor: int) -> TextIO:
+    """The stream, or another one for the descriptor if the script has closed it."""
+    return open(descriptor, "w", buffering=1, closefd=False) if stream.closed else stream
 
 
 def log_size() -> int:

@@ -7,6 +7,7 @@ worker is replaced by a new one, with the variables that the script has set, whi
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.worker.patch import patched
 
 
 @contextmanager
-def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
+def follow_exec(script: Path, module: str | None, arguments: Sequence[str]) -> Iterator[None]:
     """In this context, ``os.execv`` and all that rest on it raise ProcessReplaced.
 
     Not in a process that the script has forked: that is how ``os.spawnv`` starts a program. Raises
@@ -41,7 +42,7 @@ def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
             yield
     except ProcessReplaced as replaced:
         words = replaced.words
-        if words is not None and not _is_same(words, script, arguments):
+        if words is not None and not _is_same(words, script, module, arguments):
             raise RuntimeError(
                 f"the script replaced its process by another program ({' '.join(words)}), "
                 "which cannot be observed; run that program instead"
@@ -49,13 +50,21 @@ def follow_exec(script: Path, arguments: Sequence[str]) -> Iterator[None]:
         raise
 
 
-def _is_same(words: Sequence[str], script: Path, arguments: Sequence[str]) -> bool:
+def _is_same(
+    words: Sequence[str], script: Path, module: str | None, arguments: Sequence[str]
+) -> bool:
     """Whether a command, such as ``python -u train.py --lr 1``, runs the script once more."""
     if not Path(words[0]).name.startswith("python"):
         return False
     end = len(words) - len(arguments)
-    return end > 1 and list(words[end:]) == list(arguments) and _is_file(words[end - 1], script)
+    if end < 2 or list(words[end:]) != list(arguments):
+        return False
+    program = words[end - 1]
+    if module is not None:
+        origin = getattr(sys.modules["__main__"], "__file__", None)
+        return list(words[end - 2 : end]) == ["-m", module] or _is_file(program, origin)
+    return _is_file(program, script)
 
 
-def _is_file(word: str, script: Path) -> bool:
-    return Path(word).exists() and Path(word).samefile(script)
+def _is_file(word: str, file: str | Path | None) -> bool:
+    return file is not None and Path(word).exists() and Path(word).samefile(file)

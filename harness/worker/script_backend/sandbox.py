@@ -75,8 +75,8 @@ def create_sandbox(
         try:
             yield sandbox
         finally:
-            sandbox.printed = digest_since(printed_before, sandbox.folder)
             os.chdir(original)
+            sandbox.printed = digest_since(printed_before, sandbox.folder)
             after = _scan(original, data)
             sandbox.touched += [portable_path(path) for path in _changed_paths(outside, after)]
         for path in _changed_paths(before, _scan(sandbox.folder, [])):

@@ -142,6 +142,56 @@ for step in range(3):
     (net(torch.randn(4, 3)).sum() * scale).backward()
     optimizer.step()
 """,
+    "saves_at_exit.py": """
+# Replaces its output, and saves an object of its own class when Python exits.
+import atexit, sys, torch
+class Log:
+    def write(self, text):
+        pass
+class Net(torch.nn.Linear):
+    pass
+sys.stdout.close()
+sys.stdout = Log()
+net = Net(3, 1)
+atexit.register(lambda: torch.save(net, "net.pt"))
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(2):
+    net(torch.randn(4, 3)).sum().backward()
+    optimizer.step()
+""",
+    "orig_argv.py": """
+# Starts itself again by the command that Python remembers.
+import os, sys
+if "AGAIN" not in os.environ:
+    os.environ["AGAIN"] = "1"
+    os.execv(sys.executable, sys.orig_argv)
+import torch
+net = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+net(torch.randn(4, 3)).sum().backward()
+optimizer.step()
+""",
+    "forkserver.py": """
+# Trains in a child of a fork server.
+import torch, torch.multiprocessing as multiprocessing
+def train(net):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for step in range(3):
+        net(torch.randn(4, 3)).sum().backward()
+        optimizer.step()
+if __name__ == "__main__":
+    net = torch.nn.Linear(3, 1).share_memory()
+    child = multiprocessing.get_context("forkserver").Process(target=train, args=(net,))
+    child.start()
+    child.join()
+    net(torch.ones(1, 3))
+""",
+    "leaves.py": """
+# Ends its process before Python can.
+import os
+print("done", flush=True)
+os._exit(0)
+""",
     "other_program.py": """
 # Replaces its process by another program.
 import os
@@ -156,7 +206,7 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
     for name, text in TRAPS.items():
         (folder / name).write_text(text)
     done = harness("-m", *words(",".join(TRAPS), "runs.trace=2", FORK), cwd=folder)
-    assert done.returncode == 3, done.stdout + done.stderr  # the last one fails
+    assert done.returncode == 3, done.stdout + done.stderr  # the last two fail
     study = study_of(done, folder)
     cells = pd.read_csv(study / "tables" / "cells.csv").set_index("overrides")["verdict"]
     verdicts = {words.removeprefix("scenario.path="): cell for words, cell in cells.items()}
@@ -170,6 +220,10 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         "by_hand.py": "varies",
         "one_thread.py": "identical",
         "compiled.py": "identical",
+        "saves_at_exit.py": "identical",
+        "orig_argv.py": "identical",
+        "forkserver.py": "identical",
+        "leaves.py": "failed",
         "other_program.py": "failed",
     }
     for record in records_of(study, "precision.py"):
@@ -183,6 +237,10 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         assert record.repeats[0].facts["steps without an optimizer"] == 3
     for record in records_of(study, "one_thread.py"):
         assert record.effective["threads"] == 1
+    for record in records_of(study, "saves_at_exit.py"):
+        assert list(record.repeats[0].facts["files"]) == ["net.pt"]
+    for record in records_of(study, "leaves.py"):
+        assert "ended its process itself, as by os._exit(0)" in record.message
     for record in records_of(study, "other_program.py"):
         assert "replaced its process by another program (true)" in record.message
     assert not list(folder.glob("*.txt"))
@@ -227,3 +285,21 @@ def test_an_edit_during_a_study_changes_no_run(folder: Path) -> None:
     again = harness("resume", str(study), cwd=folder)
     assert again.returncode == 0, again.stderr
     assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
+
+
+@pytest.mark.slow
+def test_a_module_that_restarts_itself_is_followed(folder: Path) -> None:
+    """As `python -m package.train` or by the file of the module, with its arguments."""
+    (folder / "package").mkdir()
+    for name, how in {"by_name": '"-m", "package.by_name"', "by_file": "__file__"}.items():
+        restart = f"os.execv(sys.executable, [sys.executable, {how}, *sys.argv[1:]])"
+        (folder / "package" / f"{name}.py").write_text(
+            f"import os, sys\nif os.environ.setdefault('N', '') == '':\n"
+            f"    os.environ['N'] = '1'\n    {restart}\nprint(sys.argv[1])\n"
+        )
+    modules = ["scenario.module=package.by_name,package.by_file", "scenario.args=[3]", FORK]
+    options = [word for word in words("") if not word.startswith("scenario.path=")]
+    done = harness("-m", *options, *modules, "runs.trace=2", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    logs = (study_of(done, folder) / "logs").glob("*.log")
+    assert [log.read_text() for log in logs] == ["3\n"] * 4

@@ -16,6 +16,13 @@ PROGRAMS = {
         "import torch\nnet = torch.nn.Linear(4, 2)\nprint(net(torch.randn(3, 4)).sum().item())\n",
         ("identical", ""),
     ),
+    "infers_anew.py": (
+        (
+            "import torch\ntorch.manual_seed(0)\nnet = torch.nn.Linear(4, 2)\ntorch.seed()\n"
+            "print(net(torch.randn(3, 4)).sum().item())\n"
+        ),
+        ("varies", "printed"),
+    ),
     "weights.py": (
         "import torch\ntorch.seed()\nnet = torch.nn.Linear(4, 2)\nnet(torch.ones(1, 4))\n",
         ("varies", "params"),
@@ -25,7 +32,10 @@ PROGRAMS = {
         ("varies", "observed noise"),
     ),
     "declares_same.py": (
-        "import harness, time\nharness.observe(x=1)\nprint(time.time())\n",
+        (
+            "import harness, time\nharness.observe(x=1)\nprint(time.time())\n"
+            "open('log.txt', 'w').write(str(time.time()))\n"
+        ),
         ("identical", ""),
     ),
     "writes.py": (
@@ -40,7 +50,7 @@ PROGRAMS = {
 
 @pytest.mark.slow
 def test_programs_without_training_have_a_verdict(folder: Path) -> None:
-    """The verdict rests on declared values, weights and files, or else on what is printed."""
+    """The verdict rests on weights and what is declared, else written, or else printed."""
     for name, (text, _) in PROGRAMS.items():
         (folder / name).write_text(text)
     done = harness("-m", *words(",".join(PROGRAMS)), "runs.trace=2", FORK, cwd=folder)
@@ -53,6 +63,12 @@ def test_programs_without_training_have_a_verdict(folder: Path) -> None:
     seen = {name: (row["verdict"], row["first_component"]) for name, row in rows.items()}
     assert seen == {name: expected for name, (_, expected) in PROGRAMS.items()}
     report = (study / "report.md").read_text()
+    assert "They decide the verdict, since no training was observed" in report
+    assert "runs are compared by what they declare." in report
+    assert (
+        "infers_anew.py: no training step was observed; runs are compared by the models that they "
+        "call and what they print" in " ".join(done.stdout.split())
+    )
     assert "at the end, in observed noise" in report
     assert "there is nothing to compare. Declare its result in the script" in report
 
