@@ -19,6 +19,7 @@ from typing import Any
 from harness.core.spec import RunSpec, to_json
 
 SCHEMA = 1
+ENDED_ITSELF = "ended its process itself"  # begins the message of a run that left no record
 Distances = dict[str, dict[str, Any]]  # run to the reference's digest and trajectories
 
 

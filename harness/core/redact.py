@@ -26,7 +26,8 @@ SECRETS = [
     (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
 ]
-PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+")  # a script's sandbox
+# A script's sandbox: two levels below a temporary folder.
+PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+(?:/[^/\s\"'=:]+){{2}}")
 
 
 def redact(text: str) -> str:

@@ -10,7 +10,7 @@ from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.frameworks import FORK_SERVERS
-from harness.core.record import Outcome, RunRecord
+from harness.core.record import ENDED_ITSELF, Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
 from harness.report.format import MIN_IDENTICAL_RUNS, join_words, percent, plural
 
@@ -262,8 +262,10 @@ ADVICE = {
 def failure_reason(run: RunRecord) -> str:
     if run.operation:
         return f": {run.operation}"
-    last = run.message.strip().split("\n")[-1] if run.message else ""
-    return f": {last}" if last else ""
+    lines = run.message.strip().split("\n")
+    is_silent = lines[0].startswith(ENDED_ITSELF)  # so that what it printed last says nothing
+    reason = lines[0] if is_silent else lines[-1]
+    return f": {reason}" if reason else ""
 
 
 def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:

@@ -81,7 +81,11 @@ def _first_and_furthest(cell: CellData) -> tuple[Losses, Losses]:
 def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Largest distance of any training from the first one, by step, for each cell that varies."""
     varying = [
-        cell for cell in study.cells if cell.same_as is None and judge(cell.traces).verdict.differs
+        cell
+        for cell in study.cells
+        if cell.same_as is None
+        and judge(cell.traces).verdict.differs
+        and cell.completed[0].repeats[0].steps
     ]
     if not varying:
         return None

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from harness.core.errors import StudyStoppedError
 from harness.core.protocol import DONE, READY, UNWRITTEN
-from harness.core.record import BadRecordError, Outcome, RunRecord, load_record, save_record
+from harness.core.record import (
+    ENDED_ITSELF,
+    BadRecordError,
+    Outcome,
+    RunRecord,
+    load_record,
+    save_record,
+)
 from harness.core.redact import redact
 from harness.core.spec import RunSpec
 from harness.host.gpu_monitor import GpuMonitor
@@ -148,7 +155,7 @@ def _classify_exit(word: str | None, status: int, limit: str) -> tuple[Outcome, 
         from_outside = -status in EXTERNAL_SIGNALS
         return (Outcome.lost if from_outside else Outcome.crashed), f"ended by {name}"
     if status == 0:
-        return Outcome.crashed, "ended its process itself, as by os._exit(0)"
+        return Outcome.crashed, f"{ENDED_ITSELF}, as by os._exit(0)"
     return Outcome.crashed, f"ended with exit status {status}"
 
 

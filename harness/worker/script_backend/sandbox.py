@@ -26,6 +26,7 @@ from harness.worker.script_backend.output import digest_since, log_size
 
 MB = 1e6
 SHOWN_ENTRIES = 5
+MAX_LINKS = 1000  # in a folder with more entries, such as /tmp, a project has no neighbors
 Stamps = dict[Path, tuple[int, int]]  # size in bytes and modification time in ns
 
 
@@ -62,9 +63,8 @@ def create_sandbox(
     _remove_orphans()
     outside = _scan(original, data)
     # no TemporaryDirectory: it deletes its folder when the script's exit handlers are called
-    sandbox = Sandbox(
-        original, Path(tempfile.mkdtemp(prefix=f"{COPY_PREFIX}{os.getpid()}-")).resolve()
-    )
+    root = Path(tempfile.mkdtemp(prefix=f"{COPY_PREFIX}{os.getpid()}-")).resolve()
+    sandbox = Sandbox(original, _make_neighborhood(root, original))
     try:
         inside = [path.relative_to(original) for path in data if path.is_relative_to(original)]
         copy_folder(source, sandbox.folder, [source / path for path in inside])
@@ -84,7 +84,7 @@ def create_sandbox(
                 relative = str(path.relative_to(sandbox.folder))
                 sandbox.files[relative] = digest_of(path, sandbox.folder)
     finally:  # a process that the script left behind may still write into the copy
-        shutil.rmtree(sandbox.folder, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def check_size(scenario: Scenario) -> None:
@@ -110,6 +110,29 @@ def check_size(scenario: Scenario) -> None:
 
 def _data_paths(scenario: Scenario) -> list[Path]:
     return [Path(str(path)).expanduser().resolve() for path in scenario.options["data"]]
+
+
+def _make_neighborhood(root: Path, original: Path) -> Path:
+    """Make a folder for the copy of ``original``, with links to what is beside it and its parent.
+
+    So a script finds ``../data`` and ``../../data``. Returns the folder, two levels below ``root``.
+    """
+    parent = root / (original.parent.name or "root")
+    folder = parent / (original.name or "root")
+    folder.mkdir(parents=True)
+    for place, here in ((parent, original), (root, original.parent)):
+        beside = _entries(here.parent) if here != here.parent else []
+        for path in beside if len(beside) <= MAX_LINKS else ():
+            if path != here:
+                (place / path.name).symlink_to(path)
+    return folder
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # not readable
+        return []
 
 
 def _link_data(paths: list[Path], original: Path, folder: Path) -> None:

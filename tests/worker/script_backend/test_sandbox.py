@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_links_keep_targets_outside_the_project(target: str, inside: bool, proje
         assert resolved.is_relative_to(sandbox.folder) is inside
 
 
+def test_what_is_beside_the_project_is_found(project: Path) -> None:
+    """A script reads ../data and ../../data as in plain Python; what it makes there is its own."""
+    for folder in (project.parent / "data", project.parent.parent / "more"):
+        folder.mkdir(exist_ok=True)
+        (folder / "images.txt").write_text("images")
+    with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
+        assert Path("../data/images.txt").read_text() == "images"
+        assert Path("../../more/images.txt").read_text() == "images"
+        Path("../log.txt").write_text("mine")
+        assert (Path.cwd().name, Path.cwd().parent.name) == (project.name, project.parent.name)
+    assert not (project.parent / "log.txt").exists()
+    assert (project.parent / "data" / "images.txt").exists()
+    assert not sandbox.folder.parent.parent.exists()
+
+
 def test_a_folder_above_the_limit_is_refused(project: Path) -> None:
     """The error lists the largest entries, and linked data does not count towards the limit."""
     (project / "set" / "images.bin").write_bytes(bytes(3_000_000))
@@ -121,7 +137,7 @@ def test_the_copy_of_a_killed_run_is_removed(project: Path, tmp_path: Path) -> N
         os._exit(0)
     os.waitpid(child, 0)
     with create_sandbox(make_scenario(), Path.cwd(), digest_file) as sandbox:
-        orphan = sandbox.folder.parent / f"harness-script-{child}-abc"
+        orphan = Path(tempfile.gettempdir()) / f"harness-script-{child}-abc"
         orphan.mkdir()
         with create_sandbox(make_scenario(), Path.cwd(), digest_file):
             assert not orphan.exists()
