@@ -64,6 +64,11 @@ def _thread_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "digest")
 
 
+def forget_pool() -> None:
+    """Start a new pool when one is needed: the threads of the last one have been ended."""
+    _thread_pool.cache_clear()
+
+
 def array_part(name: str, array: npt.NDArray[Any]) -> Part:
     """Return an array of any shape as a part with the digest of the equivalent torch tensor.
 

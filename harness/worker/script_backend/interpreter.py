@@ -7,11 +7,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import process as process_pools
+from concurrent.futures import thread as thread_pools
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.core.errors import ProcessReplaced
 from harness.core.spec import RunSpec, Scenario
+from harness.worker.hashing import forget_pool
 from harness.worker.script_backend.children import apply_in_children
 from harness.worker.script_backend.early_variables import honor_early_variables
 from harness.worker.script_backend.main_module import main_module, run_module, run_path
@@ -73,10 +76,23 @@ def _end_as_interpreter() -> Iterator[None]:
         raise
     finally:
         if os.getpid() == process and not is_replaced:
+            _end_pools()
             for thread in threading.enumerate():
                 if thread not in before and not thread.daemon:
                     thread.join()
             atexit._run_exitfuncs()
+
+
+def _end_pools() -> None:
+    """End the executors that the script left, whose threads wait for work until Python tells them.
+
+    The harness's own pool ends with them, and a new one may start.
+    """
+    for end_pools in reversed(threading._threading_atexits):  # type: ignore[attr-defined]
+        end_pools()
+    thread_pools._shutdown = False  # type: ignore[attr-defined]
+    process_pools._global_shutdown = False  # type: ignore[attr-defined]
+    forget_pool()
 
 
 @contextmanager

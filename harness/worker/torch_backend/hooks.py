@@ -31,9 +31,10 @@ from harness.core.errors import ObserverError
 from harness.core.observe import listeners
 from harness.worker.patch import patched
 from harness.worker.torch_backend.components import Bits
+from harness.worker.torch_backend.forward_hooks import ForwardHooks
 from harness.worker.torch_backend.inputs import InputDigests
 from harness.worker.torch_backend.loose_parameters import track_leaves
-from harness.worker.torch_backend.tracked_state import TrackedState, has_tensors
+from harness.worker.torch_backend.tracked_state import TrackedState
 
 # The frame of torch that calls the hooks and the step, seen from a hook: beyond its guard.
 TORCH_WRAPPER = 2
@@ -47,6 +48,8 @@ class TrainingHooks:
         self.error: Exception | None = None  # the first one in a hook
         self.state = TrackedState()
         self.inputs = inputs
+        after = None if inputs is None else self._guard(self._leave_model)
+        self.forwards = ForwardHooks(self._guard(self._enter_model), after)
         self.losses: list[Tensor] = []  # roots of backwards since the last step
         self.reported: list[Tensor] = []  # losses that the script reported since the last step
         self.declared: dict[str, list[str]] = {}  # digests of the script's other results, by name
@@ -55,7 +58,6 @@ class TrainingHooks:
         self.manual_steps = 0  # those without an optimizer
         self.has_optimizer = False  # the script has made one, so that its steps are those of it
         self.is_open = False  # a backward without an optimizer has begun a step
-        self.depth = 0  # of nested forwards and backwards
         self.is_used = False  # a step has used the current inputs and losses
         self.step_frame: FrameType | None = None  # of the outermost optimizer step in progress
         self.nested: list[Optimizer] = []  # optimizers that have stepped inside that step
@@ -85,14 +87,11 @@ class TrainingHooks:
         self.after_backward = after_backward
         with ExitStack() as hooks:
             for handle in (
-                nn.modules.module.register_module_forward_pre_hook(self._guard(self.enter_module)),
-                nn.modules.module.register_module_forward_hook(
-                    self._guard(self.leave_module), with_kwargs=True, always_call=True
-                ),
                 register_optimizer_step_pre_hook(self._guard(self.begin_step)),
                 register_optimizer_step_post_hook(self._guard(self._end_step)),
             ):
                 hooks.callback(handle.remove)
+            hooks.enter_context(self.forwards.install())
             hooks.enter_context(patched(torch.autograd, "backward", self._observe_backward))
             hooks.enter_context(patched(torch.autograd, "grad", self._observe_backward))
             hooks.enter_context(patched(Optimizer, "__init__", self._notice_optimizer))
@@ -121,6 +120,8 @@ class TrainingHooks:
             reason = f"{type(self.error).__name__}: {self.error}"
             message = f"observation stopped at step {self.steps + 1} by {reason}"
             raise ObserverError(message) from self.error
+        if self.forwards.depth:  # by an exception for which torch calls no hooks: KeyboardInterrupt
+            raise ObserverError("a forward was interrupted, and nothing was observed after it")
 
     def _receive(self, name: str, value: Any) -> None:
         """Take what the script declares by ``harness.observe``."""
@@ -151,16 +152,13 @@ class TrainingHooks:
             if isinstance(roots, Iterator):  # it can be read only once
                 roots = list(roots)
             # one inside another recomputes activations
-            is_observed = self.depth == 0 and (
+            is_observed = self.forwards.depth == 0 and (
                 original.__name__ == "backward" or self._is_step_of_grad(args, kwargs)
             )
             if is_observed:
                 begin(roots)
-            self.depth += 1
-            try:
+            with self.forwards.inside():
                 grads = original(roots, *args, **kwargs)
-            finally:
-                self.depth -= 1
             if is_observed:
                 end(grads)
             return grads
@@ -218,21 +216,15 @@ class TrainingHooks:
         self.losses.clear()
         self.reported.clear()
 
-    def enter_module(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
-        self.depth += 1
-        if self.depth > 1 or not has_tensors(module):
-            return
+    def _enter_model(self, module: nn.Module) -> None:
         self._end_manual_step()
         self._discard_used()
         self.state.add_model(module)
         self.at_forward(module)
 
-    def leave_module(self, module: nn.Module, args: Any, *rest: Any) -> None:
-        """``rest`` is keyword arguments and output; only the output after an exception."""
-        self.depth -= 1
-        if self.depth == 0 and self.inputs is not None and has_tensors(module):
-            kwargs = rest[0] if len(rest) > 1 else {}
-            self.inputs.add((args, kwargs), rest[-1])
+    def _leave_model(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG002
+        assert self.inputs is not None
+        self.inputs.add((args, kwargs), output)
 
     def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         """Start a training step, unless this step is nested in another one: an optimizer may wrap

@@ -88,11 +88,6 @@ class TrackedState:
         self.models = {**_alive(modules), **kept}
 
 
-def has_tensors(module: nn.Module) -> bool:
-    """Whether a module has parameters or buffers; loss functions and activations have none."""
-    return any(True for _ in chain(module.parameters(), module.buffers()))
-
-
 def _weak(named: Mapping[str, Tracked]) -> dict[str, weakref.ref[Tracked]]:
     return {name: weakref.ref(one) for name, one in named.items()}
 

@@ -186,6 +186,20 @@ if __name__ == "__main__":
     child.join()
     net(torch.ones(1, 3))
 """,
+    "pools.py": """
+# Has large weights, and leaves pools whose idle threads only Python's end stops.
+import concurrent.futures, torch
+threads = concurrent.futures.ThreadPoolExecutor(2)
+processes = concurrent.futures.ProcessPoolExecutor(1)
+net = torch.nn.Linear(2500, 2500)  # large enough to be digested by several threads
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for step in range(2):
+    batch = threads.submit(torch.randn, 4, 2500).result()
+    scale = processes.submit(abs, -1.0).result()
+    optimizer.zero_grad()
+    (net(batch).sum() * scale).backward()
+    optimizer.step()
+""",
     "leaves.py": """
 # Ends its process before Python can.
 import os
@@ -223,6 +237,7 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
         "saves_at_exit.py": "identical",
         "orig_argv.py": "identical",
         "forkserver.py": "identical",
+        "pools.py": "identical",
         "leaves.py": "failed",
         "other_program.py": "failed",
     }

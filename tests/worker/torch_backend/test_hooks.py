@@ -175,7 +175,7 @@ def test_checkpointing_is_one_forward_and_one_loss(use_reentrant: bool) -> None:
         for _ in range(2):
             net(torch.ones(2, 3, requires_grad=True)).sum().backward()
             optimizer.step()
-    assert hooks.depth == 0
+    assert hooks.forwards.depth == 0
     assert list(hooks.models) == ["Checkpointed"]
     assert [len(step) for step in losses] == [1, 1]
 
@@ -187,7 +187,7 @@ def test_a_model_is_seen_after_a_forward_that_failed() -> None:
         with pytest.raises(RuntimeError, match="shapes"):
             nn.Linear(4, 1)(torch.ones(2, 3))
         net(torch.ones(2, 3))
-    assert hooks.depth == 0
+    assert hooks.forwards.depth == 0
     assert hooks.error is None
     assert any(model is net for model in hooks.models.values())
 
@@ -294,3 +294,47 @@ def test_models_that_are_only_called_are_let_go() -> None:
             net(torch.ones(2, 3))
             del net
             assert sum(one() is not None for one in dropped) <= 2
+
+
+def test_nothing_is_left_on_a_model() -> None:
+    """After a forward, also a failed one followed by another, a model has no hook of the observer.
+
+    It may be pickled between two forwards. Hooks of its own stay, and see every forward.
+    """
+    net, hooks, own = nn.Linear(3, 1), TrainingHooks(InputDigests()), []
+    net.register_forward_hook(lambda *_: own.append(1))
+    with hooks.install():
+        with pytest.raises(RuntimeError, match="shapes"):
+            net(torch.ones(2, 4))
+        for _ in range(2):
+            net(torch.ones(2, 3))
+            assert len(net._forward_hooks) == 1
+    assert len(own) == 2
+    assert hooks.error is None
+
+
+def test_a_scripted_model_is_observed() -> None:
+    """Hooks of a ScriptModule would be compiled into it; it is observed without them."""
+    hooks = TrainingHooks(InputDigests())
+    with pytest.warns(DeprecationWarning, match="is deprecated"):
+        net = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)))
+    with hooks.install():
+        for _ in range(2):
+            net(torch.ones(2, 3))
+    assert len(hooks.models) == 1
+    assert len(hooks.inputs.digests) == 2
+    assert hooks.forwards.depth == 0
+
+
+def test_an_interrupted_forward_is_told() -> None:
+    """Torch calls no hook after a KeyboardInterrupt, so a script that goes on is not observed."""
+
+    class Interrupted(nn.Linear):
+        def forward(self, *_: Tensor) -> Tensor:
+            raise KeyboardInterrupt
+
+    hooks = TrainingHooks()
+    with hooks.install(), pytest.raises(KeyboardInterrupt):
+        Interrupted(3, 1)(torch.ones(2, 3))
+    with pytest.raises(ObserverError, match="a forward was interrupted"):
+        hooks.check()
