@@ -90,8 +90,8 @@ def _end_pools() -> None:
     """
     for end_pools in reversed(threading._threading_atexits):  # type: ignore[attr-defined]
         end_pools()
-    thread_pools._shutdown = False  # type: ignore[attr-defined]
-    process_pools._global_shutdown = False  # type: ignore[attr-defined]
+    thread_pools._shutdown = False
+    process_pools._global_shutdown = False
     forget_pool()
 
 
