@@ -13,8 +13,17 @@ from itertools import chain
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.modules import module as torch_module
 from torch.utils.hooks import RemovableHandle
+
+from harness.worker.patch import patched
+
+GLOBAL_HOOKS = (
+    "_global_backward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_forward_hooks",
+)
 
 
 class ForwardHooks:
@@ -30,17 +39,26 @@ class ForwardHooks:
     ) -> None:
         self.before, self.after = before, after
         self.depth = 0  # of nested forwards and backwards
-        self.handles: list[RemovableHandle] = []  # of the global hooks, while they are installed
+        self.ids: tuple[int, int] = (0, 0)  # of the global hooks, before and after a forward
         self.used: list[RemovableHandle] = []  # of a model whose forward has failed
 
     @contextmanager
     def install(self) -> Iterator[None]:
-        self._add_global_hooks()
+        before = torch_module.register_module_forward_pre_hook(self._enter)
+        after = torch_module.register_module_forward_hook(
+            self._leave, with_kwargs=True, always_call=True
+        )
+        self.ids = before.id, after.id
         try:
-            yield
+            # asked by a compiled model, which warns of any global hook
+            with patched(torch_module, "_has_any_global_hook", self._has_other_hook):
+                yield
         finally:
-            _remove(self.handles)
             _remove(self.used)
+            self._resume()
+            before.remove()
+            after.remove()
+            torch_module._global_forward_hooks_with_kwargs.pop(after.id)  # torch forgets it
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -51,11 +69,19 @@ class ForwardHooks:
         finally:
             self.depth -= 1
 
-    def _add_global_hooks(self) -> None:
-        self.handles = [
-            register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._leave, with_kwargs=True, always_call=True),
-        ]
+    def _suspend(self) -> None:
+        """Take the global hooks away; registering them anew each time would leak torch's memory."""
+        torch_module._global_forward_pre_hooks.pop(self.ids[0], None)
+        torch_module._global_forward_hooks.pop(self.ids[1], None)
+
+    def _resume(self) -> None:
+        torch_module._global_forward_pre_hooks[self.ids[0]] = self._enter
+        torch_module._global_forward_hooks[self.ids[1]] = self._leave
+
+    def _has_other_hook(self, original: Callable[[], bool]) -> Callable[[], bool]:  # noqa: ARG002
+        return lambda: any(
+            set(getattr(torch_module, name)) - set(self.ids) for name in GLOBAL_HOOKS
+        )
 
     def _enter(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
         self.depth += 1
@@ -65,7 +91,7 @@ class ForwardHooks:
         _remove(self.used)
 
         def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            self._add_global_hooks()
+            self._resume()
             if output is None:  # the forward has failed: torch is iterating over these hooks
                 self.used.append(handle)
             else:
@@ -76,7 +102,7 @@ class ForwardHooks:
             handle = module.register_forward_hook(leave, with_kwargs=True, always_call=True)
         except RuntimeError:  # a ScriptModule's hooks are part of its program: observe it slowly
             return
-        _remove(self.handles)
+        self._suspend()
 
     def _leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """``rest`` is keyword arguments and output; only the output after an exception."""

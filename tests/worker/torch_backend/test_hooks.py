@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -338,3 +339,16 @@ def test_an_interrupted_forward_is_told() -> None:
         Interrupted(3, 1)(torch.ones(2, 3))
     with pytest.raises(ObserverError, match="a forward was interrupted"):
         hooks.check()
+
+
+def test_a_compiled_model_does_not_notice_the_hooks() -> None:
+    """Torch warns of global hooks on compiled models: not of those of the observer."""
+    net, hooks = nn.Linear(3, 1), TrainingHooks(InputDigests())
+    optimizer = make_sgd(net)
+    compiled = torch.compile(net, backend="eager")
+    with hooks.install(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            compiled(torch.ones(2, 3)).sum().backward()
+            optimizer.step()
+    assert (hooks.steps, list(hooks.models)) == (2, ["OptimizedModule"])
