@@ -22,7 +22,7 @@ from tests.conftest import harness, study_of
 
 IDIOMS = Path(__file__).resolve().parent
 OTHER_FILES = {"nanogpt_like.py": "configurator.py", "hydra_app.py": "config.yaml"}
-RUNS = 4
+RUNS = 3
 WORDS = [
     "-m",
     "device=cpu",
@@ -42,6 +42,10 @@ class Case:
     command: str  # a program and its arguments
     verdicts: dict[str, str]
     earlier: str = ""  # the command of an earlier run, whose files this one finds
+
+    @property
+    def program(self) -> str:
+        return self.command.split()[0]
 
     @property
     def id(self) -> str:
@@ -81,8 +85,15 @@ CASES = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def _marked(case: Case) -> object:
+    """A case as a parameter: one of each program is slow, a second one long."""
+    first = next(one for one in CASES if one.program == case.program)
+    return pytest.param(
+        case, id=case.id, marks=getattr(pytest.mark, "slow" if case is first else "long")
+    )
+
+
+@pytest.mark.parametrize("case", [_marked(case) for case in CASES])
 def test_a_verdict_agrees_with_plain_runs(case: Case, tmp_path: Path) -> None:
     """A program as it is varies in the harness exactly if it varies in plain Python."""
     project = make_project(case, tmp_path / "project")
@@ -96,8 +107,7 @@ def test_a_verdict_agrees_with_plain_runs(case: Case, tmp_path: Path) -> None:
 def make_project(case: Case, folder: Path) -> Path:
     """Make the folder of a program, with the files of an earlier run if there was one."""
     folder.mkdir()
-    program = case.command.split()[0]
-    for name in filter(None, (program, OTHER_FILES.get(program))):
+    for name in filter(None, (case.program, OTHER_FILES.get(case.program))):
         shutil.copy(IDIOMS / name, folder)
     if case.earlier:
         run_plainly(case.earlier, folder)
