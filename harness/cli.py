@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.command_line import program
 from harness.core.errors import UsageError
-from harness.core.exit_codes import DONE
+from harness.core.exit_codes import DONE, INTERRUPTED
 from harness.core.redact import redact
 from harness.study import reporting
 from harness.study.folder import StudyFolder
@@ -25,7 +25,7 @@ def study(words: Sequence[str]) -> int:
     from harness.study.session import bench  # noqa: PLC0415
 
     request = collect(split_program(words))
-    return bench(_as_typed(request, words)) if request else DONE
+    return bench(_as_typed(request, words))[1] if request else DONE
 
 
 def resume(words: Sequence[str]) -> int:
@@ -42,7 +42,21 @@ def report(words: Sequence[str]) -> int:
 
 
 def check(words: Sequence[str]) -> int:
-    return reporting.check(words)
+    """Check a study, or run one of the command after `--` and check that."""
+    from harness.check.options import parse_options, split_options  # noqa: PLC0415
+    from harness.config.collect import collect  # noqa: PLC0415
+    from harness.config.program_command import split_program  # noqa: PLC0415
+    from harness.study.session import bench  # noqa: PLC0415
+
+    if "--" not in words:
+        return reporting.check(words)
+    options, rest = split_options(words)
+    parse_options(["STUDY", *options])  # ends the program if they are invalid
+    request = collect(split_program(rest))
+    if request is None:  # Hydra only printed
+        return DONE
+    folder, status = bench(_as_typed(request, ("check", *words)))
+    return status if status == INTERRUPTED else reporting.check([str(folder), *options])
 
 
 def publish(words: Sequence[str]) -> int:

@@ -43,7 +43,7 @@ RULES: dict[str, tuple[str, set[str]]] = {
         {"hydra", "pandas", "matplotlib", "rich", *KERAS},
     ),
     "testing/api.py": ("core config", {"hydra", "torch", "rich", "pandas", *KERAS}),
-    "cli.py": ("core study config diagnose", COMPUTE),
+    "cli.py": ("core study config diagnose check", COMPUTE),
     "__main__.py": ("core cli", COMPUTE),
     "__init__.py": ("core testing", {"hydra", "torch", "rich", "pandas", *KERAS}),
     "../scenarios": ("scenario keras_scenario data", {*PRESENT, *HYDRA, "psutil"}),

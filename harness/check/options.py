@@ -20,6 +20,7 @@ REQUIRABLE = (
     Verdict.per_process,
     Verdict.refused,
 )
+FLAGS = ("--github", "--no-github", "--help")  # options without a value
 STATUSES = """exit status: 0 every requirement holds; 1 a requirement is broken, or cannot be
 decided; 2 the request is wrong; 3 the study is incomplete"""
 
@@ -56,10 +57,29 @@ def parse_options(words: Sequence[str]) -> GateOptions:
     )
 
 
+def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split words before a `--` into the gate's options, with their values, and the others.
+
+    What follows `--`, and the `--` itself, is among the others.
+    """
+    position = list(words).index("--")
+    rest, options, others = list(words[:position]), list[str](), list[str]()
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            others.append(word)
+            continue
+        options.append(word)
+        if "=" not in word and word not in FLAGS and rest:
+            options.append(rest.pop(0))
+    return options, [*others, *words[position:]]
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness check",
-        description="Check an existing study against requirements, from its records.",
+        description="Check a study against requirements, from its records. With `-- python "
+        "train.py …` and overrides in place of STUDY, run a study of that command first.",
         epilog=STATUSES,
         allow_abbrev=False,
     )

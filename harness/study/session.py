@@ -72,8 +72,11 @@ class Inquiry(Protocol):
         """Advice to print after Ctrl-C or when the study stops, as on a full disk."""
 
 
-def bench(request: Request) -> int:
-    """Runs a study; if a control fails, runs it once more in another order."""
+def bench(request: Request) -> tuple[Path, int]:
+    """Runs a study; if a control fails, runs it once more in another order.
+
+    Returns the folder of the last study and the exit status.
+    """
     request.check()
     probed = probe(request)
     request = request.without_frameworks(probed.missing)
@@ -81,8 +84,9 @@ def bench(request: Request) -> int:
     status = _run_session(session)
     if status == FAILED and request.study.repeat_failed and request.runs.timing:
         print(f"a control failed in {session.folder.path}; running once more, in another order")
-        return _run_session(_repeat_session(session, probed))
-    return status
+        session = _repeat_session(session, probed)
+        status = _run_session(session)
+    return session.folder.path, status
 
 
 def run_inquiry(request: Request, inquiry: Inquiry) -> int:

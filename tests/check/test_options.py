@@ -13,7 +13,7 @@ import pytest
 
 from harness.analysis.controls import check_controls
 from harness.analysis.study_data import read_study
-from harness.check.options import parse_options
+from harness.check.options import parse_options, split_options
 from harness.check.selection import select_cells
 from harness.core.errors import UsageError
 from harness.core.exit_codes import FINDING
@@ -161,3 +161,26 @@ def test_an_internal_error_is_not_a_broken_requirement(study: Path, tmp_path: Pa
     done = check(tmp_path, "copy", "--require", "identical")
     assert done.returncode == 3
     assert "could not be judged" in done.stderr
+
+
+def test_options_of_the_gate_stand_among_overrides() -> None:
+    """Before `--`, what begins with dashes is the gate's, with its value; what follows is not."""
+    words = "--require identical runs.trace=2 -m --github --max-cost=1.1 device=cpu"
+    options, rest = split_options([*words.split(), "--", "python", "train.py", "--require", "x"])
+    assert options == ["--require", "identical", "--github", "--max-cost=1.1"]
+    assert rest == "runs.trace=2 -m device=cpu -- python train.py --require x".split()
+
+
+@pytest.mark.slow
+def test_a_command_is_run_and_checked(tmp_path: Path) -> None:
+    """A script that varies breaks the requirement that it must not; a wrong option runs nothing."""
+    (tmp_path / "train.py").write_text("import os\nprint(os.urandom(4))\n")
+    words = ["device=cpu", "runs.trace=2", "runs.timing=0", "study.control=null"]
+    program = ["--", "python", "train.py"]
+    wrong = check(tmp_path, "--require", "nothing", *words, *program)
+    assert wrong.returncode == 2
+    assert not (tmp_path / "results").exists()
+    done = check(tmp_path, "--require", "identical", *words, *program)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "varies" in done.stdout
+    assert "broken: " in done.stdout
