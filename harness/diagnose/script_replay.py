@@ -83,6 +83,9 @@ class ScriptReplay:
         return f"{resumed}, it differs {self.diverges_at}. {self._explanation()}"
 
     def _explanation(self) -> str:
+        rest = self.steps - self.saved_after
+        if self.resumed != rest:
+            return f"It trained {self.resumed} steps, where {rest} were left."
         if not self.not_restored:
             is_data = self.diverges_at.endswith("batch")
             other = "the position in the data" if is_data else "a state that is not observed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -264,7 +265,8 @@ def failure_reason(run: RunRecord) -> str:
         return f": {run.operation}"
     lines = run.message.strip().split("\n")
     is_silent = lines[0].startswith(ENDED_ITSELF)  # so that what it printed last says nothing
-    reason = lines[0] if is_silent else lines[-1]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit)\b", line)]
+    reason = lines[0] if is_silent else (named or lines)[-1]
     return f": {reason}" if reason else ""
 
 

@@ -23,7 +23,7 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
         for cell in study.cells
         if cell.same_as is None
         and judge(cell.traces).verdict.differs
-        and len(cell.completed[0].repeats[0].losses) > 1
+        and _loss_rows(cell).shape[1] > 1
     ]
     if not cells:
         return None
@@ -128,6 +128,8 @@ def _weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
 
 def _loss_curve(cell: CellData) -> tuple[list[int], list[float]]:
     table = _loss_rows(cell)
+    if not table.size:  # a step of one training has no loss
+        return [], []
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(table - table[0]).max(axis=0) / np.abs(table[0])
     return list(range(1, len(relative) + 1)), relative.tolist()

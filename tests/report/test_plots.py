@@ -11,6 +11,7 @@ from harness.analysis.cell_table import cell_table
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell
+from harness.report.divergence_plots import divergence, two_runs
 from harness.report.plot_base import Figure
 from harness.report.plots import reproducibility
 from tests.conftest import repeat
@@ -67,3 +68,14 @@ def test_a_cell_with_a_measured_distance_is_filled(draw: Draw) -> None:
     """The marker is filled if the cell varies at a distance above 0."""
     figure = draw([repeat("a"), repeat("b")], ends="aa")
     assert not re.findall(HOLLOW, str(figure.svg))
+
+
+def test_trainings_without_losses_are_drawn(make_cell: Callable[..., Cell], trace: Make) -> None:
+    """A cell in which some trainings have a step without a loss has no curve of losses."""
+    trainings = [repeat("a"), repeat("b", losses=[]), repeat("c")]
+    traces = [trace(number, training) for number, training in enumerate(trainings, 1)]
+    study = StudyData(
+        "s", {}, [CellData("c", make_cell(), "asked", None, None, traces, [], [], {})], [], 0
+    )
+    assert two_runs(study, cell_table(study)) is None
+    assert divergence(study, cell_table(study)) is not None

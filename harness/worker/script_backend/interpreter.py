@@ -100,9 +100,11 @@ def _as_started(scenario: Scenario, first: Path, path: Path) -> Iterator[None]:
     """Give the script the arguments and the module path that Python would; ``first`` leads it."""
     arguments = [str(argument) for argument in scenario.options["args"]]
     module = scenario.options["module"]
-    program = ["-m", str(module)] if module else [str(path)]
+    typed = str(scenario.options["path"])
+    name = typed if Path(typed).exists() and not Path(typed).is_absolute() else str(path)
+    program = ["-m", str(module)] if module else [name]
     before = sys.argv, sys.orig_argv, sys.path
-    sys.argv, sys.orig_argv = [str(path), *arguments], [sys.executable, *program, *arguments]
+    sys.argv, sys.orig_argv = [name, *arguments], [sys.executable, *program, *arguments]
     try:
         with hide_harness(first):
             sys.path = [str(first), *sys.path]

@@ -14,10 +14,12 @@ after one backward share them.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +63,7 @@ class TrainingHooks:
         self.is_used = False  # a step has used the current inputs and losses
         self.step_frame: FrameType | None = None  # of the outermost optimizer step in progress
         self.nested: list[Optimizer] = []  # optimizers that have stepped inside that step
+        self.trainers = WeakSet[threading.Thread]()  # threads that have called a backward
 
     @property
     def models(self) -> Mapping[str, nn.Module]:
@@ -147,8 +150,10 @@ class TrainingHooks:
     def _observe_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """``torch.autograd.backward``, which ``Tensor.backward`` calls too, or ``grad``."""
         begin, end = self._guard(self._begin_backward), self._guard(self._end_backward)
+        note_thread = self._guard(self._note_thread)
 
         def backward(roots: Any, *args: Any, **kwargs: Any) -> Any:
+            note_thread()
             if isinstance(roots, Iterator):  # it can be read only once
                 roots = list(roots)
             # one inside another recomputes activations
@@ -179,6 +184,15 @@ class TrainingHooks:
             original(optimizer, *args, **kwargs)
 
         return init
+
+    def _note_thread(self) -> None:
+        """Raises RuntimeError if two threads train: which of them called what cannot be told."""
+        thread = threading.current_thread()
+        if isinstance(thread, threading._DummyThread):  # of autograd itself
+            return
+        self.trainers.add(thread)
+        if any(other is not thread and other.is_alive() for other in self.trainers):
+            raise RuntimeError("several threads train at once, and only one can be observed")
 
     def _begin_backward(self, tensors: Any) -> None:
         """Keep the roots of a backward that are tensors; a GradientEdge has no value."""

@@ -26,11 +26,15 @@ class InputDigests:
     def add(self, arguments: Any, output: Any) -> None:
         """Take the arguments of a forward, and note its output as an activation."""
         bits = Bits(is_counted=self._is_data)
-        bits.add(arguments, "batch")
-        self.digests.append(bits.digest())
+        try:
+            bits.add(arguments, "batch")
+            self.digests.append(bits.digest())
+            for storage in _storages(output):
+                self.outputs[storage._cdata] = StorageWeakRef(storage)
+        except (RuntimeError, NotImplementedError, TypeError):  # under vmap, or on the meta device
+            self.digests.append("")
+            self.undigested.add("tensor without memory of its own")
         self.undigested |= bits.undigested
-        for storage in _storages(output):
-            self.outputs[storage._cdata] = StorageWeakRef(storage)
 
     def clear(self) -> None:
         self.digests.clear()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -297,21 +301,67 @@ def test_models_that_are_only_called_are_let_go() -> None:
             assert sum(one() is not None for one in dropped) <= 2
 
 
-def test_nothing_is_left_on_a_model() -> None:
-    """After a forward, also a failed one followed by another, a model has no hook of the observer.
+class Tree(nn.Linear):
+    """A model that calls itself, looks at its hooks and is pickled inside its forward."""
 
-    It may be pickled between two forwards. Hooks of its own stay, and see every forward.
-    """
-    net, hooks, own = nn.Linear(3, 1), TrainingHooks(InputDigests()), []
-    net.register_forward_hook(lambda *_: own.append(1))
+    def forward(self, x: Tensor, level: int = 2) -> None:
+        assert not self._forward_hooks
+        pickle.dumps(self)
+        for child in x if level else ():
+            self(child, level - 1)
+
+
+def test_nothing_is_left_on_a_model() -> None:
+    """Inside and after a forward, also one that fails or returns None, a model has no hook."""
+    net, hooks = Tree(3, 1), TrainingHooks(InputDigests())
     with hooks.install():
-        with pytest.raises(RuntimeError, match="shapes"):
-            net(torch.ones(2, 4))
-        for _ in range(2):
-            net(torch.ones(2, 3))
-            assert len(net._forward_hooks) == 1
-    assert len(own) == 2
+        for x in (torch.ones(2, 3), None):
+            with nullcontext() if x is not None else pytest.raises(TypeError, match="iterable"):
+                net(x)
+            pickle.dumps(net)
     assert hooks.error is None
+    assert hooks.forwards.depth == 0
+    assert len(hooks.inputs.digests) == 2
+
+
+def test_forwards_that_are_traced_or_compiled_are_left_alone() -> None:
+    """A graph has no break and no operation that plain torch would not have in it."""
+    net, hooks = nn.Linear(3, 1), TrainingHooks(InputDigests())
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def loss(x: Tensor) -> Tensor:
+        return net(x).sum()
+
+    with hooks.install(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*is deprecated", DeprecationWarning)
+        loss(torch.ones(2, 3)).backward()
+        traced = torch.jit.trace(net, torch.ones(2, 3))
+        torch.func.vmap(net)(torch.ones(2, 3))
+        net.to("meta")(torch.ones(2, 3, device="meta"))
+        hooks.check()
+    assert "view" not in str(traced.graph)
+    assert hooks.inputs.undigested == {"tensor without memory of its own"}
+
+
+def test_threads_that_train_at_once_are_told() -> None:
+    """Two threads cannot be kept apart; one after the other can."""
+
+    def train(*_: object) -> None:
+        nn.Linear(3, 1)(torch.ones(2, 3)).sum().backward()
+
+    alone, both = TrainingHooks(), TrainingHooks()
+    with alone.install():
+        for _ in range(2):
+            thread = threading.Thread(target=train)
+            thread.start()
+            thread.join()
+    alone.check()
+    with both.install(), ThreadPoolExecutor(2) as pool:
+        barrier = threading.Barrier(2)
+        list(pool.map(lambda _: (barrier.wait(), train()), range(2)))
+    with pytest.raises(ObserverError, match="several threads train at once"):
+        both.check()
 
 
 def test_a_scripted_model_is_observed() -> None:
