@@ -76,8 +76,8 @@ class StateExchange:
         is_training = module.training and torch.is_grad_enabled()
         if self.hooks.steps < self.begin - 1 or not is_training:
             return
-        if self.saved is not None and not self.has_loaded:
-            self._exchange_generators()
+        if self.saved is not None and not self.has_loaded and not self.has_begun:
+            self._exchange_generators()  # the script restores its state in a way of its own
         self.has_begun = True
         name = next(name for name, model in self.hooks.models.items() if model is module)
         parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
