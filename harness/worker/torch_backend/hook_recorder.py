@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -28,6 +29,7 @@ class HookRecorder:
         """Record steps ``window[0]`` to ``window[1]``; ``at_end`` is called after the last one."""
         self.window, self.at_end = window, at_end
         self.recorder, self.hooks = OpRecorder(keep), TrainingHooks()
+        self.threads = {threading.get_ident()}  # in which operations are recorded
         self.begins = {"0": ""} if window[0] <= 1 else {}
         self.recorder.step, self.recorder.phase = 0, "build"
         self.recorder.is_on = window[0] <= 1
@@ -41,6 +43,9 @@ class HookRecorder:
             yield
 
     def at_forward(self, model: nn.Module) -> None:  # noqa: ARG002
+        if threading.get_ident() not in self.threads:  # the script trains in a thread of its own
+            self.threads.add(threading.get_ident())
+            self.recorder.record_thread()
         self.recorder.name_modules(self.hooks)
         if self.hooks.steps == 0:
             self.recorder.step = 1

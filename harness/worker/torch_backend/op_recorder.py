@@ -21,7 +21,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _push_mode
 
 from harness.core.op_log import Operation
 from harness.core.paths import IMPORT_ROOT, PACKAGE, SCENARIOS
@@ -107,6 +107,10 @@ class OpRecorder(TorchDispatchMode):
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
         self.hooks.close()
         self.modules.clear()
+
+    def record_thread(self) -> None:
+        """Record operations of the calling thread too, until it ends: modes are per thread."""
+        _push_mode(self)
 
     def enter_module(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002
         self.modules.append(self.names.get(id(module), type(module).__name__))
