@@ -104,7 +104,8 @@ def _is_copied(folder: Path) -> bool:
     """Whether a folder is not a cache, virtual environment, study or copy of another run."""
     if folder.name in EXCLUDED or folder.name.startswith((".env", COPY_PREFIX)):
         return False
-    is_study = (folder / "manifest.json").exists() and (folder / "runs").is_dir()
+    documents = ("manifest.json", "schedule.json")  # a study that was killed early has only one
+    is_study = (folder / "runs").is_dir() and any((folder / name).exists() for name in documents)
     return not is_study and not (folder / "pyvenv.cfg").exists()
 
 

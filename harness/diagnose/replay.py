@@ -7,34 +7,29 @@ each part it lacks is removed from the full state in turn: it is missing if the 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from harness.core.command_line import command, program
-from harness.core.errors import StudyStoppedError, UsageError
+from harness.core.command_line import program
+from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.frameworks import FRAMEWORKS, environment_of
-from harness.core.record import Repeat, write_json
+from harness.core.record import Repeat
 from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
+from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
 from harness.diagnose.runs import Experiment
-from harness.diagnose.script_replay import UNINTERRUPTED_RUNS, replay_script
+from harness.diagnose.script_replay import replay_script
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
-REPLAY = "replay.json"
-
 
 @dataclass(frozen=True)
-class ReplayResult:
-    """How the replays of a training compare with the uninterrupted training."""
+class ReplayResult(ReplayAnswer):
+    """How the replays of a scenario's training compare with the uninterrupted training."""
 
     cell: str
-    words: tuple[str, ...]
-    verdict: str  # of the uninterrupted runs
     step: int = 0  # the first step after the restart
     checkpoint: tuple[str, ...] = ()
     available: tuple[str, ...] = ()  # the parts of the training that can be saved
@@ -46,13 +41,6 @@ class ReplayResult:
     @property
     def exit_status(self) -> int:
         return DONE if self.verdict == Verdict.identical and not self.diverges_at else FAILED
-
-    def write(self, folder: Path) -> None:
-        texts = {"paragraph": self.paragraph(), "words": command(self.words)}
-        write_json(folder / REPLAY, {**dataclasses.asdict(self), **texts})
-
-    def show(self) -> None:
-        print(self.paragraph())
 
     def paragraph(self) -> str:
         if self.verdict != Verdict.identical:
@@ -113,16 +101,10 @@ class ReplayExperiment:
 
     def compare(self) -> ReplayResult:
         """Raises UsageError if the step or a part of the checkpoint does not exist."""
-        cell = self.experiment.cell
-        runs = [
-            record
-            for record in self.experiment.folder.records()
-            if record.spec.kind is Kind.trace and record.spec.cell == cell
-        ]
-        judgement = judge(runs)
-        words = self.experiment.request.words
-        result = ReplayResult(cell.id, words, str(judgement.verdict))
-        if judgement.verdict is not Verdict.identical:
+        runs = self.experiment.untreated_runs()
+        verdict, words = judge(runs).verdict, self.experiment.request.words
+        result = ReplayResult(words, str(verdict), self.experiment.cell.id)
+        if verdict is not Verdict.identical:
             return result
         requested = self.experiment.request.replay
         uninterrupted = runs[0].repeats[0]
@@ -184,10 +166,7 @@ class ReplayExperiment:
             parts=parts,
             environment=environment_of(cell),
         )
-        (record,) = self.experiment.launch([spec])
-        if not record.repeats:
-            raise StudyStoppedError(f"{record.outcome}: {record.operation or record.message}")
-        return record.repeats[0]
+        return self.experiment.train(spec, f"the run that was {source}")
 
 
 def _check_parts(checkpoint: Sequence[str], available: Sequence[str]) -> None:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.errors import StudyStoppedError
 from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.paths import operations_of, snapshots_of
-from harness.core.record import RunRecord
+from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.study.folder import StudyFolder
 from harness.study.launcher import LocalLauncher
@@ -56,6 +57,21 @@ class Experiment:
     def ahead(self) -> int:
         """Number of runs to launch together after the first batch."""
         return max(FIRST_RUNS, self.request.launch.ahead)
+
+    def untreated_runs(self) -> list[RunRecord]:
+        """Return the recorded trace runs of the cell."""
+        records = self.folder.records()
+        return [
+            run for run in records if run.spec.kind is Kind.trace and run.spec.cell == self.cell
+        ]
+
+    def train(self, spec: RunSpec, what: str) -> Repeat:
+        """Run a training. Raises StudyStoppedError, which begins with ``what``, if it fails."""
+        (record,) = self.launch([spec])
+        if not record.repeats:
+            reason = record.operation or record.message
+            raise StudyStoppedError(f"{what}: {record.outcome}: {reason}")
+        return record.repeats[0]
 
     def completed_runs(self, cell: Cell, number: int) -> list[RunRecord]:
         return [record for record in self.traces(cell, number) if record.outcome.completed]

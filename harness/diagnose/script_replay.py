@@ -1,31 +1,29 @@
 """`replay --save A --resume B -- python train.py`: does a script resume from its own checkpoint?
 
-The script trains without interruption, then a part of that with the arguments A, then the rest with
-the arguments B in the folder that the first part has left. If the rest differs, the states that the
-checkpoint does not restore are put back: first all of them, then all but one.
+The script is run three ways: without interruption, with the extra arguments A, which stop it early,
+and with the extra arguments B, which resume it in the working directory of the second run. If the
+resumed run differs, further runs restore the state that the checkpoint lacks: first all of it, then
+all of it but one part.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from harness.core.command_line import command, program
-from harness.core.errors import StudyStoppedError, UsageError
+from harness.core.command_line import program
+from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.frameworks import environment_of
-from harness.core.record import Repeat, write_json
+from harness.core.record import Repeat
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
+from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
 from harness.diagnose.runs import Experiment
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
-UNINTERRUPTED_RUNS = 3
-REPLAY = "replay.json"
 AT_THE_END = ("params", "buffers", "optimizer")  # the state that is compared after the last step
 EXAMPLE = (
     f"{program()} replay --save '--steps 6' --resume '--steps 12 --resume' -- python train.py "
@@ -34,12 +32,10 @@ EXAMPLE = (
 
 
 @dataclass(frozen=True)
-class ScriptReplay:
+class ScriptReplay(ReplayAnswer):
     """How a script that resumed from its checkpoint compares with its uninterrupted training."""
 
     title: str
-    words: tuple[str, ...]
-    verdict: str  # of the uninterrupted runs
     steps: int = 0  # of an uninterrupted run
     saved_after: int = 0  # steps of the run that saved
     resumed: int = 0  # steps of the run that resumed
@@ -54,13 +50,6 @@ class ScriptReplay:
     def exit_status(self) -> int:
         differs = self.part_diverges_at or self.diverges_at
         return DONE if self.verdict == Verdict.identical and not differs else FAILED
-
-    def write(self, folder: Path) -> None:
-        texts = {"paragraph": self.paragraph(), "words": command(self.words)}
-        write_json(folder / REPLAY, {**dataclasses.asdict(self), **texts})
-
-    def show(self) -> None:
-        print(self.paragraph())
 
     def paragraph(self) -> str:
         if self.verdict != Verdict.identical:
@@ -138,17 +127,11 @@ class _Replays:
 
     def compare(self) -> ScriptReplay:
         """Raises UsageError if the steps of the parts do not make up the whole training."""
-        runs = [
-            record
-            for record in self.experiment.folder.records()
-            if record.spec.kind is Kind.trace and record.spec.cell == self.experiment.cell
-        ]
-        judgement = judge(runs)
-        words = self.experiment.request.words
-        result = ScriptReplay(
-            self.experiment.cell.scenario.title, words, str(judgement.verdict), runs=len(runs)
-        )
-        if judgement.verdict is not Verdict.identical:
+        runs = self.experiment.untreated_runs()
+        verdict, words = judge(runs).verdict, self.experiment.request.words
+        title = self.experiment.cell.scenario.title
+        result = ScriptReplay(words, str(verdict), title, runs=len(runs))
+        if verdict is not Verdict.identical:
             return result
         whole = runs[0].repeats[0]
         saved = self._run("saving", self.request.save)
@@ -217,12 +200,7 @@ class _Replays:
             parts=parts,
             environment=environment_of(cell),
         )
-        (record,) = self.experiment.launch([spec])
-        if not record.repeats:
-            raise StudyStoppedError(
-                f"the run that was {what}: {record.outcome}: {record.operation or record.message}"
-            )
-        return record.repeats[0]
+        return self.experiment.train(spec, f"the run that was {what}")
 
 
 def _with_arguments(cell: Cell, arguments: Sequence[str]) -> Cell:

@@ -186,13 +186,13 @@ class TrainingHooks:
         return init
 
     def _note_thread(self) -> None:
-        """Raises RuntimeError if two threads train: which of them called what cannot be told."""
+        """Raises RuntimeError if more than one live thread has run a backward pass."""
         thread = threading.current_thread()
         if isinstance(thread, threading._DummyThread):  # of autograd itself
             return
         self.trainers.add(thread)
         if any(other is not thread and other.is_alive() for other in self.trainers):
-            raise RuntimeError("several threads train at once, and only one can be observed")
+            raise RuntimeError("training in several threads at once is not supported")
 
     def _begin_backward(self, tensors: Any) -> None:
         """Keep the roots of a backward that are tensors; a GradientEdge has no value."""

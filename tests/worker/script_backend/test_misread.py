@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -265,56 +264,3 @@ def test_programs_that_were_once_misread_have_their_verdict(folder: Path) -> Non
 def records_of(study: Path, path: str) -> list[RunRecord]:
     runs = [load_record(file) for file in sorted((study / "runs").glob("*.trace.*.json"))]
     return [run for run in runs if run.spec.cell.scenario.options["path"] == path]
-
-
-EDITS = """
-# Somebody edits a module of this program between two runs of it.
-import pathlib, torch
-from rate import RATE
-net = torch.nn.Linear(3, 1)
-optimizer = torch.optim.SGD(net.parameters(), RATE)
-for step in range(3):
-    optimizer.zero_grad()
-    net(torch.randn(4, 3)).sum().backward()
-    optimizer.step()
-pathlib.Path({folder!r}, "rate.py").write_text("RATE = 0.2")
-"""
-
-
-@pytest.mark.slow
-def test_an_edit_during_a_study_changes_no_run(folder: Path) -> None:
-    """All runs see the folder as it was, its digest is in the manifest, and the copy is deleted."""
-    (folder / "edits.py").write_text(EDITS.format(folder=str(folder)))
-    (folder / "rate.py").write_text("RATE = 0.1")
-    done = harness(*words("edits.py", "runs.trace=2"), cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    study = study_of(done, folder)
-    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
-    assert json.loads((study / "manifest.json").read_text())["source"]["files"] == 3
-    assert not (study / "source").exists()
-    next((study / "runs").glob("*.json")).unlink()
-    again = harness("resume", str(study), cwd=folder)
-    assert again.returncode == 2
-    assert "the files in this folder have changed" in again.stderr
-    (folder / "rate.py").write_text("RATE = 0.1")
-    again = harness("resume", str(study), cwd=folder)
-    assert again.returncode == 0, again.stderr
-    assert pd.read_csv(study / "tables" / "cells.csv")["verdict"].to_list() == ["identical"]
-
-
-@pytest.mark.slow
-def test_a_module_that_restarts_itself_is_followed(folder: Path) -> None:
-    """As `python -m package.train` or by the file of the module, with its arguments."""
-    (folder / "package").mkdir()
-    for name, how in {"by_name": '"-m", "package.by_name"', "by_file": "__file__"}.items():
-        restart = f"os.execv(sys.executable, [sys.executable, {how}, *sys.argv[1:]])"
-        (folder / "package" / f"{name}.py").write_text(
-            f"import os, sys\nif os.environ.setdefault('N', '') == '':\n"
-            f"    os.environ['N'] = '1'\n    {restart}\nprint(sys.argv[1])\n"
-        )
-    modules = ["scenario.module=package.by_name,package.by_file", "scenario.args=[3]", FORK]
-    options = [word for word in words("") if not word.startswith("scenario.path=")]
-    done = harness("-m", *options, *modules, "runs.trace=2", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    logs = (study_of(done, folder) / "logs").glob("*.log")
-    assert [log.read_text() for log in logs] == ["3\n"] * 4
