@@ -8,8 +8,9 @@ from pathlib import Path
 from harness.analysis.study_data import read_study
 from harness.core.exit_codes import DONE, FINDING
 from harness.report import plots, render, tables, terminal
+from harness.report.basis import describe_unobserved
 from harness.report.content import build_content
-from harness.report.failures import describe_failures, describe_unobserved
+from harness.report.failures import describe_failures
 from harness.report.labels import add_labels
 
 

@@ -13,10 +13,10 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.core.frameworks import FORK_SERVERS
 from harness.core.record import ENDED_ITSELF, Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
-from harness.report.format import MIN_IDENTICAL_RUNS, join_words, percent, plural
+from harness.report.basis import FILES, unobserved_basis
+from harness.report.format import MIN_IDENTICAL_RUNS, percent, plural
 
 BUSY = 0.10  # share of all CPU time that other processes used during a timing run
-FILES = "the files that they write"
 MAX_NAMES = 8  # files named in one sentence
 FEW_BLOCKS = 5  # with fewer, Student's t is so wide that most costs stay undecided
 
@@ -216,22 +216,6 @@ def _script_caveats(cell: CellData) -> Iterator[Caveat]:
             "The script or another program wrote there during a run, so runs may not have started "
             "from the same files.",
         )
-
-
-def unobserved_basis(cell: CellData) -> str:
-    """What the runs of a script are compared by if none of its steps was observed, else ""."""
-    trainings = [repeat for _, repeat in cell.trainings()]
-    if cell.cell.scenario.framework != "script" or not trainings or trainings[0].steps:
-        return ""
-    compared = trainings[0].final
-    parts = [
-        "what they declare" if any(name.startswith("observed ") for name in compared) else "",
-        "the models that they call" if "params" in compared else "",
-        FILES if "files" in compared else "",
-        "what they print" if "printed" in compared else "",
-        "other ranks" if any(name.startswith("rank ") for name in compared) else "",
-    ]
-    return join_words([part for part in parts if part])
 
 
 def _list_names(names: list[str]) -> str:

@@ -1,7 +1,4 @@
-"""Why cells failed, for the terminal: the training's own error, its log, and common remedies.
-
-And what the verdict on a script rests on if its training was not observed.
-"""
+"""Why cells failed, for the terminal: the training's own error, its log, and common remedies."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import pandas as pd
 
 from harness.analysis.study_data import StudyData
 from harness.core.verdict import Verdict
-from harness.report.caveats import failure_reason, unobserved_basis
+from harness.report.caveats import failure_reason
 
 REMEDIES = {
     r"FileNotFoundError|No such file": (
@@ -54,16 +51,3 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
             f"{failure_reason(failed).rstrip('.')}.{where}{remedy}"
         )
     return sentences
-
-
-def describe_unobserved(study: StudyData, cells: pd.DataFrame) -> list[str]:
-    """Return a sentence for each scenario in the table whose training was not observed."""
-    bases = {
-        row["scenario"]: unobserved_basis(study.by_id(row["same_as"] or row["cell"]))
-        for row in cells.to_dict("records")
-    }
-    return [
-        f"{scenario}: no training step was observed; runs are compared by {basis}"
-        for scenario, basis in bases.items()
-        if basis
-    ]

@@ -28,22 +28,23 @@ from harness.worker.script_backend.sandbox import Sandbox
 def run_program(spec: RunSpec, sandbox: Sandbox) -> None:
     """Run the script to its end. Raises RuntimeError if it exits with a status other than 0."""
     scenario = spec.cell.scenario
-    module = scenario.options["module"]
+    module = str(scenario.options["module"]) if scenario.options["module"] else None
     arguments = [str(argument) for argument in scenario.options["args"]]
     path = sandbox.path_in_copy(_original_path(scenario, sandbox))
+    program = ["-m", module] if module else [_typed_path(scenario, path)]
     process, status = os.getpid(), 0
     try:
         with (
             own_streams(),
             apply_in_children(spec.determinism),
-            _as_started(scenario, sandbox.folder if module else path.parent, path),
+            _as_started(program, arguments, sandbox.folder if module else path.parent),
             main_module() as main,
-            follow_exec(path, str(module) if module else None, arguments),
+            follow_exec(path, module, arguments),
             _end_as_interpreter(),
             honor_early_variables(),
         ):
             if module:
-                run_module(str(module), main)
+                run_module(module, main)
             else:
                 run_path(path, main)
     except SystemExit as error:
@@ -60,6 +61,12 @@ def _original_path(scenario: Scenario, sandbox: Sandbox) -> Path:
     """Resolve the path against the original folder; the working directory is the sandbox."""
     path = scenario.options["path"]
     return (sandbox.original / Path(str(path)).expanduser()).resolve() if path else sandbox.folder
+
+
+def _typed_path(scenario: Scenario, path: Path) -> str:
+    """The script's path as the user typed it, if that leads to the copy, else its absolute path."""
+    typed = Path(str(scenario.options["path"]))
+    return str(typed) if typed.exists() and not typed.is_absolute() else str(path)
 
 
 @contextmanager
@@ -96,15 +103,11 @@ def _end_pools() -> None:
 
 
 @contextmanager
-def _as_started(scenario: Scenario, first: Path, path: Path) -> Iterator[None]:
+def _as_started(program: list[str], arguments: list[str], first: Path) -> Iterator[None]:
     """Give the script the arguments and the module path that Python would; ``first`` leads it."""
-    arguments = [str(argument) for argument in scenario.options["args"]]
-    module = scenario.options["module"]
-    typed = str(scenario.options["path"])
-    name = typed if Path(typed).exists() and not Path(typed).is_absolute() else str(path)
-    program = ["-m", str(module)] if module else [name]
     before = sys.argv, sys.orig_argv, sys.path
-    sys.argv, sys.orig_argv = [name, *arguments], [sys.executable, *program, *arguments]
+    sys.argv = [program[-1], *arguments]
+    sys.orig_argv = [sys.executable, *program, *arguments]
     try:
         with hide_harness(first):
             sys.path = [str(first), *sys.path]

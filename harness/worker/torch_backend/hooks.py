@@ -64,6 +64,7 @@ class TrainingHooks:
         self.step_frame: FrameType | None = None  # of the outermost optimizer step in progress
         self.nested: list[Optimizer] = []  # optimizers that have stepped inside that step
         self.trainers = WeakSet[threading.Thread]()  # threads that have called a backward
+        self.last_trainer: threading.Thread | None = None  # the last of them
 
     @property
     def models(self) -> Mapping[str, nn.Module]:
@@ -186,13 +187,17 @@ class TrainingHooks:
         return init
 
     def _note_thread(self) -> None:
-        """Raises RuntimeError if more than one live thread has run a backward pass."""
-        thread = threading.current_thread()
-        if isinstance(thread, threading._DummyThread):  # of autograd itself
+        """Raises RuntimeError if backward passes of two threads alternate.
+
+        A thread may train after another one, and again when that one has ended.
+        """
+        thread, last = threading.current_thread(), self.last_trainer
+        if thread is last or isinstance(thread, threading._DummyThread):  # of autograd itself
             return
-        self.trainers.add(thread)
-        if any(other is not thread and other.is_alive() for other in self.trainers):
+        if thread in self.trainers and last is not None and last.is_alive():
             raise RuntimeError("training in several threads at once is not supported")
+        self.trainers.add(thread)
+        self.last_trainer = thread
 
     def _begin_backward(self, tensors: Any) -> None:
         """Keep the roots of a backward that are tensors; a GradientEdge has no value."""

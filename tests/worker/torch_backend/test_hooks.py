@@ -224,20 +224,28 @@ def test_nothing_is_kept_of_inputs() -> None:
 
 
 def test_threads_that_train_at_once_are_told() -> None:
-    """Two threads cannot be kept apart; one after the other can."""
+    """Two threads cannot be kept apart; one after the other can, also after the main thread."""
 
     def train(*_: object) -> None:
         nn.Linear(3, 1)(torch.ones(2, 3)).sum().backward()
 
     alone, both = TrainingHooks(), TrainingHooks()
     with alone.install():
+        train()
         for _ in range(2):
             thread = threading.Thread(target=train)
             thread.start()
             thread.join()
+        train()
     alone.check()
     with both.install(), ThreadPoolExecutor(2) as pool:
         barrier = threading.Barrier(2)
-        list(pool.map(lambda _: (barrier.wait(), train()), range(2)))
+
+        def train_in_turns(*_: object) -> None:
+            for _ in range(2):
+                barrier.wait()
+                train()
+
+        list(pool.map(train_in_turns, range(2)))
     with pytest.raises(ObserverError, match="in several threads at once is not supported"):
         both.check()
