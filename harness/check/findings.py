@@ -16,7 +16,7 @@ from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.errors import UsageError
 from harness.core.frameworks import independent_runs
 from harness.core.verdict import Verdict, place_at_step_zero
-from harness.report.caveats import ENDINGS, failure_reason
+from harness.report.caveats import ENDINGS, because
 from harness.report.format import interval, is_well_supported, join_words, percent, plural
 
 
@@ -109,7 +109,7 @@ def _describe_failures(cell: CellData) -> str:
     counts = Counter(run.outcome for run in failed)
     descriptions = [
         f"{number} of {plural(len(cell.all_runs), 'run')} {ENDINGS[outcome]}"
-        f"{failure_reason(first[outcome])}"
+        f"{because(first[outcome])}"
         for outcome, number in counts.items()
     ]
     return join_words(descriptions)

@@ -42,6 +42,10 @@ class OpLog:
     operations: list[Operation]
     others: tuple[OpLog, ...] = ()  # of the other ranks of the same training, in rank order
 
+    @property
+    def is_empty(self) -> bool:
+        return not any(log.operations for log in (self, *self.others))
+
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Operation))
 

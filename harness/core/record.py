@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,7 @@ from harness.core.spec import RunSpec, to_json
 
 SCHEMA = 1
 ENDED_ITSELF = "ended its process itself"  # begins the message of a run that left no record
+EXCEPTION = r"[\w.]+(Error|Exception|Interrupt|Exit)\b"  # begins a traceback's last line
 Distances = dict[str, dict[str, Any]]  # run to the reference's digest and trajectories
 
 
@@ -120,6 +122,17 @@ class RunRecord:
     timed: Timed | None = None
     ends: list[dict[str, str]] = field(default_factory=list)  # per training, operations runs only
     schema: int = SCHEMA
+
+    @property
+    def reason(self) -> str:
+        """Why the run failed, in one line: the operation refused, or the exception's own line."""
+        if self.operation:
+            return self.operation
+        lines = self.message.strip().split("\n")
+        if lines[0].startswith(ENDED_ITSELF):  # so that what it printed last says nothing
+            return lines[0]
+        named = [line for line in lines if re.match(EXCEPTION, line)]
+        return (named or lines)[-1]
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunRecord:

@@ -122,7 +122,7 @@ class CauseSearch:
         done = 0
         for record in self.experiment.traces(cell, most):
             if not record.outcome.completed:
-                return done, f"{record.outcome}: {record.operation or record.message}"
+                return done, f"{record.outcome}: {record.reason}"
             done += 1
             results |= {outcome_key(repeat) for repeat in record.repeats}
             if len(results) > 1:
@@ -179,7 +179,7 @@ def _divergence_rate(runs: Sequence[RunRecord]) -> float:
 def _fault_from_pattern(judgement: Judgement) -> list[Fault]:
     """What the pattern of differences indicates if no treatment fixes the training."""
     if judgement.first_divergence is not None and judgement.first_divergence.component == "batch":
-        return [Fault.data_order]
+        return [Fault.data]
     if judgement.verdict is Verdict.per_process:
         return [Fault.algorithm_choice]
     if judgement.verdict is Verdict.per_call and judgement.distinct == 1:

@@ -103,7 +103,7 @@ def _first_failure(runs: Sequence[RunRecord]) -> str:
     """How the first failed run failed; empty if all runs completed."""
     for run in runs:
         if not run.outcome.completed:
-            return f"{run.outcome}: {run.operation or run.message}"
+            return f"{run.outcome}: {run.reason}"
     return ""
 
 

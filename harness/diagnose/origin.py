@@ -7,10 +7,11 @@ only propagate the difference. Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
+from itertools import takewhile
 
 from harness.core.op_log import PHASES, Operation, OpLog
 
@@ -67,23 +68,39 @@ class Pair:
 
 def _align(first: OpLog, second: OpLog) -> Iterator[Pair]:
     """Pair the operations of two logs by step, phase, module and name, in order of occurrence."""
-    places = [[op.place for op in log.operations] for log in (first, second)]
-    matched = 0
-    for a, b in zip(*places, strict=False):  # most logs agree to the end and need no search
-        if a != b:
-            break
-        yield Pair(matched, first.operations[matched], second.operations[matched])
-        matched += 1
-    rest = SequenceMatcher(None, places[0][matched:], places[1][matched:], autojunk=False)
-    for tag, i, i_end, j, j_end in rest.get_opcodes():
-        ours = first.operations[matched + i : matched + i_end]
-        theirs = second.operations[matched + j : matched + j_end]
-        if tag == "equal":
-            both = zip(ours, theirs, strict=True)
-            yield from (Pair(matched + i + n, *ops) for n, ops in enumerate(both))
+    for is_equal, ours, theirs in _blocks(first.operations, second.operations):
+        one = [(n, first.operations[n]) for n in ours]
+        other = [(n, second.operations[n]) for n in theirs]
+        if is_equal:
+            yield from (Pair(n, a, b) for (n, a), (_, b) in zip(one, other, strict=True))
         else:
-            yield from (Pair(matched + i + n, op, None) for n, op in enumerate(ours))
-            yield from (Pair(matched + j + n, None, op) for n, op in enumerate(theirs))
+            yield from (Pair(n, op, None) for n, op in one)
+            yield from (Pair(n, None, op) for n, op in other)
+
+
+def _blocks(
+    first: Sequence[Operation], second: Sequence[Operation]
+) -> Iterator[tuple[bool, range, range]]:
+    """Yield whether blocks of two logs correspond, and their indices in both, in order.
+
+    The search is quadratic, so it is confined to what lies between a common start and a common end.
+    """
+    one, other = ([op.place for op in log] for log in (first, second))
+    start = _common_length(one, other)
+    end = _common_length(reversed(one[start:]), reversed(other[start:]))
+    yield True, range(start), range(start)
+    search = SequenceMatcher(
+        None, one[start : len(one) - end], other[start : len(other) - end], autojunk=False
+    )
+    for tag, i, i_end, j, j_end in search.get_opcodes():
+        yield tag == "equal", range(start + i, start + i_end), range(start + j, start + j_end)
+    yield True, range(len(one) - end, len(one)), range(len(other) - end, len(other))
+
+
+def _common_length(first: Iterable[object], second: Iterable[object]) -> int:
+    """Return how many elements at the start of two sequences are equal."""
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def first_difference(first: OpLog, second: OpLog) -> Origin | None:
@@ -101,7 +118,7 @@ def first_difference(first: OpLog, second: OpLog) -> Origin | None:
             return _path_origin(unpaired[0])
         elif not (pair.same_inputs and pair.same_outputs):
             kind = OriginKind.operation if pair.same_inputs else OriginKind.outside
-            kind = OriginKind.uninitialized if a.reads_fresh or b.reads_fresh else kind
+            kind = OriginKind.uninitialized if a.reads_fresh and b.reads_fresh else kind
             return Origin(kind, pair.index, a, unpaired=len(unpaired))
     return _path_origin(unpaired[0]) if unpaired else None
 

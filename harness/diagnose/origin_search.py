@@ -27,6 +27,11 @@ from harness.diagnose.origin import (
 from harness.diagnose.runs import FIRST_RUNS, Experiment
 from harness.study.child_process import environment
 
+NOTHING_LOGGED = (
+    "torch dispatched no operation in these steps, so the logs are empty. A compiled region, or "
+    "another process that is not a rank of the training, did the work"
+)
+
 
 @dataclass
 class OriginSearch:
@@ -51,6 +56,8 @@ class OriginSearch:
             tries += ahead
             if not logs:
                 return OriginEvidence(None, window, tries, failure=self.failure)
+            if all(log.is_empty for log in logs):
+                return OriginEvidence(None, window, tries, failure=NOTHING_LOGGED)
             comparable = [log for log in logs[1:] if start_equal(logs[0], log)]
             origins = [
                 (origin, log) for log in comparable if (origin := earliest_origin(logs[0], log))
@@ -111,8 +118,7 @@ class OriginSearch:
 
     def _read_logs(self, record: RunRecord) -> Iterator[OpLog]:
         if record.outcome is not Outcome.ok:
-            reason = record.operation or record.message.rstrip().rpartition("\n")[2]
-            self.failure = f"{record.outcome}: {reason}"
+            self.failure = f"{record.outcome}: {record.reason}"
             self.experiment.log(f"  {self.failure}")
             return
         for repeat in range(1, record.spec.repeats + 1):

@@ -69,8 +69,7 @@ class Experiment:
         """Run a training. Raises StudyStoppedError, which begins with ``what``, if it fails."""
         (record,) = self.launch([spec])
         if not record.repeats:
-            reason = record.operation or record.message
-            raise StudyStoppedError(f"{what}: {record.outcome}: {reason}")
+            raise StudyStoppedError(f"{what}: {record.outcome}: {record.reason}")
         return record.repeats[0]
 
     def completed_runs(self, cell: Cell, number: int) -> list[RunRecord]:

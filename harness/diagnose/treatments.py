@@ -12,7 +12,7 @@ from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader
 class Fault(StrEnum):
     unseeded = "unseeded randomness"
     hash_order = "hash order"
-    data_order = "data order"
+    data = "order or content of the data"
     uninitialized_memory = "uninitialized memory"
     first_call = "first call in the process"
     reduction_order = "atomics or reduction order"

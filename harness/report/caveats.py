@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.frameworks import FORK_SERVERS
-from harness.core.record import ENDED_ITSELF, Outcome, RunRecord
+from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import SEEN_WHEN_TIMED, judge
 from harness.report.basis import FILES, unobserved_basis
 from harness.report.format import MIN_IDENTICAL_RUNS, percent, plural
@@ -147,9 +146,7 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
         if outcomes[outcome]:
             first = next(run for run in cell.all_runs if run.outcome is outcome)
             runs = plural(outcomes[outcome], "run")
-            yield Caveat(
-                f"{cell.id}: {runs} {ENDINGS[outcome]}{failure_reason(first)}", ADVICE[outcome]
-            )
+            yield Caveat(f"{cell.id}: {runs} {ENDINGS[outcome]}{because(first)}", ADVICE[outcome])
     if judge(cell.traces, [*cell.timings, *cell.twins]).note == SEEN_WHEN_TIMED:
         yield Caveat(
             f"{cell.id}: a timing run ended with different bits than the trace runs.",
@@ -244,14 +241,9 @@ ADVICE = {
 }
 
 
-def failure_reason(run: RunRecord) -> str:
-    if run.operation:
-        return f": {run.operation}"
-    lines = run.message.strip().split("\n")
-    is_silent = lines[0].startswith(ENDED_ITSELF)  # so that what it printed last says nothing
-    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit)\b", line)]
-    reason = lines[0] if is_silent else (named or lines)[-1]
-    return f": {reason}" if reason else ""
+def because(run: RunRecord) -> str:
+    """The reason of a failure after a colon; empty if none is known."""
+    return f": {run.reason}" if run.reason else ""
 
 
 def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.analysis.study_data import StudyData
 from harness.core.verdict import Verdict
-from harness.report.caveats import failure_reason
+from harness.report.caveats import because
 
 REMEDIES = {
     r"FileNotFoundError|No such file": (
@@ -48,6 +48,6 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
         )
         sentences.append(
             f"{row['scenario']} under {row['determinism']}: {failed.outcome}"
-            f"{failure_reason(failed).rstrip('.')}.{where}{remedy}"
+            f"{because(failed).rstrip('.')}.{where}{remedy}"
         )
     return sentences

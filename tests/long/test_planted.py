@@ -15,6 +15,7 @@ from tests.conftest import ROOT, harness, study_of
 
 FULL = ("determinism=full",)
 RACE = "atomics or reduction order"
+DATA = "order or content of the data"
 SETTINGS = {
     "unseeded randomness": ("determinism=none",),
     "hash order": ("determinism=seed",),
@@ -25,7 +26,7 @@ ORIGIN_KINDS = {
     "unseeded randomness": "outside",
     "hash order": "outside",
     "uninitialized memory": "uninitialized memory",
-    "data order": "outside",
+    DATA: "outside",
 }
 OPERATIONS = {
     "unseeded randomness": "aten.mul",
@@ -34,7 +35,7 @@ OPERATIONS = {
     RACE: "aten.index_put",
     "algorithm choice": "planted.chosen",
     "stateful kernel": "planted.counting",
-    "data order": "aten.roll",
+    DATA: "aten.roll",
 }
 
 
@@ -56,7 +57,7 @@ class Case:
 
 PHASES = ("forward", "backward", "optimizer")
 PLANTED = [
-    *(Case(kind, where) for kind in OPERATIONS if kind != "data order" for where in PHASES),
+    *(Case(kind, where) for kind in OPERATIONS if kind != DATA for where in PHASES),
     *(
         Case("algorithm choice", where, form)
         for where in PHASES
@@ -66,7 +67,7 @@ PLANTED = [
     *(Case(RACE, where, "view") for where in PHASES),
     *(Case("stateful kernel", where, "in place") for where in PHASES),
     Case("unseeded randomness", "forward", "checkpoint"),
-    Case("data order", "data"),
+    Case(DATA, "data"),
     Case(RACE, "backward", hidden=True),
 ]
 OBSERVERS = [Case("observer", where) for where in PHASES]

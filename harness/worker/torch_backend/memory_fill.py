@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -45,14 +46,13 @@ def _fill(tensor: Tensor, value: float) -> None:
         tensor.fill_(top if math.isnan(value) else min(top, int(value)))
 
 
-active_modes: list[_FillMode] = []
+active = ExitStack()  # the mode of this process, if it fills memory
 
 
 def fill_new_memory(kind: str | None) -> None:
     """Fill new memory in this process with ``VALUES[kind]`` from now on; None stops filling."""
-    while active_modes:
-        active_modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    active.close()
     if kind is not None:
-        mode = _FillMode(VALUES[kind])
-        mode.__enter__()  # type: ignore[no-untyped-call]
-        active_modes.append(mode)
+        # A compiled region cannot run in a dispatch mode; one with fullgraph=True would fail.
+        active.enter_context(torch.compiler.set_stance("force_eager"))
+        active.enter_context(_FillMode(VALUES[kind]))

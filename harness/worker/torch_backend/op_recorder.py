@@ -68,7 +68,7 @@ class OpRecorder(TorchDispatchMode):
         self.hooks = ExitStack()
         self.modules: list[str] = []
         self.forwards: dict[int, tuple[str, str]] = {}  # sequence number to module and source
-        self.fresh: set[int] = set()  # addresses of storages not written to yet
+        self.fresh: dict[int, str] = {}  # address of an unwritten storage to digest of its bytes
         self.scratch: set[int] = set()  # addresses of storages that only their backward reads
 
     def name_modules(self, training: TrainingState) -> None:
@@ -100,6 +100,8 @@ class OpRecorder(TorchDispatchMode):
             register_optimizer_step_post_hook(self._leave_optimizer),
         ):
             self.hooks.callback(handle.remove)
+        # A compiled region cannot run in a dispatch mode; one with fullgraph=True would fail.
+        self.hooks.enter_context(torch.compiler.set_stance("force_eager"))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -137,8 +139,7 @@ class OpRecorder(TorchDispatchMode):
         read = schema.inputs(args, kwargs)
         if self.scratch:
             read = [leaf for leaf in read if _storage_address(leaf) not in self.scratch]
-        addresses = map(_storage_address, read)
-        reads_fresh = not schema.is_view and any(address in self.fresh for address in addresses)
+        reads_fresh = not schema.is_view and any(map(self._is_unwritten, read))
         inputs = _digest_inputs(schema, read)
         output = func(*args, **kwargs)
         returned, scratch = schema.split_workspace(output)
@@ -182,10 +183,24 @@ class OpRecorder(TorchDispatchMode):
         """Memory is fresh from its allocation to the first operation that writes to it."""
         written = set(filter(None, map(_storage_address, results)))
         self.scratch = (self.scratch - written) | set(filter(None, map(_storage_address, scratch)))
+        for address in written:
+            self.fresh.pop(address, None)
         if schema.allocates:
-            self.fresh |= written
-        else:
-            self.fresh -= written
+            allocated = [(_storage_address(result), result) for result in results]
+            self.fresh |= {place: _storage_digest(tensor) for place, tensor in allocated if place}
+
+    def _is_unwritten(self, value: Any) -> bool:
+        """Whether a tensor's memory is as it was allocated, so that nobody wrote to it.
+
+        NumPy, C++ and Triton write to memory without an operation.
+        """
+        address = _storage_address(value)
+        if address is None or address not in self.fresh:
+            return False
+        is_unwritten = self.fresh[address] == _storage_digest(value)
+        if not is_unwritten:
+            del self.fresh[address]
+        return is_unwritten
 
 
 def _digest_inputs(schema: OpSchema, read: list[Any]) -> str:
@@ -230,6 +245,12 @@ def _storage_address(value: Any) -> int | None:
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
         return None
     return value.untyped_storage().data_ptr() or None
+
+
+def _storage_digest(tensor: Tensor) -> str:
+    """Return the digest of all bytes of a tensor's storage."""
+    stored = torch.empty(0, dtype=torch.uint8, device=tensor.device)
+    return digest([("storage", stored.set_(tensor.untyped_storage()))])
 
 
 def _source_line() -> str | None:

@@ -66,6 +66,16 @@ class PlantedFault(TorchDispatchMode):
         return output
 
 
+class PreviousOwner(TorchDispatchMode):
+    """Leaves values in newly allocated memory, as its previous owner would."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        return output.fill_(7.0) if str(func) == "aten.empty.memory_format" else output
+
+
 def has_floats(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 0
 
@@ -219,15 +229,21 @@ def test_an_additional_draw_is_the_origin() -> None:
 
 
 def test_a_read_of_uninitialized_memory_is_reported() -> None:
-    """The first operation that reads memory that no operation wrote is the origin."""
+    """The first operation that reads memory as it was allocated is the origin."""
+    origin = find_origin(lambda _: torch.empty(4) + 1, PreviousOwner())
+    assert (origin.kind, origin.operation.name) == (OriginKind.uninitialized, "aten.add.Tensor")
+
+
+def test_memory_that_numpy_wrote_is_not_called_uninitialized() -> None:
+    """Memory that something outside torch wrote holds inputs that no operation produced."""
 
     def read(second: bool) -> Tensor:
         empty = torch.empty(4)
-        empty.numpy()[:] = second  # as if left there by its previous owner
+        empty.numpy()[:] = 1 + second
         return empty + 1
 
     origin = find_origin(read)
-    assert (origin.kind, origin.operation.name) == (OriginKind.uninitialized, "aten.add.Tensor")
+    assert (origin.kind, origin.operation.name) == (OriginKind.outside, "aten.add.Tensor")
 
 
 def test_memory_written_before_a_read_is_not_reported() -> None:
@@ -238,6 +254,31 @@ def test_memory_written_before_a_read_is_not_reported() -> None:
         empty.copy_(torch.ones(4))
         torch.add(empty, 1, out=torch.empty(4))
     assert not any(operation.reads_fresh for operation in recorder.operations)
+
+
+def test_operations_after_an_additional_one_are_paired_with_their_own() -> None:
+    """With one operation more early in a long log, the origin late in the log is still found."""
+
+    def step(second: bool) -> Tensor:
+        x = torch.ones(3)
+        if second:
+            x.sin()
+        for _ in range(4000):
+            x = x + 1
+        return x.cos().exp()
+
+    origin = find_origin(step, PlantedFault("aten.cos.default", 1))
+    assert (origin.kind, origin.operation.name) == (OriginKind.operation, "aten.cos.default")
+
+
+def test_a_compiled_function_runs_eagerly_while_it_is_logged() -> None:
+    """The operations of a function compiled without graph breaks are logged one by one."""
+    compiled = torch.compile(lambda x: x.cos().exp(), fullgraph=True)
+    recorder = OpRecorder()
+    with recorder.record_step(1):
+        compiled(torch.ones(3))
+    names = [operation.name for operation in recorder.operations]
+    assert names[-2:] == ["aten.cos.default", "aten.exp.default"]
 
 
 def test_a_backward_operation_has_the_module_and_line_of_its_forward() -> None:

@@ -36,7 +36,7 @@ class Options:
     kind: Literal[
         "unseeded randomness",
         "hash order",
-        "data order",
+        "order or content of the data",
         "uninitialized memory",
         "atomics or reduction order",
         "algorithm choice",
