@@ -1,4 +1,4 @@
-"""python -m benchmarks [digest parent step watch script study container]
+"""python -m benchmarks [digest parent step watch script program study container]
 
 Without arguments, runs all but `container`, which needs root and Debian's Docker engine
 (tests/container/install_engine.sh).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import container, digest, parent, script, step, study, watch
+from benchmarks import container, digest, parent, program, script, step, study, watch
 
 BENCHMARKS = {
     "digest": digest.run,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "step": step.run,
     "watch": watch.run,
     "script": script.run,
+    "program": program.run,
     "study": study.run,
     "container": container.run,
 }

