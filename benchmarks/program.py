@@ -41,7 +41,7 @@ def run() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "train.py").write_text(PROGRAM)
-        run_study(folder, runs=1)  # so that all files are in the page cache
+        run_study(folder, runs=2)  # so that all files are in the page cache
         run_study(folder, RUNS)
         study = folder / f"study-{RUNS}"
         ends = sorted(path.stat().st_mtime for path in (study / "runs").glob("*.json"))

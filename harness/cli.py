@@ -21,10 +21,9 @@ from harness.study.request import Request
 def study(words: Sequence[str]) -> int:
     """Run the study that the overrides describe: `python -m harness OVERRIDES`."""
     from harness.config.collect import collect  # noqa: PLC0415
-    from harness.config.program_command import split_program  # noqa: PLC0415
     from harness.study.session import bench  # noqa: PLC0415
 
-    request = collect(split_program(words))
+    request = collect(words)
     return bench(_as_typed(request, words))[1] if request else DONE
 
 
@@ -45,16 +44,16 @@ def check(words: Sequence[str]) -> int:
     """Check a study, or run one of the command after `--` and check that."""
     from harness.check.options import parse_options, split_options  # noqa: PLC0415
     from harness.config.collect import collect  # noqa: PLC0415
-    from harness.config.program_command import split_program  # noqa: PLC0415
     from harness.study.session import bench  # noqa: PLC0415
 
     if "--" not in words:
         return reporting.check(words)
     options, rest = split_options(words)
-    parse_options(["STUDY", *options])  # ends the program if they are invalid
-    request = collect(split_program(rest))
+    gate = parse_options(["STUDY", *options])  # ends the program if they are invalid
+    request = collect(rest)
     if request is None:  # Hydra only printed
         return DONE
+    gate.check_answerable(request.runs.trace, request.runs.timing)
     folder, status = bench(_as_typed(request, ("check", *words)))
     return status if status == INTERRUPTED else reporting.check([str(folder), *options])
 
@@ -128,9 +127,10 @@ def with_one_cell(
     ``rewrite`` turns a verb's own options into overrides.
     """
     from harness.config.collect import collect  # noqa: PLC0415
-    from harness.config.program_command import split_program  # noqa: PLC0415
 
-    request = collect([*split_program(rewrite(words)), "study.baseline=null", "study.control=null"])
+    typed = list(rewrite(words))
+    end = typed.index("--") if "--" in typed else len(typed)
+    request = collect([*typed[:end], "study.baseline=null", "study.control=null", *typed[end:]])
     if request is None:  # Hydra only printed, as for --help
         return DONE
     return answer(_as_typed(request, (verb, *words)))

@@ -10,8 +10,6 @@ from harness.check.findings import ORDER, Finding, State
 from harness.check.selection import Selection
 from harness.report.format import plural
 
-WORDS = {State.holds: "hold", State.skipped: "skipped", State.broken: "broken"}
-
 
 def format_line(finding: Finding) -> str:
     """Format a finding as one line, even if the message of a training has several."""
@@ -21,7 +19,10 @@ def format_line(finding: Finding) -> str:
 
 def _describe_counts(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.state for finding in findings)
-    return ", ".join(f"{counts[state]} {WORDS[state]}" for state in ORDER if counts[state])
+    words = {state: str(state) for state in ORDER}
+    if counts[State.holds] > 1:
+        words[State.holds] = "hold"
+    return ", ".join(f"{counts[state]} {words[state]}" for state in ORDER if counts[state])
 
 
 def summary(study: StudyData, selection: Selection, findings: Sequence[Finding]) -> str:

@@ -16,6 +16,7 @@ from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.errors import UsageError
 from harness.core.frameworks import independent_runs
 from harness.core.verdict import Verdict, place_at_step_zero
+from harness.report.basis import unobserved_basis
 from harness.report.caveats import ENDINGS, because
 from harness.report.format import interval, is_well_supported, join_words, percent, plural
 
@@ -86,9 +87,11 @@ def _describe_evidence(cell: CellData, row: dict[str, Any]) -> str:
     if verdict is Verdict.identical:
         bound = row["divergence_rate_upper"]
         claim = "identical" if is_well_supported(bound) else "no difference seen"
+        basis = unobserved_basis(cell)
         return (
             f"{claim} in {runs} "
             f"(a fresh run differs with probability at most {percent(bound)}, at 95 % confidence)"
+            + (f"; no training step was observed, runs are compared by {basis}" if basis else "")
         )
     if verdict.differs:
         return f"{verdict} in {runs}: {row['note'] or _describe_divergence(row)}"
@@ -141,7 +144,8 @@ def _control_findings(controls: Controls) -> Iterator[Finding]:
         figures = f"{ratio.point:.3f} ({interval(ratio.low, ratio.high)}) in {ratio.blocks} blocks"
         yield Finding(twin.cell, "A/A twin", TWIN[twin.check], f"{twin.check}: {figures}")
     control, sentence = controls.positive.control, controls.positive.sentence
-    yield Finding(STUDY, "positive control", POSITIVE[control], f"{control}. {sentence}")
+    if control is not Control.off:
+        yield Finding(STUDY, "positive control", POSITIVE[control], f"{control}. {sentence}")
 
 
 TWIN = {
@@ -154,5 +158,4 @@ POSITIVE = {
     Control.failed: State.broken,
     Control.not_decided: State.broken,
     Control.not_possible: State.skipped,
-    Control.off: State.skipped,
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.errors import UsageError
 from harness.core.verdict import Verdict
 
 FEWEST_RUNS = 2  # a single run has nothing to be compared with
@@ -35,6 +36,16 @@ class GateOptions:
     settings: tuple[str, ...]
     junit: Path | None
     github: bool  # print broken requirements as annotations
+
+    def check_answerable(self, traces: int, timings: int) -> None:
+        """Raises UsageError if no study with so many runs of a cell can meet the requirements."""
+        if self.require is Verdict.identical and traces < self.min_runs:
+            raise UsageError(
+                f"--require identical needs {self.min_runs} runs, but runs.trace={traces}: raise "
+                "runs.trace, or lower --min-runs"
+            )
+        if self.max_cost is not None and timings == 0:
+            raise UsageError("--max-cost needs timing runs, but runs.timing=0: raise it")
 
 
 def parse_options(words: Sequence[str]) -> GateOptions:

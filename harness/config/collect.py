@@ -32,6 +32,7 @@ from harness.config.compose import (
     forget_cells,
 )
 from harness.config.flags import pop_cfg_job, split_flags
+from harness.config.program_command import split_program
 from harness.core.claims import TIMED_RULES, Claim
 from harness.core.errors import UsageError
 from harness.core.paths import CONF
@@ -51,7 +52,7 @@ from harness.study.request import (
 )
 
 # Follows a message of Hydra, whose grammar needs quotes around most arguments of a script.
-ARGUMENTS = "write the script's command after `--` instead, as in `-- python train.py --lr=0.1`"
+ARGUMENTS = "write the script's command after `--`, as in `-- python train.py --lr=0.1`"
 CELL_KEYS = ("scenario", "determinism", "noise", "device")
 
 
@@ -115,16 +116,18 @@ class _Collected:
 def collect(words: Sequence[str]) -> Request | None:
     """Return the described request; None if Hydra only printed (--help, --cfg, --info).
 
-    Raises UsageError if the words are invalid, without a message if Hydra has printed its own.
+    ``words`` may end with `--` and the command of a training. Raises UsageError if they are
+    invalid, without a message if Hydra has printed its own.
     """
     forget_cells()
     ConfigStore.instance().store(name="bench_schema", node=_build_schema())
+    hint = "" if "--" in words or not any(map(_is_of_script, words)) else ARGUMENTS
+    words = split_program(words)
     flags, overrides = split_flags(words)
     collected = _Collected(print_only=pop_cfg_job(flags))
     with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
         sys.argv = ["harness", *flags, *overrides, f"hydra.sweep.dir={scratch}"]
-        has_arguments = any(word.startswith("scenario.args=") for word in overrides)
-        _run_hydra(collected, has_arguments)
+        _run_hydra(collected, hint)
     if collected.error:
         raise collected.error
     if not collected.requested or collected.last is None:
@@ -132,7 +135,14 @@ def collect(words: Sequence[str]) -> Request | None:
     return _build_request(collected, collected.last, words)
 
 
-def _run_hydra(collected: _Collected, has_arguments: bool) -> None:
+def _is_of_script(word: str) -> bool:
+    """Whether a word is part of a script's command, or its arguments in Hydra's grammar."""
+    return word.startswith("scenario.args=") or word == "python" or word.endswith(".py")
+
+
+def _run_hydra(collected: _Collected, hint: str) -> None:
+    """``hint`` follows Hydra's own message about invalid words."""
+
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="bench")
     def collect_cell(config: DictConfig) -> None:
         if collected.print_only:
@@ -151,7 +161,7 @@ def _run_hydra(collected: _Collected, has_arguments: bool) -> None:
         collect_cell()
     except SystemExit as end:  # Hydra has printed its message and exits with status 1
         if end.code not in (0, None):
-            raise UsageError(ARGUMENTS if has_arguments else "") from end
+            raise UsageError(hint) from end
 
 
 def _add_cell(collected: _Collected, config: DictConfig) -> None:

@@ -29,6 +29,7 @@ class Operation:
     inputs: str  # digest of tensors read, plain arguments, and generators drawn from
     outputs: str  # digest of what it returned and wrote; empty if no bytes are defined
     reads_fresh: bool = False  # reads uninitialized memory
+    draws_random: bool = False  # from a generator of torch
 
     @property
     def place(self) -> tuple[int, str, str, str]:

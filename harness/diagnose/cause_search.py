@@ -23,6 +23,7 @@ from harness.diagnose.diagnosis import (
     ObserverEffect,
     Trial,
 )
+from harness.diagnose.origin import Origin, OriginKind
 from harness.diagnose.runs import Experiment
 from harness.diagnose.treatments import (
     FILLINGS,
@@ -40,6 +41,7 @@ RUNS_PER_FILLING = 3  # for each value that uninitialized memory is filled with
 @dataclass
 class CauseSearch:
     experiment: Experiment
+    origin: Origin | None = None  # of the difference, as the operation logs show it
     trials: list[Trial] = field(default_factory=list)
     fixed_cell: Cell | None = None  # the first cell with a confirmed fix
 
@@ -55,17 +57,24 @@ class CauseSearch:
                 retained.append(condition)
                 base, runs = treated, self._reference_runs(treated)
                 rate = _divergence_rate(runs)
+        is_seeded = self.experiment.cell.determinism.seed is not None
+        if is_seeded and self.origin and self.origin.draws_from_other_state:
+            return [Fault.unseeded]  # of a generator that no setting reaches
+        return [*_faults_of(retained), *self._find_in_kernels(base, runs, rate)]
+
+    def _find_in_kernels(self, base: Cell, runs: Sequence[RunRecord], rate: float) -> list[Fault]:
+        """The faults of a training whose conditions are met, which lie in how it is computed."""
         if fault := self._memory_or_first_call(base, rate):
-            return [*_faults_of(retained), fault]
+            return [fault]
         if self._kernels_fix(base, rate):
-            return [*_faults_of(retained), Fault.reduction_order]
+            return [Fault.reduction_order]
         conditions = condition_treatments(self.experiment.cell)
         can_seed_hashes = any(condition.fault is Fault.hash_order for condition in conditions)
         if can_seed_hashes and self._hash_seed_and_kernels_fix(base):
-            return [*_faults_of(retained), Fault.hash_order, Fault.reduction_order]
+            return [Fault.hash_order, Fault.reduction_order]
         if any(trial.answer == UNDECIDED for trial in self.trials):  # one of them may be the fix
-            return _faults_of(retained)
-        return [*_faults_of(retained), *_fault_from_pattern(judge(runs))]
+            return []
+        return _fault_from_pattern(judge(runs), self.origin)
 
     def _memory_or_first_call(self, base: Cell, rate: float) -> Fault | None:
         if self._depends_on_fresh_memory(base):
@@ -176,10 +185,12 @@ def _divergence_rate(runs: Sequence[RunRecord]) -> float:
     return divergence_rate_lower(differing, max(1, len(results) - 1))
 
 
-def _fault_from_pattern(judgement: Judgement) -> list[Fault]:
+def _fault_from_pattern(judgement: Judgement, origin: Origin | None) -> list[Fault]:
     """What the pattern of differences indicates if no treatment fixes the training."""
     if judgement.first_divergence is not None and judgement.first_divergence.component == "batch":
         return [Fault.data]
+    if origin and origin.kind is OriginKind.outside:
+        return [Fault.outside]
     if judgement.verdict is Verdict.per_process:
         return [Fault.algorithm_choice]
     if judgement.verdict is Verdict.per_call and judgement.distinct == 1:

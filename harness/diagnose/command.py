@@ -25,6 +25,10 @@ from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
 ADVICE = Path(__file__).parent / "advice.toml"
+OWN_GENERATOR = (
+    "The seed of the setting does not reach the generator that the operation draws from: the "
+    "training creates one, or seeds one anew, as torch.seed() does. Seed it at that line."
+)
 
 
 def diagnose(request: Request) -> int:
@@ -72,6 +76,7 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
     if judgement.first_divergence is None:
         return dataclasses.replace(diagnosis, failure=_first_failure(untreated))
     origin_evidence = OriginSearch(experiment).find(judgement)
+    causes.origin = origin_evidence.origin
     faults = causes.find(untreated)
     effect = causes.observer_effect(causes.fixed_cell) if causes.fixed_cell else None
     if effect and effect.changed_by:
@@ -119,10 +124,13 @@ def _find_advice(origin_evidence: OriginEvidence, cell: Cell) -> str:
     origin: Origin | None = origin_evidence.origin
     if origin is None:
         return ""
+    if origin.draws_from_other_state and cell.determinism.seed is not None:
+        return OWN_GENERATOR
     kind = cell.device.partition(":")[0]
     for entry in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
         applies = origin.operation.name.startswith(tuple(entry["operations"]))
-        if applies and entry["device"] in (kind, "any"):
+        is_of_kind = origin.kind == entry.get("origin", origin.kind)
+        if applies and is_of_kind and entry["device"] in (kind, "any"):
             advice = f"{entry['do'][0].upper()}{entry['do'][1:]}"
             return f"{advice} ({entry['source']}; torch {entry['torch']})."
     return ""

@@ -34,6 +34,11 @@ class Origin:
     unpaired: int = 0  # earlier operations that only one of the two runs executes
     rank: int = 0  # of the process, in distributed training
 
+    @property
+    def draws_from_other_state(self) -> bool:
+        """Whether it is a draw from a torch generator that another seed, or none, had set."""
+        return self.kind is OriginKind.outside and self.operation.draws_random
+
     def describe(self) -> str:
         behavior = {
             OriginKind.operation: "returned different results for identical inputs",
@@ -46,7 +51,8 @@ class Origin:
         rank = f" on rank {self.rank}" if self.rank else ""
         source = f", at {op.source}" if op.source else ""
         extra = f" (earlier operations in only one run: {self.unpaired})" if self.unpaired else ""
-        return f"step {op.step}, {op.phase}{module}{rank}: {op.name} {behavior}{source}{extra}"
+        place = f"step {op.step}, {op.phase}" if op.step else "before the first step"
+        return f"{place}{module}{rank}: {op.name} {behavior}{source}{extra}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ class Fault(StrEnum):
     unseeded = "unseeded randomness"
     hash_order = "hash order"
     data = "order or content of the data"
+    outside = "values from outside torch"
     uninitialized_memory = "uninitialized memory"
     first_call = "first call in the process"
     reduction_order = "atomics or reduction order"

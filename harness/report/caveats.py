@@ -247,10 +247,16 @@ def because(run: RunRecord) -> str:
 
 
 def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:
-    """Switches whose effective value at the end of a run was not the requested one."""
+    """Switches whose effective value at the end of a run was not the requested one.
+
+    A script that seeds itself, as most do, is not worth a warning.
+    """
+    expected = {"seed"} if cell.cell.scenario.framework == "script" else set()
     overridden = {}
     for run in cell.all_runs:
         for name, value in run.spec.determinism.switches().items():
-            if value is not None and name in run.effective and run.effective[name] != value:
+            if value is None or name in expected or name not in run.effective:
+                continue
+            if run.effective[name] != value:
                 overridden[name] = (name, value, run.effective[name])
     return list(overridden.values())

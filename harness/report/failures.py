@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.study_data import StudyData
+from harness.core.redact import redact
 from harness.core.verdict import Verdict
 from harness.report.caveats import because
 
@@ -19,6 +20,11 @@ REMEDIES = {
     r"git\b.*status 128|not a git repository": (
         "runs see a copy of the working directory, without .git: let the script go on without it"
     ),
+    r"<frozen os>[\s\S]*KeyError": (
+        "runs see few of your variables: type those that the script needs before it, as in "
+        "`-- NAME=value python train.py`"
+    ),
+    r"EOFError": "runs have no standard input: pass what the script asks for as arguments",
     r"ModuleNotFoundError|No module named": (
         "install the module into the environment that runs the harness"
     ),
@@ -38,6 +44,8 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
             continue
         log = folder / "logs" / f"{failed.run_id}.log"
         where = f" Log: {log}." if log.exists() else ""
+        if "SystemExit" in failed.reason and log.exists():  # such as argparse's, which prints why
+            where = f" It printed last: {_last_line(log)}{where}"
         remedy = next(
             (
                 f" Remedy: {text}."
@@ -48,6 +56,17 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
         )
         sentences.append(
             f"{row['scenario']} under {row['determinism']}: {failed.outcome}"
-            f"{because(failed).rstrip('.')}.{where}{remedy}"
+            f"{because(failed).rstrip('.')}"
+            f"{_place(failed.message)}.{where}{remedy}"
         )
     return sentences
+
+
+def _place(traceback: str) -> str:
+    """The last line of the script's own files in a traceback, which shortens their paths."""
+    places = re.findall(r'File "\./(.+?)", line (\d+)', traceback)
+    return f", at {places[-1][0]}:{places[-1][1]}" if places else ""
+
+
+def _last_line(log: Path) -> str:
+    return redact(log.read_text(errors="replace").rstrip().rpartition("\n")[2])

@@ -35,7 +35,10 @@ def sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _sentence(rows: list[Row]) -> str:
     identical = [row for row in rows if row["verdict"] == Verdict.identical]
-    parts = [_describe_evidence(identical)]
+    differing = [row for row in rows if Verdict(row["verdict"]).differs]
+    parts = [_describe_evidence(identical)] if identical else []
+    if differing and not identical:
+        parts = ["no setting gave identical runs"]
     if costs := {_setting_name(row): cost for row in identical if (cost := _cost_of(row))}:
         slower = {_setting_name(row) for row in identical if row["cost"] == "slower"}
         parts.append(_compare_costs(costs, slower))
@@ -57,8 +60,6 @@ def _setting_name(row: Row) -> str:
 
 def _describe_evidence(rows: list[Row]) -> str:
     """State the evidence; with few runs it is an absence of differences, not identity."""
-    if not rows:
-        return "no setting gave identical runs"
     names = join_words([f"`{row['determinism']}`" for row in rows])
     runs = min(row["trace_runs"] for row in rows)
     bound = max(row["divergence_rate_upper"] for row in rows)

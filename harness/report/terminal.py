@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.analysis.controls import Control
 from harness.report.content import MATRIX_COLUMNS, ReportContent
 from harness.report.format import plural
 
@@ -35,7 +36,8 @@ def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequen
     for scenario, sentence in content.sentences:
         console.print(f"[bold]{escape(scenario)}[/]: {escape(sentence)}")
     control, sentence = content.positive
-    console.print(f"[bold]positive control[/]: {control}. {escape(sentence)}")
+    if control != Control.off:
+        console.print(f"[bold]positive control[/]: {control}. {escape(sentence)}")
     for twin in content.twins:
         console.print(f"[bold]A/A twin[/] of {twin[0]}: {twin[2]} ({twin[3]}), {twin[-1]}")
     for note in notes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Kind
 from harness.core.verdict import snapshots_match
 from harness.study.child_process import environment
+from harness.study.crash_check import CrashCheck
 from harness.study.folder import StudyFolder
 from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan
@@ -30,8 +32,12 @@ class Runner:
     remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs left, by cell
 
     def run(self, start: StartProcess, display: Display) -> None:
-        """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates."""
+        """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
+
+        Ends early if the script of a new study crashes in every cell, so that nothing can work.
+        """
         remaining = self.folder.remaining(self.plan)
+        crash_check = CrashCheck(self.plan) if not self.folder.records() else None
         done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
         for record in sorted(done, key=lambda record: record.spec.number):
             self._note_reference(record)
@@ -43,6 +49,13 @@ class Runner:
             if record.spec.kind is Kind.trace:
                 self._after_trace(record)
             display.finished(record)
+            if crash_check and crash_check.all_crashed_with(record):
+                print(
+                    "every run of the script has crashed; the other "
+                    f"{display.total - display.done} are not started",
+                    file=sys.stderr,
+                )
+                break
 
     def _note_reference(self, record: RunRecord) -> None:
         """Makes a cell's first completed trace run the one that its others are compared with."""

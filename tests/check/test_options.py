@@ -171,6 +171,24 @@ def test_options_of_the_gate_stand_among_overrides() -> None:
     assert rest == "runs.trace=2 -m device=cpu -- python train.py --require x".split()
 
 
+@pytest.mark.parametrize(
+    ("options", "overrides", "message"),
+    [
+        (("--require", "identical", "--min-runs", "10"), ("runs.trace=3",), "needs 10 runs"),
+        (("--max-cost", "1.1"), ("runs.timing=0",), "--max-cost needs timing runs"),
+    ],
+)
+def test_a_gate_that_no_study_can_pass_is_refused_before_it_runs(
+    options: tuple[str, ...], overrides: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    """Too few runs for the requirement are an error of the request, and nothing is trained."""
+    (tmp_path / "train.py").touch()
+    done = check(tmp_path, *options, *overrides, "--", "python", "train.py")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.slow
 def test_a_command_is_run_and_checked(tmp_path: Path) -> None:
     """A script that varies breaks the requirement that it must not; a wrong option runs nothing."""

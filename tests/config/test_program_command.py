@@ -41,6 +41,22 @@ def options(*words: str) -> dict[str, object]:
             ["torchrun", "--nproc_per_node=3", "-m", "pkg"],
             {"module": "pkg", "args": [], "processes": 3},
         ),
+        (
+            [
+                "python",
+                "-m",
+                "torch.distributed.run",
+                "--nnodes",
+                "1",
+                "--nproc-per-node=2",
+                "a.py",
+            ],
+            {"path": "a.py", "args": [], "processes": 2},
+        ),
+        (
+            ["LR=0.1", "DATA=a b", "python", "train.py", "X=1"],
+            {"path": "train.py", "args": ["X=1"], "environment": {"LR": "0.1", "DATA": "a b"}},
+        ),
         (["accelerate", "launch", "train.py"], {"path": "train.py", "args": []}),
         (
             ["accelerate", "launch", "--num_processes", "2", "train.py"],
@@ -71,6 +87,8 @@ def test_a_quoted_word_is_itself(word: str) -> None:
     [
         ([], "needs the command of your training"),
         (["python"], "names no program"),
+        (["LR=0.1"], "needs the command of your training"),
+        (["python", "-m", "torch.distributed.launch", "a.py"], "write `-- torchrun"),
         (["python", "-O", "train.py"], "-O: options of Python itself"),
         (["bash", "train.sh"], "-- bash: a training is started by python, torchrun"),
         (["torchrun", "--nnodes=2", "train.py"], "only the number of processes"),
@@ -81,6 +99,39 @@ def test_a_command_that_cannot_be_followed_is_refused(words: list[str], message:
     """The message names the word and what is allowed."""
     with pytest.raises(UsageError, match=message):
         split_program(["--", *words])
+
+
+def test_a_training_runs_as_typed_unless_a_setting_is_named() -> None:
+    """Without a setting nothing is seeded; a named setting or matrix is used."""
+    program = ["--", "python", "train.py"]
+    assert split_program(program)[0] == "determinism=none"
+    for named in ("determinism=full", "matrix=quick"):
+        assert "determinism=none" not in split_program([named, *program])
+
+
+@pytest.mark.parametrize(
+    ("words", "is_hinted"),
+    [
+        (["runs.trac=3", "--", "python", "train.py"], False),
+        (["scenario=script", "scenario.path=train.py", "scenario.args=[--lr=0.1,a b']"], True),
+        (["determinism=seed", "python", "train.py"], True),
+    ],
+)
+def test_the_form_for_scripts_is_suggested_where_it_helps(
+    words: list[str], is_hinted: bool, tmp_path: Path
+) -> None:
+    """An error in an override before `--` is not blamed on the script's arguments."""
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert ("write the script's command after `--`" in done.stderr) is is_hinted
+
+
+def test_arguments_of_save_without_quotes_are_explained(tmp_path: Path) -> None:
+    """`--save --steps 6` is refused with the form that works."""
+    done = command("replay", "--save", "--steps", "6", "--", "python", "train.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "6: expected an override" in done.stderr
+    assert "in quotes, as in --save '--steps 6'" in done.stderr
 
 
 def test_a_missing_script_is_named(tmp_path: Path) -> None:

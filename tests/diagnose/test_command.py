@@ -230,3 +230,41 @@ def test_what_cannot_be_diagnosed_is_refused(
     assert done.returncode == 2
     assert message in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+GENERATOR = """
+import numpy as np
+import torch
+from torch import nn
+
+generator = torch.Generator()
+generator.seed()
+net = nn.Linear(8, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(3):
+    noise = {noise}
+    optimizer.zero_grad()
+    net(torch.ones(4, 8) + noise).mean().backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("noise", "fault", "advice"),
+    [
+        ("torch.randn(4, 8, generator=generator)", "unseeded randomness", "does not reach the gen"),
+        ("float(np.random.default_rng().random())", "order or content of the data", "default_rng"),
+    ],
+)
+def test_a_generator_of_the_script_is_not_blamed_on_the_setting(
+    noise: str, fault: str, advice: str, tmp_path: Path
+) -> None:
+    """A generator that the seed of the setting does not reach is named, not the order of data."""
+    (tmp_path / "train.py").write_text(GENERATOR.format(noise=noise))
+    words = ["determinism=seed", "diagnose.runs=3", "--", "python", "train.py"]
+    done = harness("diagnose", "device=cpu", *words, cwd=tmp_path)
+    document = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
+    assert document["faults"] == [fault]
+    assert advice in document["advice"]
+    assert "train.py:11" in document["paragraph"]

@@ -94,7 +94,7 @@ class ScriptTrace:
             accuracy=None,
             facts={
                 **step_counts(hooks),
-                "models": ", ".join(hooks.models),
+                **({"models": ", ".join(hooks.models)} if hooks.models else {}),
                 **self._undigested(),
                 **sandbox.facts(),
             },

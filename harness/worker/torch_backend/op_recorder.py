@@ -152,7 +152,17 @@ class OpRecorder(TorchDispatchMode):
             parts = (part for n, tensor in tensors for part in dense_parts(str(n), tensor))
             self.kept = {name: to_storable(part) for name, part in parts}
         self.operations.append(
-            Operation(self.step, phase, module, schema.name, source, inputs, outputs, reads_fresh)
+            Operation(
+                self.step,
+                phase,
+                module,
+                schema.name,
+                source,
+                inputs,
+                outputs,
+                reads_fresh,
+                schema.draws_random,
+            )
         )
         if not schema.is_view:
             self._track_memory(schema, results, scratch)

@@ -23,6 +23,8 @@ WORKSPACE = {
 # Only reductions also send the buffer that they write to; for the others this depends on the rank.
 COLLECTIVES = ("c10d::", "_c10d_functional::")
 REDUCTIONS = ("c10d::allreduce_", "c10d::reduce_")
+SENDING = ("c10d::send",)
+RECEIVED = ("output", "tensors")  # prefixes of the arguments they write to, which no schema marks
 # Overwrite ``self`` without reading it.
 FILL_OPS = tuple(
     f"aten::{name}_"
@@ -112,9 +114,15 @@ def schema_of(func: Any) -> OpSchema:
     """Return the schema of an operation overload (``torch._ops.OpOverload``)."""
     name = func.name()
     arguments = func._schema.arguments
-    mutated = [arg for arg in arguments if arg.alias_info is not None and arg.alias_info.is_write]
     is_fill = name.startswith(FILL_OPS)
     is_collective = name.startswith(COLLECTIVES)
+    receives = is_collective and not name.startswith(SENDING)
+    mutated = [
+        arg
+        for arg in arguments
+        if (arg.alias_info is not None and arg.alias_info.is_write)
+        or (receives and arg.name.startswith(RECEIVED))
+    ]
     only_receives = is_collective and not name.startswith(REDUCTIONS)
     return OpSchema(
         name=str(func),

@@ -78,6 +78,38 @@ def test_the_terminal_says_why_a_script_failed(acts: Path) -> None:
     assert "train.py (--act exit) under seed: crashed" in lines
 
 
+CRASHES = """
+import argparse, os
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--steps", type=int)
+parser.parse_args()
+os.environ["MISSING"]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--steps", "x"], "It printed last: train.py: error: argument --steps: invalid int"),
+        ([], "KeyError: 'MISSING', at train.py:7. Remedy: runs see few of your variables"),
+    ],
+)
+def test_a_script_that_always_crashes_is_soon_given_up(
+    arguments: list[str], why: str, tmp_path: Path
+) -> None:
+    """After a crash in each cell no run is started, and the terminal says why and where."""
+    (tmp_path / "train.py").write_text(CRASHES)
+    done = harness(
+        "-m", "determinism=none,full", "--", "python", "train.py", *arguments, cwd=tmp_path
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert why in " ".join(done.stdout.split())
+    recorded = list((study_of(done, tmp_path) / "runs").glob("script-*.json"))
+    assert len(recorded) == 3  # one of each setting, and one of the baseline
+
+
 @pytest.mark.slow
 def test_a_script_that_hangs_exceeds_its_time_limit(folder: Path) -> None:
     """launch.timeout_s ends a script that loops without a step."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed
 from harness.scenarios import attention, augmentation, cnn, indexing, lstm, mlp, resnet, upsample
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,6 +23,7 @@ from harness.core.op_log import OpLog
 from harness.diagnose.origin import Origin, OriginKind, first_difference
 from harness.scenario import Context, Training
 from harness.worker.torch_backend.op_recorder import OpRecorder
+from harness.worker.torch_backend.op_schema import schema_of
 from tests.conftest import with_slow
 
 CPU = Context(torch.device("cpu"))
@@ -244,6 +246,26 @@ def test_memory_that_numpy_wrote_is_not_called_uninitialized() -> None:
 
     origin = find_origin(read)
     assert (origin.kind, origin.operation.name) == (OriginKind.outside, "aten.add.Tensor")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("allgather_", ["input_tensors"]),
+        ("_allgather_base_", ["input_tensor"]),
+        ("allreduce_", ["tensors"]),
+        ("broadcast_", []),
+        ("recv_", []),
+        ("send", ["tensors"]),
+    ],
+)
+def test_a_collective_only_reads_what_it_sends(name: str, read: list[str]) -> None:
+    """Buffers that a collective receives into are not inputs, so they may be uninitialized."""
+    schema = schema_of(getattr(torch.ops.c10d, name).default)
+    tensors = [argument for argument in schema.arguments if "tensor" in argument]
+    values = {argument: torch.ones(1) for argument in tensors if argument != "root_tensor"}
+    inputs = schema.inputs([], values)
+    assert [key for key, value in values.items() if any(value is one for one in inputs)] == read
 
 
 def test_memory_written_before_a_read_is_not_reported() -> None:
