@@ -89,8 +89,8 @@ class ScriptReplay(ReplayAnswer):
                 f"{self.full_diverges_at}: {other} is not restored either."
             )
         return (
-            f"{lacking} With {them} put back, the training is identical; it needs "
-            f"{', '.join(self.missing) or 'any one of them'}. ({self.runs} runs)"
+            f"{lacking} With {them} put back, the training is identical; what it needs of that: "
+            f"{', '.join(self.missing) or 'any one of them'}. This took {self.runs} runs."
         )
 
 
