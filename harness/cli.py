@@ -50,7 +50,7 @@ def check(words: Sequence[str]) -> int:
         return reporting.check(words)
     options, rest = split_options(words)
     gate = parse_options(["STUDY", *options])  # ends the program if they are invalid
-    request = collect(rest)
+    request = collect([*gate.runs_needed(rest), *rest])
     if request is None:  # Hydra only printed
         return DONE
     gate.check_answerable(request.runs.trace, request.runs.timing)

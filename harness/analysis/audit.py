@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.verdict import Verdict, judge
+from harness.core.verdict import Judgement, Verdict, judge, wording
 
 DOCUMENTED = Path(__file__).parent / "documented.toml"
 NOT_LISTED = "not listed"
@@ -47,8 +47,7 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
         options = cell.cell.scenario.options
         if cell.cell.scenario.name == "atomics" and options.get("length") is not None:
             key = (str(options["op"]), cell.cell.device, str(options["dtype"]))
-            verdict = str(judge(cell.traces).verdict)
-            rows.setdefault(key, {})[int(options["length"])] = verdict
+            rows.setdefault(key, {})[int(options["length"])] = _word(judge(cell.traces))
     return pd.DataFrame(
         [
             {
@@ -62,18 +61,27 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
 
 def _audit_row(operation: str, device: str, cells: dict[str, CellData]) -> dict[str, str]:
     documented = documented_as(device.partition(":")[0], operation)
-    verdicts = {setting: judge(cells[setting].traces).verdict for setting in SETTINGS}
+    judgements = {setting: judge(cells[setting].traces) for setting in SETTINGS}
+    verdicts = {setting: judgement.verdict for setting, judgement in judgements.items()}
     refused = verdicts["full"] is Verdict.refused
     return {
         "operation": operation,
         "device": device,
         "documented": documented,
         "alert": "refuses" if refused else "none",
-        "bits": str(verdicts["seed"]),
-        "bits_full": str(verdicts["full"]),
+        "bits": _word(judgements["seed"]),
+        "bits_full": _word(judgements["full"]),
         "threads": _compare_threads(cells["full"], cells["full_one_thread"]),
         "disagree": "; ".join(find_disagreements(documented, refused, verdicts)),
     }
+
+
+def _word(judgement: Judgement) -> str:
+    """The verdict, with the number of processes that it rests on."""
+    text = wording(judgement.verdict, judgement.completed)
+    if judgement.verdict.differs:
+        return f"{text} ({judgement.agreement})"
+    return f"{text} (n = {judgement.completed})" if judgement.completed else text
 
 
 def documented_as(kind: str, operation: str) -> str:

@@ -17,7 +17,7 @@ from harness.core.binomial import divergence_rate_upper
 from harness.core.frameworks import independent_runs
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
-from harness.core.verdict import Judgement, judge, outcome_key
+from harness.core.verdict import Judgement, judge, wording
 
 
 def cell_table(study: StudyData) -> pd.DataFrame:
@@ -72,25 +72,33 @@ def _identity_columns(cell: CellData, twin: bool) -> dict[str, Any]:
 
 
 def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
-    runs = cell.completed
-    differing = sum(
-        outcome_key(run.repeats[0]) != outcome_key(runs[0].repeats[0]) for run in runs[1:]
-    )
+    runs, agreement = cell.completed, judgement.agreement
     divergence = judgement.first_divergence
     return {
         "trace_runs": judgement.completed,
         "repeats": max((len(run.repeats) for run in runs), default=0),
         "distinct": judgement.distinct,
+        "differ": agreement.differing,
+        "differ_of": agreement.processes,
+        "steps": max((len(run.repeats[0].steps) for run in runs), default=None),
         "verdict": str(judgement.verdict),
-        "divergence_rate_upper": _divergence_bound(cell, differing),
+        "verdict_wording": wording(judgement.verdict, _independent_runs(cell, judgement)),
+        "independent_runs": _independent_runs(cell, judgement),
+        "divergence_rate_upper": _divergence_bound(cell, judgement),
         "first_step": divergence.step if divergence else None,
         "first_component": divergence.component if divergence else "",
     }
 
 
-def _divergence_bound(cell: CellData, differing: int) -> float:
-    comparisons = independent_runs(len(cell.completed), cell.is_forked) - 1
-    return divergence_rate_upper(min(differing, comparisons), comparisons)
+def _divergence_bound(cell: CellData, judgement: Judgement) -> float | None:
+    """The bound on the chance that a fresh process differs; None where the cell varies anyway."""
+    if judgement.verdict.differs:
+        return None
+    return divergence_rate_upper(_independent_runs(cell, judgement))
+
+
+def _independent_runs(cell: CellData, judgement: Judgement) -> int:
+    return independent_runs(judgement.completed, cell.is_forked)
 
 
 def _cost_columns(
@@ -99,7 +107,10 @@ def _cost_columns(
     timed = [run for run in runs if is_timed(run)]
     return {
         "timing_runs": len(timed),
-        "step_ms": _median([1000 * _median_step_s(run) for run in timed]),
+        "step_ms": _geometric_mean([1000 * cost.step_s(run) for run in timed]),
+        "median_step_ms": _median([1000 * _median_step_s(run) for run in timed]),
+        "counted_steps": _median([run.timed.counted_steps for run in timed if run.timed]),
+        "counted_s": _median([run.timed.counted_s for run in timed if run.timed]),
         "cost_ratio": ratio.point if ratio else None,
         "cost_low": ratio.low if ratio else None,
         "cost_high": ratio.high if ratio else None,
@@ -151,6 +162,11 @@ def _measured_baseline(study: StudyData, cell: CellData) -> CellData:
 def _median_step_s(run: RunRecord) -> float:
     assert run.timed is not None
     return float(np.median(run.timed.step_s[-run.timed.counted_steps :]))
+
+
+def _geometric_mean(values: Sequence[float]) -> float | None:
+    """The quotient of two cells' means is their cost, if both have the same blocks."""
+    return float(np.exp(np.mean(np.log(values)))) if values else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

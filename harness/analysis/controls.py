@@ -122,8 +122,8 @@ def _check_positive_on(device: str, cells: dict[str, CellData], threads: int) ->
         for setting in CONTROL_SETTINGS
     )
     sentence = (
-        f"`{name}` {_describe(seed)} under `seed` ({_digests(seed)}) "
-        f"and {_describe(full)} under `full` ({_digests(full)})."
+        f"`{name}` {_describe(seed)} under `seed` ({seed.agreement.describe()}) "
+        f"and {_describe(full)} under `full` ({full.agreement.describe()})."
     )
     return Positive(decide(seed.verdict, full.verdict), sentence)
 
@@ -139,8 +139,3 @@ def decide(seed: Verdict, full: Verdict) -> Control:
 def _describe(judgement: Judgement) -> str:
     varies = judgement.verdict.differs
     return str(judgement.verdict) if varies else "shows no difference"
-
-
-def _digests(judgement: Judgement) -> str:
-    plural = "s" * (judgement.distinct != 1)
-    return f"{judgement.distinct} digest{plural} in {judgement.completed} runs"

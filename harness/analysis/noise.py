@@ -11,7 +11,17 @@ import math
 import pandas as pd
 import scipy  # which loads scipy.stats when it is first used: a second
 
-MEASURES = ("loss_sd_rel", "accuracy_sd", "churn", "weight_rel_l2")
+MEASURES = (
+    "differ",
+    "differ_of",
+    "steps",
+    "loss_mean",
+    "loss_sd_rel",
+    "accuracy_mean",
+    "accuracy_sd",
+    "churn",
+    "weight_rel_l2",
+)
 KEYS = ("scenario", "overrides", "device", "noise", "cell", "trace_runs")
 
 
@@ -36,8 +46,11 @@ def noise_table(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def sd_interval(sd: float, runs: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of the sd of ``runs`` normal values; NaN for fewer than two runs."""
-    if runs < 2 or math.isnan(sd):
+    """Return the interval of the sd of ``runs`` normal values.
+
+    NaN for fewer than two runs, and for equal values, which are not normal.
+    """
+    if runs < 2 or math.isnan(sd) or sd == 0:
         return math.nan, math.nan
     freedom = runs - 1
     low, high = scipy.stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], freedom)

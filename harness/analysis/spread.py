@@ -18,8 +18,10 @@ from harness.core.verdict import outcome_key
 class Spread:
     """Spread over the trainings that `_compared_trainings` returns; NaN if unknown."""
 
+    loss_mean: float  # of the last loss
     loss_spread: float  # (max - min) / |mean| of the last loss
     loss_sd_rel: float  # standard deviation / |mean|
+    accuracy_mean: float  # on held-out data, 0 to 1
     accuracy_sd: float
     churn: float  # share of predictions that differ, averaged over pairs of trainings
     weight_rel_l2: float  # largest ||w - w1|| / ||w1|| of final parameters; w1: first run
@@ -36,8 +38,10 @@ def measure_spread(cell: CellData) -> Spread:
     ]
     weights = _final_distances(cell)
     return Spread(
+        loss_mean=float(losses.mean()) if len(losses) else np.nan,
         loss_spread=_relative_to_mean(float(np.ptp(losses)) if len(losses) > 1 else np.nan, losses),
         loss_sd_rel=_relative_to_mean(_sd(losses), losses),
+        accuracy_mean=float(accuracies.mean()) if len(accuracies) else np.nan,
         accuracy_sd=_sd(accuracies),
         churn=churn(predictions),
         weight_rel_l2=weights[0],

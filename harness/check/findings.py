@@ -13,12 +13,13 @@ from harness.analysis.controls import Control, Controls, check_controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.check.options import FEWEST_RUNS, GateOptions
+from harness.core.agreement import Agreement
 from harness.core.errors import UsageError
 from harness.core.frameworks import independent_runs
 from harness.core.verdict import Verdict, place_at_step_zero
 from harness.report.basis import unobserved_basis
 from harness.report.caveats import ENDINGS, because
-from harness.report.format import interval, is_well_supported, join_words, percent, plural
+from harness.report.format import interval, join_words, percent, plural
 
 
 class State(StrEnum):
@@ -53,7 +54,7 @@ def find_all(study: StudyData, cells: Sequence[CellData], gate: GateOptions) -> 
             "nothing to judge: every selected cell is a baseline, whose cost is 1 by definition; "
             "select other settings with --determinism, or add --require identical"
         )
-    findings += _control_findings(check_controls(study))
+    findings += _control_findings(check_controls(study), gate)
     return sorted(findings, key=lambda finding: ORDER.index(finding.state))
 
 
@@ -86,15 +87,16 @@ def _describe_evidence(cell: CellData, row: dict[str, Any]) -> str:
     verdict, runs = Verdict(row["verdict"]), plural(row["trace_runs"], "run")
     if verdict is Verdict.identical:
         bound = row["divergence_rate_upper"]
-        claim = "identical" if is_well_supported(bound) else "no difference seen"
         basis = unobserved_basis(cell)
         return (
-            f"{claim} in {runs} "
+            f"{row['verdict_wording']} in {runs} "
             f"(a fresh run differs with probability at most {percent(bound)}, at 95 % confidence)"
             + (f"; no training step was observed, runs are compared by {basis}" if basis else "")
         )
     if verdict.differs:
-        return f"{verdict} in {runs}: {row['note'] or _describe_divergence(row)}"
+        agreement = Agreement(row["differ_of"], row["differ_of"] - row["differ"])
+        where = row["note"] or _describe_divergence(row)
+        return f"{verdict} in {runs}: {agreement.describe()}; {where}"
     if verdict is Verdict.not_tested:
         return f"not tested: {runs} completed, but {FEWEST_RUNS} are required"
     return f"{verdict}: {_describe_failures(cell)}"
@@ -137,9 +139,12 @@ def _check_cost(
     return State.broken, f"{'costs more' if ratio.low > limit else 'not shown'}: {figures}"
 
 
-def _control_findings(controls: Controls) -> Iterator[Finding]:
-    """Without working controls a study shows nothing, so each control is a requirement."""
-    for twin in controls.twins:
+def _control_findings(controls: Controls, gate: GateOptions) -> Iterator[Finding]:
+    """Without working controls a study shows nothing, so each control is a requirement.
+
+    A twin only says whether times can be trusted, so it decides only with ``--max-cost``.
+    """
+    for twin in controls.twins if gate.max_cost is not None else ():
         ratio = twin.simultaneous
         figures = f"{ratio.point:.3f} ({interval(ratio.low, ratio.high)}) in {ratio.blocks} blocks"
         yield Finding(twin.cell, "A/A twin", TWIN[twin.check], f"{twin.check}: {figures}")

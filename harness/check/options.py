@@ -13,6 +13,7 @@ from harness.core.errors import UsageError
 from harness.core.verdict import Verdict
 
 FEWEST_RUNS = 2  # a single run has nothing to be compared with
+GATE_RUNS = 10  # completed trace runs that `identical` requires unless told otherwise
 # Verdicts that runs can establish; `failed` and `not tested` say that they established none.
 REQUIRABLE = (
     Verdict.identical,
@@ -37,6 +38,15 @@ class GateOptions:
     junit: Path | None
     github: bool  # print broken requirements as annotations
 
+    def runs_needed(self, words: Sequence[str]) -> list[str]:
+        """The overrides that give a study the runs to decide, where ``words`` do not name them."""
+        needed = {
+            "runs.trace=": self.min_runs if self.require is Verdict.identical else None,
+            "runs.timing=": None if self.max_cost is not None else 0,
+        }
+        typed = tuple(word.partition("=")[0] + "=" for word in words)
+        return [f"{key}{n}" for key, n in needed.items() if n is not None and key not in typed]
+
     def check_answerable(self, traces: int, timings: int) -> None:
         """Raises UsageError if no study with so many runs of a cell can meet the requirements."""
         if self.require is Verdict.identical and traces < self.min_runs:
@@ -59,7 +69,7 @@ def parse_options(words: Sequence[str]) -> GateOptions:
     return GateOptions(
         study=options.study,
         require=Verdict(options.require) if options.require else None,
-        min_runs=options.min_runs or FEWEST_RUNS,
+        min_runs=options.min_runs or GATE_RUNS,
         max_cost=options.max_cost,
         scenarios=options.scenario,
         settings=options.determinism,
@@ -106,7 +116,8 @@ def _build_parser() -> argparse.ArgumentParser:
         "--min-runs",
         type=_run_count,
         metavar="N",
-        help=f"completed trace runs that identical requires (default and minimum: {FEWEST_RUNS})",
+        help=f"completed trace runs that identical requires (default: {GATE_RUNS}, at "
+        f"least {FEWEST_RUNS})",
     )
     parser.add_argument(
         "--max-cost",

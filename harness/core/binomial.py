@@ -13,7 +13,10 @@ HALVINGS = 60  # bisects [0, 1] to the last bit of a double
 
 
 def divergence_rate_lower(differing: int, comparisons: int) -> float:
-    """One-sided 95 % Clopper–Pearson lower bound on the probability that a fresh run differs."""
+    """One-sided 95 % Clopper–Pearson lower bound on the probability that a fresh run differs.
+
+    Comparisons are with one process that has the most frequent result.
+    """
     if differing == 0:
         return 0.0
     low, high = 0.0, 1.0
@@ -24,17 +27,16 @@ def divergence_rate_lower(differing: int, comparisons: int) -> float:
     return low
 
 
-def divergence_rate_upper(differing: int, comparisons: int) -> float:
-    """One-sided 95 % Clopper–Pearson upper bound on the probability that a fresh run differs.
+def divergence_rate_upper(agreeing: int, cells: int = 1) -> float:
+    """One-sided 95 % Clopper–Pearson upper bound on the probability that a fresh process differs.
 
-    Comparisons are with the first run. If none of n differs, the bound is 1 - 0.05^(1 / n): 9.8 %
-    for n = 29. It is 1 without any comparison.
+    ``agreeing`` processes all have one result. The first sets what the others are compared with, so
+    the bound is 1 - 0.05^(1 / (n - 1)): 9.8 % for n = 30. With ``cells``, the bounds of so many
+    cells hold together (Bonferroni): 17.7 % for 14 cells. It is 1 for fewer than two processes.
     """
-    if comparisons <= 0:
+    if agreeing < 2:
         return 1.0
-    if differing == 0:
-        return float(1 - (1 - LEVEL) ** (1 / comparisons))
-    return 1 - divergence_rate_lower(comparisons - differing, comparisons)
+    return float(1 - ((1 - LEVEL) / cells) ** (1 / (agreeing - 1)))
 
 
 def _binomial_tail(successes: int, trials: int, probability: float) -> float:

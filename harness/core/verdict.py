@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.core.agreement import Agreement
 from harness.core.record import COMPONENTS, OUTCOMES, Outcome, Repeat, RunRecord
 
 
@@ -13,6 +14,7 @@ class Verdict(StrEnum):
     per_call = "varies per call"  # repeats within one process differ
     per_process = "varies per process"  # repeats agree, processes differ
     varies = "varies"  # runs differ, and not all of them have repeats
+    rarely = "rarely varies"  # under 10 % of the processes differ
     refused = "refused"
     failed = "failed"
     not_tested = "not tested"  # fewer than two completed runs
@@ -20,7 +22,17 @@ class Verdict(StrEnum):
 
     @property
     def differs(self) -> bool:
-        return self in (Verdict.per_call, Verdict.per_process, Verdict.varies)
+        return self in (Verdict.per_call, Verdict.per_process, Verdict.varies, Verdict.rarely)
+
+
+MIN_IDENTICAL = 30  # processes to be called identical: fewer leave a bound above 10 %
+UNDISTINGUISHED = "no difference seen"
+
+
+def wording(verdict: Verdict, processes: int) -> str:
+    """Return a verdict in the words of every table and message; ``processes`` are independent."""
+    is_weak = verdict is Verdict.identical and processes < MIN_IDENTICAL
+    return UNDISTINGUISHED if is_weak else str(verdict)
 
 
 SEEN_WHEN_TIMED = "timing runs differ: observer effect or rare divergence"
@@ -49,25 +61,33 @@ class Judgement:
     distinct: int  # number of different final states among the runs' first repeats
     completed: int
     first_divergence: Divergence | None
+    agreement: Agreement
     note: str = ""
 
 
 def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Judgement:
     """Return the verdict on a cell's trace runs, checked against the final states of timing runs.
 
-    Precedence: per call (one run is enough), per process, varies, refused, failed, not tested,
-    identical. The last requires that no run crashed, timed out, was lost or refused.
+    Precedence: rarely, per call (one run is enough), per process, varies, refused, failed, not
+    tested, identical. The last requires that no run crashed, timed out, was lost or refused.
     """
     runs = [run for run in traces if run.outcome.completed and run.repeats]
-    ends = {final_key(run.repeats[0].final) for run in runs}
+    ends = [final_key(run.repeats[0].final) for run in runs]
+    agreement = Agreement.of([tuple(map(outcome_key, run.repeats)) for run in runs])
     verdict = _decide_verdict(runs, traces, timings)
     note = ""
     if not verdict.differs:
-        all_ends = ends | {final_key(run.timed.final) for run in timings if run.timed}
-        if len(all_ends) > 1:
+        all_ends = [*ends, *(final_key(run.timed.final) for run in timings if run.timed)]
+        if len(set(all_ends)) > 1:
             verdict, note = Verdict.varies, SEEN_WHEN_TIMED
+            agreement = Agreement.of(all_ends)
     return Judgement(
-        verdict, len(ends), len(runs), _earliest_divergence(runs) if verdict.differs else None, note
+        verdict=Verdict.rarely if verdict.differs and agreement.is_rare else verdict,
+        distinct=len(set(ends)),
+        completed=len(runs),
+        first_divergence=_earliest_divergence(runs) if verdict.differs else None,
+        agreement=agreement,
+        note=note,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harness.core.agreement import Agreement
 from harness.core.binomial import divergence_rate_lower, runs_for_fix
 from harness.core.frameworks import environment_of
 from harness.core.record import RunRecord
@@ -179,10 +180,11 @@ def _faults_of(treatments: Sequence[Treatment]) -> list[Fault]:
 
 
 def _divergence_rate(runs: Sequence[RunRecord]) -> float:
-    """Lower bound on the probability that a fresh process differs from the first, or varies."""
+    """Lower bound on the probability that a fresh process differs, or varies within itself."""
     results = [{outcome_key(repeat) for repeat in run.repeats} for run in runs if run.repeats]
-    differing = sum(len(result | results[0]) > 1 for result in results[1:])
-    return divergence_rate_lower(differing, max(1, len(results) - 1))
+    constant = Agreement.of([next(iter(result)) for result in results if len(result) == 1])
+    differing = len(results) - constant.agreeing
+    return divergence_rate_lower(min(differing, len(results) - 1), max(1, len(results) - 1))
 
 
 def _fault_from_pattern(judgement: Judgement, origin: Origin | None) -> list[Fault]:

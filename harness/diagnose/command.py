@@ -114,8 +114,8 @@ def _first_failure(runs: Sequence[RunRecord]) -> str:
 
 def _describe_bound(judgement: Judgement, forked: bool) -> str:
     if judgement.verdict.differs:
-        return f"{judgement.distinct} different results"
-    rate = divergence_rate_upper(0, independent_runs(judgement.completed, forked) - 1)
+        return judgement.agreement.describe()
+    rate = divergence_rate_upper(independent_runs(judgement.completed, forked))
     return f"a fresh run differs with probability at most {100 * rate:.2g} %, at 95 % confidence"
 
 

@@ -11,9 +11,9 @@ from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.frameworks import FORK_SERVERS
 from harness.core.record import Outcome, RunRecord
-from harness.core.verdict import SEEN_WHEN_TIMED, judge
+from harness.core.verdict import MIN_IDENTICAL, SEEN_WHEN_TIMED, judge
 from harness.report.basis import FILES, unobserved_basis
-from harness.report.format import MIN_IDENTICAL_RUNS, percent, plural
+from harness.report.format import percent, plural
 
 BUSY = 0.10  # share of all CPU time that other processes used during a timing run
 MAX_NAMES = 8  # files named in one sentence
@@ -73,11 +73,11 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
 def _count_caveats(study: StudyData) -> Iterator[Caveat]:
     """Caveats about the number of runs that were requested."""
     runs = study.manifest["request"]["runs"]
-    if runs["trace"] < MIN_IDENTICAL_RUNS:
+    if runs["trace"] < MIN_IDENTICAL:
         yield Caveat(
             f"{plural(runs['trace'], 'trace run')} per cell: `identical` only means that no run "
             "differed.",
-            f"runs.trace={MIN_IDENTICAL_RUNS} or MATRIX=publish lowers the bound below 10 %.",
+            f"runs.trace={MIN_IDENTICAL} or MATRIX=publish lowers the bound below 10 %.",
         )
     if 0 < runs["timing"] < FEW_BLOCKS:
         yield Caveat(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,13 @@ import pandas as pd
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
+from harness.core.agreement import Agreement
+from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
 from harness.core.verdict import Verdict, place_at_step_zero
 from harness.report import legend
 from harness.report.caveats import Caveat, find_caveats
-from harness.report.format import (
-    DASH,
-    duration,
-    figure,
-    interval,
-    is_known,
-    is_well_supported,
-    percent,
-    plural,
-)
+from harness.report.format import DASH, duration, figure, interval, is_known, percent, plural
 from harness.report.labels import scenario_labels
 from harness.report.summary import sentences
 from harness.report.tables import Tables
@@ -63,6 +56,7 @@ class ReportContent:
     audit: list[dict[str, str]]  # rows of audit.csv
     lengths: list[dict[str, str]]  # rows of audit_lengths.csv
     matrix: list[MatrixRow]
+    together: str  # one bound for all cells in which no difference was seen
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, setting, notes
     warnings: list[Caveat]
     machine: list[tuple[str, str]]
@@ -90,6 +84,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         audit=_string_rows(tables.audit),
         lengths=_string_rows(tables.lengths),
         matrix=_matrix_rows(experiments[~experiments["twin"]]),
+        together=_simultaneous_bound(experiments[~experiments["twin"]]),
         facts=[notes for cell in study.cells if (notes := _scenario_notes(cell))],
         warnings=find_caveats(study, controls),
         machine=machine_rows(study),
@@ -116,10 +111,12 @@ def _noise_row(row: dict[Hashable, Any], name: str) -> tuple[str, ...]:
     return (
         name,
         SOURCES[row["noise"]],
-        str(row["trace_runs"]),
-        percent(row["loss_sd_rel"]),
+        _format_agreement(row),
+        figure(row["steps"]),
+        _with_detail(figure(row["loss_mean"]), "sd", percent(row["loss_sd_rel"])),
+        percent(row["accuracy_mean"], 3),
         percent(row["accuracy_sd"]),
-        f"{spread[0]} – {spread[1]}" if is_known(row["accuracy_sd"]) else DASH,
+        f"{spread[0]} – {spread[1]}" if is_known(row["accuracy_sd_low"]) else DASH,
         percent(row["churn"]),
         figure(row["weight_rel_l2"], 2),
     )
@@ -153,8 +150,11 @@ def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _summary(study: StudyData) -> str:
     wall = sum(run.wall_s or 0 for run in study.runs)
+    shared = sum(cell.same_as is not None for cell in study.cells)
+    cells = plural(len(study.cells) - shared, "cell")
     return (
-        f"{plural(len(study.runs), 'run')} of {plural(len(study.cells), 'cell')}, "
+        f"{plural(len(study.runs), 'run')} of {cells}"
+        f"{f' ({shared} more share their runs)' if shared else ''}, "
         f"{'forked where possible' if study.is_forked else 'each in a fresh process'}; "
         f"{duration(wall)} of training and evaluation"
     )
@@ -182,6 +182,18 @@ def _describe_detectable(controls: Controls) -> str:
     return text
 
 
+def _simultaneous_bound(table: pd.DataFrame) -> str:
+    """One bound for all cells without a difference; empty if there are fewer than two."""
+    rows = table[table["verdict"] == Verdict.identical]
+    if len(rows) < 2:
+        return ""
+    bound = max(divergence_rate_upper(int(n), len(rows)) for n in rows["independent_runs"])
+    return (
+        f"In all {len(rows)} rows without a difference together, a fresh process differs with "
+        f"probability at most {percent(bound)} (simultaneous 95 % upper bound)."
+    )
+
+
 def _matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
     rows = table.to_dict("records")
     return [_matrix_row({str(key): value for key, value in row.items()}) for row in rows]
@@ -189,19 +201,20 @@ def _matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
 
 def _matrix_row(row: dict[str, Any]) -> MatrixRow:
     identical = row["verdict"] == Verdict.identical
-    too_few = identical and not is_well_supported(row["divergence_rate_upper"])
     values = (
         row["scenario"],
         row["determinism"],
         f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
-        "no difference seen" if too_few else row["verdict"],
+        row["verdict_wording"],
+        _format_agreement(row),
         _format_divergence(row),
-        percent(row["loss_spread"]),
-        percent(row["accuracy_sd"]),
+        figure(row["steps"]),
+        _with_detail(figure(row["loss_mean"]), "spread", percent(row["loss_spread"])),
+        _with_detail(percent(row["accuracy_mean"], 3), "sd", percent(row["accuracy_sd"])),
         percent(row["churn"]),
         _format_weights(row),
         f"{figure(row['peak_mb'])} MB" if is_known(row["peak_mb"]) else DASH,
-        f"{figure(row['step_ms'])} ms" if is_known(row["step_ms"]) else DASH,
+        _format_step_time(row),
         _format_cost(row, identical),
         row["cost"] if identical and not row["is_baseline"] else "",
     )
@@ -213,6 +226,24 @@ def _format_divergence(row: dict[str, Any]) -> str:
         return DASH
     step, component = int(row["first_step"]), row["first_component"]
     return f"step {step}, {component}" if step else place_at_step_zero(component)
+
+
+def _format_agreement(row: Mapping[Any, Any]) -> str:
+    """How many processes differ; a single one has nothing to differ from."""
+    agreement = Agreement(row["differ_of"], row["differ_of"] - row["differ"])
+    return str(agreement) if agreement.processes > 1 else DASH
+
+
+def _with_detail(text: str, name: str, value: str) -> str:
+    """A figure with another one in brackets, if both are known."""
+    return text if DASH in (text, value) else f"{text} ({name} {value})"
+
+
+def _format_step_time(row: dict[str, Any]) -> str:
+    if not is_known(row["step_ms"]):
+        return DASH
+    steps, seconds = figure(row["counted_steps"]), figure(row["counted_s"], 2)
+    return f"{figure(row['step_ms'])} ms ({steps}, {seconds} s)"
 
 
 def _format_weights(row: dict[str, Any]) -> str:

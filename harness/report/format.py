@@ -8,17 +8,10 @@ from typing import Any
 DASH = "–"
 # Interval bounds beyond these only say that the blocks were too few.
 SMALLEST_RATIO, LARGEST_RATIO = 0.01, 100
-MIN_IDENTICAL_RUNS = 30  # fewer leave a bound above 10 %, and the report says so
-MAX_IDENTICAL_BOUND = 0.10
 
 
 def is_known(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
-
-
-def is_well_supported(bound: float) -> bool:
-    """Whether enough independent runs agree to call them identical, not just undistinguished."""
-    return bound < MAX_IDENTICAL_BOUND
 
 
 def figure(value: Any, digits: int = 3) -> str:

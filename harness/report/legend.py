@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from harness.analysis.cost import EQUAL_WITHIN, TWIN_WITHIN
-from harness.report.format import MIN_IDENTICAL_RUNS, percent
+from harness.core.verdict import MIN_IDENTICAL
+from harness.report.format import percent
 
 VERDICTS = {
     "cell": "one scenario under one determinism setting on one device",
     "the same bits": "the digests of loss, gradients, parameters, buffers and optimizer state "
     "agree at every step, and so do the final predictions",
-    "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL_RUNS} independent runs",
+    "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL} independent runs",
     "probability": "one-sided 95 % upper bound (Clopper–Pearson)",
     "cheapest, slower": "by time per step relative to the baseline, with 95 % interval",
     "no significant difference": "the intervals do not show which setting is faster",
@@ -56,10 +57,13 @@ LENGTHS = (
 NOISE = {
     "scenario": "the training job, with its overrides",
     "what varies": "what may differ between runs; everything else is fixed",
-    "runs": "fresh processes",
-    "loss sd": "standard deviation of the final loss, relative to its mean",
+    "differ": "processes whose result is not the most frequent one, of all; `all n`: no two agree",
+    "steps": "steps of a training",
+    "final loss": "mean over runs (sd: standard deviation, relative to the mean)",
+    "accuracy": "mean on held-out data",
     "accuracy sd": "standard deviation of held-out accuracy, in percentage points",
-    "accuracy sd, 95 % interval": "95 % interval of that standard deviation (chi-squared)",
+    "accuracy sd, 95 % interval": "95 % interval of that standard deviation (chi-squared); none "
+    "for a standard deviation of 0",
     "churn": "share of held-out predictions that differ between two runs, mean over all pairs",
     "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a run and w₁ of the "
     "first run",
@@ -70,30 +74,34 @@ RESULTS = {
     "effect as a, so they share its runs",
     "runs": "fresh processes × trainings in each process (repeats)",
     "verdict": "`identical`: all runs and repeats gave the same bits; `no difference seen`: so did "
-    f"all of fewer than {MIN_IDENTICAL_RUNS} runs; `varies per call`: repeats in one process "
+    f"all of fewer than {MIN_IDENTICAL} runs; `varies per call`: repeats in one process "
     "differ; `varies per process`: repeats agree, processes differ; `varies`: runs differ, and "
-    "repeats are too few to tell which; `refused`: an operation has no deterministic "
+    "repeats are too few to tell which; `rarely varies`: under 10 % of the processes differ; "
+    "`refused`: an operation has no deterministic "
     "implementation; `failed`: a run crashed, timed out or was killed; `not tested`: fewer than "
     "two runs completed",
+    "differ": "processes whose result is not the most frequent one, of all; `all n`: no two agree",
     "first divergence": "the earliest step and component at which any training differs from the "
     "first; `rng` points to a seed, `batch` to the data, `grads` to a kernel",
-    "loss spread": "(max − min) / |mean| of the final loss",
-    "accuracy sd": "standard deviation of held-out accuracy, in percentage points",
+    "steps": "steps of a training",
+    "final loss": "mean over trainings (spread: (max − min) / |mean|)",
+    "accuracy": "mean on held-out data (sd: standard deviation, in percentage points)",
     "churn": "share of held-out predictions that differ between two trainings, mean over all pairs",
     "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a training and w₁ of "
     "the first; exactly 0 means the same bits",
     "peak memory": "largest memory of a timing run up to its last step: of the process on a CPU, "
     "allocated device memory on CUDA",
-    "step time": "median time of a single step, median over timing runs",
-    "cost": "mean time per step relative to the baseline in the same block, geometric mean over "
-    "blocks, with its 95 % interval; not the quotient of the medians beside it; shown only where "
-    "no difference was seen; `1 (baseline)` marks the baseline",
+    "step time": "mean time of a counted step, geometric mean over timing runs (counted steps and "
+    "seconds of a run)",
+    "cost": "time per step relative to the baseline in the same block, geometric mean over blocks, "
+    "with its 95 % interval; shown only where no difference was seen; `1 (baseline)` marks the "
+    "baseline",
     "vs baseline": "`slower` or `faster`: the interval excludes 1, and the ratio lies outside the "
     f"interval of the A/A twin; `within ±{percent(EQUAL_WITHIN)}`: the whole interval lies there; "
     "`cannot tell (± x %)`: neither; x is half the width of the interval",
 }
 SPREADS = (
-    "Loss spread, accuracy sd and churn compare the first training of every run, or all trainings "
+    "Loss, accuracy and churn compare the first training of every run, or all trainings "
     "if repeats differ. A dash means not measured or not applicable. All columns are in "
     "`tables/cells.csv`, all runs in `tables/runs.csv`."
 )

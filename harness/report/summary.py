@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from harness.core.verdict import Verdict
-from harness.report.format import interval, is_known, is_well_supported, join_words, percent
+from harness.core.verdict import UNDISTINGUISHED, Verdict
+from harness.report.format import interval, is_known, join_words, percent
 
 Row = dict[str, Any]
+MEASURABLE = 0.5  # half width beyond which an interval of a cost says nothing
 
 
 class Cost(NamedTuple):
@@ -63,7 +64,8 @@ def _describe_evidence(rows: list[Row]) -> str:
     names = join_words([f"`{row['determinism']}`" for row in rows])
     runs = min(row["trace_runs"] for row in rows)
     bound = max(row["divergence_rate_upper"] for row in rows)
-    claim = "the same bits in every run" if is_well_supported(bound) else "no difference seen"
+    worded = {row["verdict_wording"] for row in rows}
+    claim = UNDISTINGUISHED if UNDISTINGUISHED in worded else "the same bits in every run"
     return (
         f"{claim} under {names}, in {runs} runs each "
         f"(a fresh run differs with probability at most {percent(bound)})"
@@ -71,7 +73,7 @@ def _describe_evidence(rows: list[Row]) -> str:
 
 
 def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
-    """Name the cheapest setting, the slower ones, and those without a significant difference.
+    """Name the slower settings and the one that they are slower than, or say that none is.
 
     A setting is slower if its interval lies above that of the cheapest one, and either the table
     labels it so or the cheapest one is clearly faster than the baseline.
@@ -89,10 +91,14 @@ def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
     def quote(names: list[str]) -> str:
         return join_words([f"`{name}` ({costs[name]})" for name in names])
 
+    if not slower:
+        wide = any(cost.high - cost.low > 2 * MEASURABLE for cost in costs.values())
+        finding = "cost not measurable" if wide else "no significant difference in cost"
+        return f"{finding}: {quote(list(costs))}" if others else f"cost: {quote([cheapest])}"
     text = f"cheapest: {quote([cheapest])}"
     if undecided:
-        text += f"; no significant difference in cost: {quote(undecided)}"
-    return text + (f"; slower: {quote(slower)}" if slower else "")
+        text += f"; not shown to cost more: {quote(undecided)}"
+    return f"{text}; slower: {quote(slower)}"
 
 
 def _cost_of(row: Row) -> Cost | None:

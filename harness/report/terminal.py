@@ -14,7 +14,7 @@ from harness.report.format import plural
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
 PIPE_WIDTH = 140  # columns, if the output is a file or a pipe
-HIDDEN = {"accuracy sd", "churn"}  # shown in the report only: a terminal is narrow
+HIDDEN = {"steps", "accuracy", "churn"}  # shown in the report only: a terminal is narrow
 
 
 def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequence[str]) -> None:

@@ -74,6 +74,9 @@ def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
     return make
 
 
+LENGTH_VERDICTS = ["no difference seen (n = 2)", "varies (all 2)"]
+
+
 def test_each_length_has_a_column(
     make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]
 ) -> None:
@@ -86,7 +89,7 @@ def test_each_length_has_a_column(
     study = make_study(cells)
     assert audit_table(study).empty
     (record,) = lengths_table(study).to_dict("records")
-    assert list(record.values())[1:] == [cells[0].cell.device, "float32", "identical", "varies"]
+    assert list(record.values())[1:] == [cells[0].cell.device, "float32", *LENGTH_VERDICTS]
     assert list(record)[3:] == ["32,767 elements", "32,768 elements"]
 
 
@@ -94,7 +97,9 @@ def test_a_fixed_operation_agrees_with_its_documentation(row: Row) -> None:
     """An operation documented as deterministic may vary where only seeds are set."""
     record = row("index_put", "varies", "same", "same")
     assert record["documented"] == "deterministic"
-    assert (record["alert"], record["bits"], record["bits_full"]) == ("none", "varies", "identical")
+    assert record["alert"] == "none"
+    assert record["bits"].startswith("varies (")
+    assert record["bits_full"].startswith("no difference seen (n = ")
     assert (record["threads"], record["disagree"]) == ("same bits", "")
 
 

@@ -21,29 +21,23 @@ def test_the_lower_bound_is_scipys(differing: int, comparisons: int) -> None:
     assert divergence_rate_lower(differing, comparisons) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(("differing", "comparisons"), [(0, 9), (1, 9), (5, 9), (9, 9), (3, 29)])
-def test_the_upper_bound_is_scipys(differing: int, comparisons: int) -> None:
-    """The one-sided Clopper–Pearson upper bound agrees to 1e-12."""
-    test = stats.binomtest(differing, comparisons, alternative="less")
-    expected = test.proportion_ci(0.95, method="exact").high
-    assert divergence_rate_upper(differing, comparisons) == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize(("processes", "cells"), [(2, 1), (10, 1), (30, 1), (30, 14)])
+def test_the_upper_bound_is_scipys(processes: int, cells: int) -> None:
+    """The one-sided Clopper–Pearson upper bound agrees to 1e-12, also shared between cells."""
+    test = stats.binomtest(0, processes - 1, alternative="less")
+    expected = test.proportion_ci(1 - 0.05 / cells, method="exact").high
+    assert divergence_rate_upper(processes, cells) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_upper_bound_of_runs_that_agree() -> None:
-    """After 10 runs without a difference another one may differ with probability 28 %."""
-    assert divergence_rate_upper(0, 9) == pytest.approx(0.283, abs=5e-4)
+def test_the_upper_bounds_that_reports_quote() -> None:
+    """10 equal processes leave 28 %, 30 leave 9.8 %, and 14 cells of 30 together 17.7 %."""
+    bounds = [divergence_rate_upper(*numbers) for numbers in ((10, 1), (30, 1), (30, 14))]
+    assert bounds == pytest.approx([0.283, 0.0982, 0.1766], abs=5e-4)
 
 
-def test_the_rate_is_bounded_if_no_run_diverges() -> None:
-    """If none of 29 runs diverges, the bound of the divergence rate is 9.8 %."""
-    assert divergence_rate_upper(0, 29) == pytest.approx(0.0982, abs=5e-4)
-
-
-def test_the_rate_is_unbounded_without_agreement() -> None:
-    """The bound is 1 if every run diverges, or if there are none."""
-    assert divergence_rate_upper(5, 5) == 1.0
-    assert divergence_rate_upper(0, 0) == 1.0
-    assert divergence_rate_upper(0, -1) == 1.0  # of no run at all
+def test_the_rate_is_unbounded_without_a_comparison() -> None:
+    """One process, or none, has nothing to agree with."""
+    assert divergence_rate_upper(1) == divergence_rate_upper(0) == 1.0
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.99])

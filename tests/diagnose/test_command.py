@@ -267,4 +267,4 @@ def test_a_generator_of_the_script_is_not_blamed_on_the_setting(
     document = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
     assert document["faults"] == [fault]
     assert advice in document["advice"]
-    assert "train.py:11" in document["paragraph"]
+    assert "no earlier operation produced, at train.py:1" in document["paragraph"]

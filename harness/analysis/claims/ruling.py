@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from harness.analysis.study_data import CellData
-from harness.core.verdict import Verdict, judge, outcome_key, place_at_step_zero
+from harness.core.agreement import Agreement
+from harness.core.verdict import Verdict, judge, place_at_step_zero
 
 MIN_RUNS = 10  # to call results identical; 10 agreeing runs bound the chance of another at 28 %
 
@@ -57,13 +57,10 @@ def describe_divergence(cell: CellData, table: Rows) -> str:
     row = table[cell.measured_id]
     if not row["first_component"]:  # trace runs agree, but a timing run ended with other bits
         return f"{cell.id} {row['verdict']}: {row['note']}"
-    keys = Counter(outcome_key(training) for _, training in cell.trainings())
+    agreement = Agreement(row["differ_of"], row["differ_of"] - row["differ"])
     step, component = row["first_step"], row["first_component"]
     place = f"at step {step:g} in {component}" if step else place_at_step_zero(component)
-    return (
-        f"{cell.id} {row['verdict']}: {max(keys.values())} of {keys.total()} trainings agree; "
-        f"first divergence {place}"
-    )
+    return f"{cell.id} {row['verdict']}: {agreement.describe()}; first divergence {place}"
 
 
 def describe_distances(cell: CellData, table: Rows) -> str:
