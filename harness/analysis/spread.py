@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ class Spread:
     loss_sd_rel: float  # standard deviation / |mean|
     accuracy_mean: float  # on held-out data, 0 to 1
     accuracy_sd: float
-    churn: float  # share of predictions that differ, averaged over pairs of trainings
+    churn: float  # share of predicted classes that differ, averaged over pairs of trainings
     weight_rel_l2: float  # largest ||w - w1|| / ||w1|| of final parameters; w1: first run
     weight_max_ulp: float
     weight_differing: float  # largest share of elements whose bits differ
@@ -34,7 +35,9 @@ def measure_spread(cell: CellData) -> Spread:
     losses = np.array([float(repeat.losses[-1]) for repeat in trainings if repeat.losses])
     accuracies = np.array([r.accuracy for r in trainings if r.accuracy is not None])
     predictions = [
-        np.asarray(repeat.predictions, dtype=object) for repeat in trainings if repeat.predictions
+        np.asarray(repeat.predictions, dtype=object)
+        for repeat in trainings
+        if repeat.predictions and _are_classes(repeat.predictions)
     ]
     weights = _final_distances(cell)
     return Spread(
@@ -48,6 +51,11 @@ def measure_spread(cell: CellData) -> Spread:
         weight_max_ulp=weights[1],
         weight_differing=weights[2],
     )
+
+
+def _are_classes(predictions: Sequence[Any]) -> bool:
+    """Whether predictions are classes; real numbers that differ in a bit are not another answer."""
+    return not any(isinstance(value, float) for value in predictions)
 
 
 def _compared_trainings(cell: CellData) -> list[Repeat]:

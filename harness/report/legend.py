@@ -64,7 +64,7 @@ NOISE = {
     "accuracy sd": "standard deviation of held-out accuracy, in percentage points",
     "accuracy sd, 95 % interval": "95 % interval of that standard deviation (chi-squared); none "
     "for a standard deviation of 0",
-    "churn": "share of held-out predictions that differ between two runs, mean over all pairs",
+    "churn": "share of predicted classes that differ between two runs, mean over all pairs",
     "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a run and w₁ of the "
     "first run",
 }
@@ -86,7 +86,7 @@ RESULTS = {
     "steps": "steps of a training",
     "final loss": "mean over trainings (spread: (max − min) / |mean|)",
     "accuracy": "mean on held-out data (sd: standard deviation, in percentage points)",
-    "churn": "share of held-out predictions that differ between two trainings, mean over all pairs",
+    "churn": "share of predicted classes that differ between two trainings, mean over all pairs",
     "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a training and w₁ of "
     "the first; exactly 0 means the same bits",
     "peak memory": "largest memory of a timing run up to its last step: of the process on a CPU, "

@@ -14,7 +14,8 @@ from harness.report.format import plural
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
 PIPE_WIDTH = 140  # columns, if the output is a file or a pipe
-HIDDEN = {"steps", "accuracy", "churn"}  # shown in the report only: a terminal is narrow
+# Shown in the report only, because a terminal is narrow; so are details in brackets.
+HIDDEN = {"steps", "final loss", "accuracy", "churn"}
 
 
 def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequence[str]) -> None:
@@ -28,7 +29,9 @@ def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequen
         table.add_column(heading, overflow="fold")
     for row in content.matrix:
         style = STYLES.get(row.verdict, "magenta")
-        table.add_row(*(row.values[index] for index in columns), style=style)
+        values = dict(zip(MATRIX_COLUMNS, row.values, strict=True))
+        values["step time"] = values["step time"].partition(" (")[0]
+        table.add_row(*(values[MATRIX_COLUMNS[index]] for index in columns), style=style)
     if content.stamp:
         console.print(content.stamp.upper(), style="bold red")
     console.print(table)

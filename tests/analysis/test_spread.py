@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_equal_runs_have_no_spread(make_cell: Callable[..., Cell], trace: Make) 
     assert set(measures.values()) == {0.0}
     assert spread.loss_mean == repeat().losses[-1]
     assert spread.accuracy_mean == repeat().accuracy
+
+
+def test_real_numbers_have_no_churn(make_cell: Callable[..., Cell], trace: Make) -> None:
+    """Predictions of a regression that differ in their last bit are not counted as other answers."""
+    for predictions, expected in (([1, 2], 0.5), ([1.0, 2.0], math.nan)):
+        one = dataclasses.replace(repeat("a"), predictions=predictions)
+        other = dataclasses.replace(
+            repeat("b"), predictions=[predictions[0], type(predictions[0])(7)]
+        )
+        cell = make_cell_data(make_cell, trace(1, one), trace(2, other))
+        assert measure_spread(cell).churn == pytest.approx(expected, nan_ok=True)
 
 
 def test_churn_is_the_mean_disagreement_of_pairs() -> None:
