@@ -23,7 +23,7 @@ from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
 FORK = "launch.isolation=fork"
-SMALL = ["runs.trace=2", "runs.timing=2", "study.repeat_failed=false", FORK]
+SMALL = ["runs.trace=2", "runs.timing=2", "timing.min_s=0.05", "study.repeat_failed=false", FORK]
 ALONE = ["study.baseline=null", "study.control=null"]
 TRACES_ONLY = ["runs.timing=0", *ALONE]
 

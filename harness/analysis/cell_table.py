@@ -33,11 +33,13 @@ def cell_table(study: StudyData) -> pd.DataFrame:
 def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
     ratio, twin = cost_ratio(study, cell), _twin_ratio(study, cell)
+    together = cost_ratio(study, cell, cost.simultaneous_level(study.costs))
     return {
         **_identity_columns(cell, twin=False),
         **_verdict_columns(cell, judgement),
         **vars(measure_spread(cell)),
-        **_cost_columns(cell, cell.timings, ratio, twin),
+        **_cost_columns(cell, [*cell.timings, *cell.twins], ratio),
+        "cost": cost.cost_label(ratio, together, twin),
         **_outcome_columns([*cell.traces, *cell.timings]),
         "note": judgement.note,
     }
@@ -50,7 +52,8 @@ def _twin_row(cell: CellData) -> dict[str, Any]:
     return {
         **_identity_columns(cell, twin=True),
         **_verdict_columns(untraced, judge(untraced.traces)),
-        **_cost_columns(cell, cell.twins, ratio, None),
+        **_cost_columns(cell, cell.twins, ratio),
+        "cost": cost.cost_label(ratio, ratio, None),
         **_outcome_columns(cell.twins),
         "note": "",
     }
@@ -102,23 +105,27 @@ def _independent_runs(cell: CellData, judgement: Judgement) -> int:
 
 
 def _cost_columns(
-    cell: CellData, runs: Sequence[RunRecord], ratio: cost.Ratio | None, twin: cost.Ratio | None
+    cell: CellData, runs: Sequence[RunRecord], ratio: cost.Ratio | None
 ) -> dict[str, Any]:
     timed = [run for run in runs if is_timed(run)]
     return {
         "timing_runs": len(timed),
-        "step_ms": _geometric_mean([1000 * cost.step_s(run) for run in timed]),
+        "step_ms": _geometric_mean([1000 * seconds for seconds in _step_s_by_block(timed)]),
         "median_step_ms": _median([1000 * _median_step_s(run) for run in timed]),
         "counted_steps": _median([run.timed.counted_steps for run in timed if run.timed]),
         "counted_s": _median([run.timed.counted_s for run in timed if run.timed]),
         "cost_ratio": ratio.point if ratio else None,
         "cost_low": ratio.low if ratio else None,
         "cost_high": ratio.high if ratio else None,
-        "cost": cost.cost_label(ratio, twin),
         # a forked process does not count the files that its server has mapped, such as torch
         "peak_mb": None if cell.is_forked else _median([run.peak_mb for run in timed]),
         "setup_s": _median([run.setup_s for run in timed]),
     }
+
+
+def _step_s_by_block(timed: Sequence[RunRecord]) -> list[float]:
+    arms = [[run for run in timed if run.spec.twin is twin] for twin in (False, True)]
+    return list(cost.pool_arms(*map(cost.by_block, arms)).values())
 
 
 def _outcome_columns(runs: Sequence[RunRecord]) -> dict[str, int]:
@@ -132,12 +139,17 @@ def _outcome_columns(runs: Sequence[RunRecord]) -> dict[str, int]:
     }
 
 
-def cost_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
+def cost_ratio(study: StudyData, cell: CellData, level: float = cost.LEVEL) -> cost.Ratio | None:
     """Return a cell's cost relative to its baseline; None if it is the baseline or has none."""
     if cell.baseline is None or is_baseline(study, cell):
         return None
     baseline = _measured_baseline(study, cell)
-    return cost.paired_ratio(cost.by_block(cell.timings), cost.by_block(baseline.timings))
+    return cost.paired_ratio(cost.by_block(cell.timings), _both_arms(baseline), level)
+
+
+def _both_arms(cell: CellData) -> dict[int, float]:
+    """Seconds per step by block; a baseline and its twin are equal code, so both count."""
+    return cost.pool_arms(cost.by_block(cell.timings), cost.by_block(cell.twins))
 
 
 def is_baseline(study: StudyData, cell: CellData) -> bool:

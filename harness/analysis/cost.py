@@ -65,6 +65,15 @@ def by_block(runs: Sequence[RunRecord]) -> dict[int, float]:
     return {run.spec.number: step_s(run) for run in runs if is_timed(run)}
 
 
+def pool_arms(*arms: Mapping[int, float]) -> dict[int, float]:
+    """Return the geometric mean over the arms that were timed in a block, by block."""
+    blocks = sorted({block for arm in arms for block in arm})
+    return {
+        block: math.exp(float(np.mean([math.log(arm[block]) for arm in arms if block in arm])))
+        for block in blocks
+    }
+
+
 def paired_ratio(
     cell: Mapping[int, float], baseline: Mapping[int, float], level: float = LEVEL
 ) -> Ratio | None:
@@ -88,12 +97,17 @@ def paired_ratio(
     )
 
 
-def cost_label(ratio: Ratio | None, twin: Ratio | None) -> str:
-    """Label a cost; a difference counts only if it lies outside the twin's interval."""
-    if ratio is None:
+def cost_label(ratio: Ratio | None, together: Ratio | None, twin: Ratio | None) -> str:
+    """Label a cost by its interval.
+
+    A difference counts only if the interval that holds for all costs of the study together excludes
+    1: of 50 equal cells, some 95 % interval nearly always does. It must also lie outside the twin's
+    interval.
+    """
+    if ratio is None or together is None:
         return ""
     beyond_twin = twin is None or not twin.low <= ratio.point <= twin.high
-    if ratio.excludes_one() and beyond_twin:
+    if together.excludes_one() and beyond_twin:
         return "slower" if ratio.point > 1 else "faster"
     if ratio.within(EQUAL_WITHIN):
         return f"within ±{EQUAL_WITHIN:.0%}".replace("%", " %")
@@ -113,16 +127,21 @@ def check_twin(simultaneous: Ratio) -> TwinCheck:
     return TwinCheck.passed if simultaneous.within(TWIN_WITHIN) else TwinCheck.inconclusive
 
 
-def simultaneous_level(twins: int) -> float:
-    """Return the level of each twin's interval so that all hold at 95 % together (Bonferroni)."""
-    return 1 - (1 - LEVEL) / max(1, twins)
+def simultaneous_level(intervals: int) -> float:
+    """Return the level of each interval so that all hold at 95 % together (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(1, intervals)
 
 
-def smallest_detectable(log_sd: float, blocks: int) -> float:
-    """Return the relative cost that this many blocks detect with 80 % power at the 5 % level.
+def smallest_detectable(twin: Ratio, costs: int) -> float:
+    """Return the relative cost that a study of so many costs labels ``slower`` with 80 % power.
 
-    It is the minimum detectable effect, (t_0.975 + t_0.80) standard errors (Bloom 1995).
+    It is the minimum detectable effect (Bloom 1995) of the stricter condition of ``cost_label``.
+    The ratio of a twin has the noise of two arms. That of a cost has that of one and a half, since
+    its baseline is the mean of two: its standard error is √0.75 of the twin's, and that of its
+    distance from the twin's ratio √1.75.
     """
-    freedom = blocks - 1
-    reach = stdtrit(freedom, (1 + LEVEL) / 2) + stdtrit(freedom, POWER)
-    return math.expm1(float(reach) * log_sd / math.sqrt(blocks))
+    freedom, error = twin.blocks - 1, twin.log_sd / math.sqrt(twin.blocks)
+    own, power = stdtrit(freedom, [(1 + simultaneous_level(costs)) / 2, POWER])
+    excludes_one = (own + power) * math.sqrt(0.75)
+    leaves_twin = stdtrit(freedom, (1 + LEVEL) / 2) + power * math.sqrt(1.75)
+    return math.expm1(float(max(excludes_one, leaves_twin)) * error)

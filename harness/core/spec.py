@@ -211,6 +211,8 @@ class RunSpec:
     begin: int | None = field(default=None, metadata=LATER)  # the first step of a replay
     # Parts of the saved state that a replay loads; None: train up to `begin` and save all parts.
     parts: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    # Seconds to count in a timing run, which trains again and again until it has them.
+    min_s: float = field(default=0.0, metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunSpec:

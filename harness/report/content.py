@@ -174,11 +174,10 @@ def _twin_row(twin: Twin) -> tuple[str, ...]:
 def _describe_detectable(controls: Controls) -> str:
     if not controls.twins:
         return ""
-    best = min(controls.twins, key=lambda twin: twin.smallest_detectable)
-    worst = max(controls.twins, key=lambda twin: twin.smallest_detectable)
-    text = f"{percent(best.smallest_detectable)} for {best.cell}"
-    if worst is not best:
-        text += f" to {percent(worst.smallest_detectable)} for {worst.cell}"
+    sizes = sorted(twin.smallest_detectable for twin in controls.twins)
+    text = percent(sizes[len(sizes) // 2])
+    if len(sizes) > 1:
+        text += f" by the median twin ({percent(sizes[0])} to {percent(sizes[-1])})"
     return text
 
 

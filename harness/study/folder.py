@@ -223,7 +223,7 @@ def request_from_manifest(document: dict[str, Any]) -> Request:
         asked=tuple(_requested_cell_from_json(entry) for entry in request["asked"]),
         controls=tuple(Cell.from_json(entry) for entry in request["controls"]),
         runs=Runs(**request["runs"]),
-        timing=Timing(**request["timing"]),
+        timing=Timing.from_json(request["timing"]),
         trace=Trace(**request["trace"]),
         study=Study(**request["study"]),
         launch=Launch.from_json(request["launch"]),

@@ -6,12 +6,15 @@ import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.role import UNTIMED, Role
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.core.switches import count_overrides, same_experiment
 from harness.study.request import Request, RequestedCell
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def _order_runs(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunS
     """Yields alternating blocks: a trace run of each cell, then a timing run of each cell and twin.
 
     The order within a block is random, seeded by ``study.seed``, so that drift of the machine
-    during the block affects all cells alike.
+    during the block affects all cells alike. Cells with a common baseline are timed next to each
+    other, or pairing them would remove nothing of that drift.
     """
     distinct = [planned for planned in cells if planned.same_as is None]
     runs = request.runs
@@ -132,22 +136,30 @@ def _trace_block(request: Request, cells: Sequence[PlannedCell], number: int) ->
 def _timing_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
     timed = [(planned, False) for planned in cells if planned.role not in UNTIMED]
     twins = [(planned, True) for planned in cells if planned.has_twin]
-    return _shuffle(
-        [
+    groups: dict[str, list[RunSpec]] = {}
+    for planned, twin in timed + twins:
+        groups.setdefault(planned.baseline or planned.cell.id, []).append(
             RunSpec(
                 cell=planned.cell,
                 kind=Kind.timing,
                 number=number,
                 twin=twin,
                 warmup=request.timing.warmup,
+                min_s=_seconds_to_count(request, planned.cell),
                 environment=environment_of(planned.cell),
             )
-            for planned, twin in timed + twins
-        ],
-        f"{request.study.seed}:timing:{number}",
-    )
+        )
+    seed = f"{request.study.seed}:timing:{number}"
+    shuffled = _shuffle(list(groups.values()), seed)
+    return [spec for group in shuffled for spec in _shuffle(group, f"{seed}:{group[0].cell.id}")]
 
 
-def _shuffle(runs: list[RunSpec], seed: str) -> list[RunSpec]:
+def _seconds_to_count(request: Request, cell: Cell) -> float:
+    """A process of another framework trains only once, so its run counts what there is."""
+    framework = FRAMEWORKS[cell.scenario.framework]
+    return 0.0 if framework.one_training_per_process else request.timing.min_s
+
+
+def _shuffle(items: list[T], seed: str) -> list[T]:
     """A shuffled copy. Random seeds itself with a string's SHA-512, so the order is portable."""
-    return random.Random(seed).sample(runs, len(runs))
+    return random.Random(seed).sample(items, len(items))

@@ -30,6 +30,12 @@ class Runs:
 @dataclass(frozen=True)
 class Timing:
     warmup: int = 3  # steps that are recorded but not counted
+    min_s: float = 0.5  # a run of torch trains again until so many seconds are counted
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Timing:
+        """Also of studies begun when every timing run trained once."""
+        return cls(**{"min_s": 0.0, **document})
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,10 @@ class Request:
             raise UsageError(
                 "runs.timing=1: one block has no confidence interval; use at least 2, "
                 "or 0 to measure no cost"
+            )
+        if not 0 <= self.timing.min_s < math.inf:
+            raise UsageError(
+                f"timing.min_s={self.timing.min_s}: must be a finite number, 0 or more"
             )
         if not 0 < self.launch.timeout_s < math.inf:
             raise UsageError(

@@ -66,6 +66,16 @@ def time_steps(training: TimedTraining, warmup: int, clock: Clock) -> StepTimes:
     return StepTimes(end - start, counted, step_s, loss)
 
 
+def add_times(first: StepTimes, again: StepTimes) -> StepTimes:
+    """Return the times of a training with those of another one, of which only steps that count."""
+    return StepTimes(
+        first.counted_s + again.counted_s,
+        first.counted_steps + again.counted_steps,
+        [*first.step_s, *again.step_s[-again.counted_steps :]],
+        first.loss,
+    )
+
+
 def elapsed(before: float, after: float) -> float:
     """Return the seconds between two marks of time.perf_counter."""
     return after - before

@@ -9,11 +9,13 @@ import pytest
 from scipy import stats
 
 from harness.analysis.cost import (
+    POWER,
     Ratio,
     TwinCheck,
     check_twin,
     cost_label,
     paired_ratio,
+    pool_arms,
     simultaneous_level,
     smallest_detectable,
 )
@@ -51,6 +53,11 @@ def simulate_studies(seed: int, blocks: int, slowdown: float = 1.0) -> list[tupl
     return ratios
 
 
+def label_alone(ratio: Ratio, twin: Ratio) -> str:
+    """The label of a study's only cost."""
+    return cost_label(ratio, ratio, twin)
+
+
 @pytest.mark.parametrize("blocks", [4, 10, 20])
 def test_intervals_of_equal_code_contain_1(blocks: int) -> None:
     """The interval of equal code contains 1 in 95 % of studies, for any number of blocks."""
@@ -62,19 +69,21 @@ def test_intervals_of_equal_code_contain_1(blocks: int) -> None:
 @pytest.mark.parametrize("blocks", [4, 10, 20])
 def test_equal_code_is_seldom_called_different(blocks: int) -> None:
     """Equal code is called slower or faster in at most 5 % of studies."""
-    called = sum(cost_label(*pair) in ("slower", "faster") for pair in simulate_studies(2, blocks))
+    called = sum(label_alone(*pair) in ("slower", "faster") for pair in simulate_studies(2, blocks))
     assert called <= 0.05 * STUDIES
 
 
 def test_a_5_percent_slowdown_is_detected_with_10_blocks() -> None:
     """Ten blocks detect a planted slowdown of 5 % in at least 95 % of studies."""
-    detected = sum(cost_label(*pair) == "slower" for pair in simulate_studies(3, 10, slowdown=1.05))
+    detected = sum(
+        label_alone(*pair) == "slower" for pair in simulate_studies(3, 10, slowdown=1.05)
+    )
     assert detected >= 0.95 * STUDIES
 
 
 def test_a_planted_speedup_is_not_called_a_slowdown() -> None:
     """Studies call code that takes 10 % less time faster, and none calls it slower."""
-    labels = {cost_label(*pair) for pair in simulate_studies(4, 10, slowdown=0.9)}
+    labels = {label_alone(*pair) for pair in simulate_studies(4, 10, slowdown=0.9)}
     assert "faster" in labels
     assert "slower" not in labels
 
@@ -141,7 +150,21 @@ def test_the_intervals_decide_the_label(
     cell: tuple[float, float], twin: tuple[float, float], label: str
 ) -> None:
     """The label of a cost follows from its interval and from the interval of the twin."""
-    assert cost_label(make_ratio(*cell), make_ratio(*twin)) == label
+    ratio = make_ratio(*cell)
+    assert cost_label(ratio, ratio, make_ratio(*twin)) == label
+
+
+def test_a_difference_must_hold_for_all_costs_together() -> None:
+    """An interval that excludes 1 alone, but not together with the others', gives no label."""
+    alone, together, twin = make_ratio(1.06, 1.2), make_ratio(0.99, 1.3), make_ratio(0.99, 1.01)
+    assert cost_label(alone, alone, twin) == "slower"
+    assert cost_label(alone, together, twin) == "cannot tell (± 7.0 %)"
+
+
+def test_both_arms_of_a_baseline_count() -> None:
+    """A block has the geometric mean of the arms that were timed in it."""
+    pooled = pool_arms({1: 2.0, 2: 3.0}, {1: 8.0, 3: 5.0})
+    assert pooled == pytest.approx({1: 4.0, 2: 3.0, 3: 5.0})
 
 
 @pytest.mark.parametrize(
@@ -158,13 +181,20 @@ def test_a_twin_is_judged_by_its_interval(interval: tuple[float, float], check: 
     assert check_twin(make_ratio(*interval)) is check
 
 
-def test_the_smallest_detectable_cost_has_80_percent_power() -> None:
-    """Four of five studies detect a cost of the size that is called detectable."""
-    blocks = 10
-    cost = smallest_detectable(SPREAD * math.sqrt(2), blocks)
-    detected = sum(
-        ratio.excludes_one() for ratio, _ in simulate_studies(6, blocks, slowdown=1 + cost)
-    )
-    low, high = stats.binom.interval(0.99, STUDIES, 0.80)
+@pytest.mark.parametrize("costs", [1, 14, 50])
+def test_the_smallest_detectable_cost_has_80_percent_power(costs: int) -> None:
+    """Four of five studies label a cost of that size `slower`, by the rule of the label."""
+    blocks, random = 10, np.random.default_rng(6)
+    quiet = Ratio(1.0, 1.0, 1.0, blocks, SPREAD * math.sqrt(2))
+    slowdown = 1 + smallest_detectable(quiet, costs)
+    labels = []
+    for _ in range(STUDIES):
+        cell, baseline, twin = simulate_times(random, blocks, slowdown)
+        pooled = pool_arms(baseline, twin)
+        together = paired_ratio(cell, pooled, simultaneous_level(costs))
+        labels.append(
+            cost_label(compute_ratio(cell, pooled), together, compute_ratio(twin, baseline))
+        )
+    low, high = stats.binom.interval(0.99, STUDIES, POWER)
     margin = 0.03 * STUDIES  # the formula is an approximation
-    assert low - margin <= detected <= high + margin
+    assert low - margin <= labels.count("slower") <= high + margin

@@ -208,3 +208,23 @@ def test_records_have_the_effective_settings(study: Path) -> None:
         effective = load_record(path).effective
         assert effective["algorithms"] == "require"
         assert effective["python_hash_seed"] == 42
+
+
+def test_step_times_divide_to_the_cost(study: Path) -> None:
+    """The step time of a cell, divided by that of its baseline, is its cost to the last digit."""
+    cells = read_cells(study).query("not twin").set_index("cell")
+    costs = cells[cells["cost_ratio"].notna()]
+    assert len(costs)
+    for _, row in costs.iterrows():
+        quotient = row["step_ms"] / cells.loc[row["baseline"], "step_ms"]
+        assert quotient == pytest.approx(row["cost_ratio"], rel=1e-9)
+
+
+def test_a_timing_run_trains_until_enough_is_counted(study: Path) -> None:
+    """A run of a short training trains again, and its record has every counted step."""
+    timed = [load_record(path) for path in (study / "runs").glob("mlp-*.timing.*.json")]
+    assert timed
+    for run in timed:
+        assert run.timed is not None
+        assert run.timed.counted_s >= run.spec.min_s == 0.05
+        assert len(run.timed.step_s) == run.spec.warmup + run.timed.counted_steps

@@ -75,6 +75,23 @@ def test_every_timing_block_has_every_cell_and_twin_once(make_cell: MakeCell) ->
         }
 
 
+def test_cells_with_a_common_baseline_are_timed_next_to_each_other(make_cell: MakeCell) -> None:
+    """In a block, neither scenario stands between two cells of the other, in changing orders."""
+    asked = [
+        RequestedCell(make_cell(setting, scenario), make_cell("seed", scenario))
+        for scenario in ("mlp", "cnn")
+        for setting in ("none", "full")
+    ]
+    request = dataclasses.replace(make_request([], None), asked=tuple(asked))
+    orders = set()
+    for block in range(1, 5):
+        runs = [run for run in plan(request, "cpu").runs if run.number == block]
+        names = [run.cell.scenario.label for run in runs if run.kind is Kind.timing]
+        assert sorted(names) in (names, names[::-1])
+        orders.add(tuple(f"{run.cell.id} {run.twin}" for run in runs))
+    assert len(orders) > 1
+
+
 def test_blocks_are_never_mixed(make_cell: MakeCell) -> None:
     """All runs of a block are consecutive, in three trace and four timing blocks."""
     blocks = [(run.kind, run.number) for run in make_plan(make_cell).runs]
