@@ -7,7 +7,8 @@ enough to make them reproducible.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -27,18 +28,41 @@ class Options:
     batch_size: int = 32
     steps: int = 80
     learning_rate: float = 0.003
+    own_seed: int | None = None  # seeds weights and order, so that only the rest is random
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}: must be at least 0 and less than 1")
 
 
+@dataclass
 class Augmented(Supervised):
     """Augments each batch in `batches`, so that the batch digest covers the augmentation."""
 
+    augment: bool = True
+    own_seed: int | None = None
+
     def batches(self) -> Iterator[Examples]:
-        for batch in super().batches():
-            yield Examples(shifted(flipped(batch.inputs)), batch.targets)
+        for batch in self._plain_batches():
+            yield augmented(batch) if self.augment else batch
+
+    def _plain_batches(self) -> Iterable[Examples]:
+        if self.own_seed is None:
+            return super().batches()
+        with seeded(self.own_seed):
+            return list(super().batches())
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global generator inside, and leave it as it was outside."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def augmented(batch: Examples) -> Examples:
+    return Examples(shifted(flipped(batch.inputs)), batch.targets)
 
 
 def flipped(images: Tensor) -> Tensor:
@@ -57,17 +81,17 @@ def shifted(images: Tensor) -> Tensor:
     return images[each[:, None, None], :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
-def build(options: Options, context: Context) -> Supervised:
-    model = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(64, options.width),
-        nn.ReLU(),
-        nn.Dropout(options.dropout),
-        nn.Linear(options.width, 10),
-    ).to(context.device)
+def build(options: Options, context: Context) -> Augmented:
+    with nullcontext() if options.own_seed is None else seeded(options.own_seed):
+        model = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(64, options.width),
+            nn.ReLU(),
+            nn.Dropout(options.dropout),
+            nn.Linear(options.width, 10),
+        ).to(context.device)
     train, held_out = digits(context.device)
-    kind = Augmented if options.augment else Supervised
-    return kind(
+    return Augmented(
         model=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=options.learning_rate),
         loss=F.cross_entropy,
@@ -75,4 +99,6 @@ def build(options: Options, context: Context) -> Supervised:
         held_out=held_out,
         batch_size=options.batch_size,
         steps=options.steps,
+        augment=options.augment,
+        own_seed=options.own_seed,
     )

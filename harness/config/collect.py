@@ -221,8 +221,9 @@ def _expand_each(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a claim for each entry of ``each``, which replaces ``{each}`` in its strings."""
     if "each" not in claim:
         yield claim
+    sentence = {"sentence": claim["name"].replace("{each}", "*")}
     for name in claim.pop("each", ()):
-        yield _substitute(claim, name)
+        yield _substitute({**claim, **sentence}, name)
 
 
 def _substitute(tree: Any, name: str) -> Any:

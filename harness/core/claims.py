@@ -17,7 +17,7 @@ from harness.core.record import COMPONENTS
 
 # Each rule, with the roles of the cells it reads; harness/analysis/claims/*_rules.py have the code.
 RULES: dict[str, tuple[str, ...]] = {
-    "identical": ("it",),
+    "identical": ("it",),  # and "also", another cell of the class that the claim is about
     "varies": ("it",),
     "refused": ("it",),
     "cured": ("untreated", "treated"),
@@ -63,6 +63,8 @@ class Claim:
     limit: float | None = None  # for LIMITED_RULES, which compare with a number
     component: str = ""  # for `varies`: what must diverge first, such as `grads`
     published: str = ""  # the figure in the source
+    own: bool = False  # our variant of a claim, or our answer to it: no write-up says it
+    sentence: str = ""  # name of the published sentence; of claims from ``each``, shared by all
     why: str = ""
 
     @classmethod
@@ -87,7 +89,8 @@ class Claim:
                 f"claim '{self.name}': needs '{self.needs}' must be one of {', '.join(NEEDS)}"
             )
         roles = {*RULES[self.rule], *(fact.cell for fact in self.facts)}
-        if roles != self.cells.keys():
+        further = {role for role in self.cells if self.rule == "identical" and role == "also"}
+        if roles | further != self.cells.keys():
             raise UsageError(
                 f"claim '{self.name}' names the cells {sorted(self.cells)}, but its "
                 f"rule reads {sorted(roles)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -123,13 +124,26 @@ def _noise_row(row: dict[Hashable, Any], name: str) -> tuple[str, ...]:
 
 
 def _count_answers(claims: pd.DataFrame) -> str:
+    """Count published sentences, not rows: a sentence about 18 operations is one claim.
+
+    A sentence of several rows fails if one does, and holds if all do.
+    """
     if claims.empty:
         return ""
-    answers = claims["answer"].tolist()
-    holds, fails, unknown = (
-        answers.count(str(answer)) for answer in (Answer.holds, Answer.fails, Answer.open)
+    published = claims[~claims["own"]]
+    answers = Counter(
+        next(
+            (answer for answer in (Answer.fails, Answer.open) if answer in set(rows)), Answer.holds
+        )
+        for _, rows in published.groupby("sentence")["answer"]
     )
-    return f"{holds} hold here, {fails} do not, {unknown} cannot be decided here"
+    text = (
+        f"{plural(answers.total(), 'published claim')} from "
+        f"{plural(published['source'].nunique(), 'write-up')}: {answers[Answer.holds]} hold here, "
+        f"{answers[Answer.fails]} do not, {answers[Answer.open]} cannot be decided here."
+    )
+    own = int(claims["own"].sum())
+    return f"{text} {plural(own, 'further row')} are our own variants and answers." if own else text
 
 
 def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ TWINS = {
 }
 CLAIMS = {
     "claim": "name of the claim in `conf/claims/`",
-    "statement": "what the write-up says",
+    "statement": "what the write-up says; rows of our own say so",
     "answer": "whether this holds on this machine",
     "reason": "the evidence or rule that decides",
     "measured": "figure from this study",

@@ -56,3 +56,18 @@ def test_a_dropout_of_one_is_refused(options: type) -> None:
     """A dropout probability of 1 raises ValueError."""
     with pytest.raises(ValueError, match=r"dropout=1\.0: must be at least 0 and less than 1"):
         options(dropout=1.0)
+
+
+def test_an_own_seed_leaves_only_the_augmentation_random() -> None:
+    """With a seed of its own, weights and order agree between global seeds, and images do not."""
+    inputs, targets, weights = [], [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        training = augmentation.build(augmentation.Options(own_seed=0), CPU)
+        batch = next(iter(training.batches()))
+        inputs.append(batch.inputs)
+        targets.append(batch.targets)
+        weights.append(next(training.model.parameters()).detach().clone())
+    assert torch.equal(*weights)
+    assert torch.equal(*targets)
+    assert not torch.equal(*inputs)

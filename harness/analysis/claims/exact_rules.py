@@ -22,7 +22,15 @@ from harness.core.verdict import Verdict, final_key
 
 
 def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    cell = cells["it"]
+    """Whether runs agree. A claim about a class of trainings names further cells of the class."""
+    rulings = [_identical(cell, table) for cell in cells.values()]
+    for answer in (Answer.fails, Answer.open):
+        if decisive := next((ruling for ruling in rulings if ruling.answer is answer), None):
+            return decisive
+    return Ruling(Answer.holds, "; ".join(ruling.why for ruling in rulings))
+
+
+def _identical(cell: CellData, table: Rows) -> Ruling:
     verdict, runs = verdict_of(cell)
     if verdict.differs:
         return Ruling(
@@ -36,8 +44,15 @@ def identical(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether runs differ; if the claim names a component, they must first diverge there."""
+    """Whether runs differ; if the claim names a component, they must first diverge there.
+
+    Runs that agree do not refute it: what is rare may not have been seen.
+    """
     ruling = negate(identical(claim, cells, table))
+    if ruling.answer is Answer.fails:
+        row = table[cells["it"].measured_id]
+        rate = f"{100 * row['divergence_rate_upper']:.2g} %"
+        return Ruling(Answer.open, f"not seen in {row['trace_runs']} runs (rate at most {rate})")
     component = table[cells["it"].measured_id]["first_component"]
     if ruling.answer is Answer.holds and claim.component not in ("", component):
         why = f"{cells['it'].id} first diverges at {component}, not at {claim.component}"
@@ -56,10 +71,18 @@ def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def cured(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether the treated cell is identical; undecided unless the untreated cell varies."""
+    """Whether the treated cell is identical; undecided unless the untreated cell varies.
+
+    The two cells differ in the claimed factor alone. If the claim names a component, the untreated
+    cell must first diverge there, or the treatment would be given credit for something else.
+    """
     untreated, _ = verdict_of(cells["untreated"])
     if not untreated.differs:
         why = f"{cells['untreated'].id} did not vary ({untreated}), so there is nothing to fix"
+        return Ruling(Answer.open, why)
+    component = table[cells["untreated"].measured_id]["first_component"]
+    if claim.component not in ("", component):
+        why = f"{cells['untreated'].id} first diverges at {component}, not at {claim.component}"
         return Ruling(Answer.open, why)
     treated = identical(claim, {"it": cells["treated"]}, table)
     why = f"{cells['untreated'].id} {untreated}; {treated.why}"

@@ -31,6 +31,8 @@ def claims_table(study: StudyData, cells: pd.DataFrame) -> pd.DataFrame:
             {
                 "claim": claim.name,
                 "source": claim.source,
+                "sentence": claim.sentence or claim.name,
+                "own": claim.own,
                 "says": claim.says,
                 "answer": str(ruling.answer),
                 "why": ruling.why,

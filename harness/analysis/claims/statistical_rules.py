@@ -3,71 +3,103 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import scipy  # which loads scipy.stats when it is first used: a second
 
 from harness.analysis.claims.ruling import MIN_RUNS, Answer, Cells, Rows, Ruling, negate, verdict_of
 from harness.analysis.cost import EQUAL_WITHIN, by_block, paired_ratio
+from harness.analysis.study_data import CellData
 from harness.core.claims import Claim
 
 
 def spread_at_most(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether (max − min) / mean of the last loss is at most ``limit``, if runs differ."""
+    """Whether (max − min) / mean of the last loss is at most ``limit``, if runs differ.
+
+    A range grows with the number of runs: one that exceeds the limit refutes the claim, and one
+    that does not supports it for as many runs as there are.
+    """
     assert claim.limit is not None
     cell = cells["it"]
-    verdict, _ = verdict_of(cell)
+    verdict, runs = verdict_of(cell)
     if not verdict.differs:
         return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
     spread = float(table[cell.measured_id]["loss_spread"])
     if math.isnan(spread):
         return Ruling(Answer.open, f"{cell.id} has no loss spread")
-    answer = Answer.holds if spread <= claim.limit else Answer.fails
-    return Ruling(answer, f"limit {100 * claim.limit:g} %", f"{100 * spread:.4g} % ({cell.id})")
+    limit, measured = f"limit {100 * claim.limit:g} %", f"{100 * spread:.4g} % ({cell.id})"
+    if spread > claim.limit:
+        return Ruling(Answer.fails, f"{limit}, exceeded by two of {runs} runs", measured)
+    if runs < MIN_RUNS:
+        why = f"needs at least {MIN_RUNS} runs; {cell.id} has {runs}"
+        return Ruling(Answer.open, why, measured)
+    return Ruling(Answer.holds, f"{limit}, not exceeded in {runs} runs", measured)
 
 
 def spread_above(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    return negate(spread_at_most(claim, cells, table))
+    """Whether two runs differ by more than ``limit``; if none do, more runs still might."""
+    ruling = negate(spread_at_most(claim, cells, table))
+    return replace(ruling, answer=Answer.open) if ruling.answer is Answer.fails else ruling
 
 
 def grows(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether differing runs are further apart at the last than at the first snapshot."""
+    """Whether runs are further apart from the first at the last than at the first snapshot.
+
+    Decided by a sign test over runs that differ: each is further apart, or closer.
+    """
     cell = cells["it"]
     verdict, _ = verdict_of(cell)
     if not verdict.differs:
         return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
-    by_step: dict[int, float] = {}
-    for run in cell.completed:
-        for steps in cell.trajectories(run) or []:
-            for step, distance in steps.items():
-                by_step[int(step)] = max(by_step.get(int(step), 0.0), float(distance["rel_l2"]))
-    if len(by_step) < 2:
-        return Ruling(Answer.open, f"{cell.id} has distances at fewer than two steps")
-    first, last = min(by_step), max(by_step)
-    answer = Answer.holds if by_step[last] > by_step[first] else Answer.fails
-    measured = f"{by_step[first]:.2g} at step {first}, {by_step[last]:.2g} at step {last}"
-    return Ruling(answer, f"largest weight distance in {cell.id}", measured)
+    trajectories = [(cell.trajectories(run) or [{}])[0] for run in cell.completed[1:]]
+    pairs = [
+        (float(steps[min(steps, key=int)]["rel_l2"]), float(steps[max(steps, key=int)]["rel_l2"]))
+        for steps in trajectories
+        if len(steps) > 1
+    ]
+    changes = [last - first for first, last in pairs if last != first]
+    if not changes:
+        return Ruling(Answer.open, f"{cell.id} has no distances at two steps that differ")
+    grown = sum(change > 0 for change in changes)
+    first, last = (float(np.median(distances)) for distances in zip(*pairs, strict=True))
+    measured = f"{first:.2g} at the first snapshot, {last:.2g} at the last (medians)"
+    why = f"weight distance grows in {grown} of {len(changes)} runs of {cell.id} (sign test)"
+    if scipy.stats.binomtest(grown, len(changes)).pvalue > 0.05:
+        return Ruling(Answer.open, f"{why}, not decided", measured)
+    return Ruling(Answer.holds if grown > len(changes) / 2 else Answer.fails, why, measured)
 
 
 def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     """Whether the variance of held-out accuracy is larger in one cell than in another (F-test).
 
     Decided if the two-sided 95 % interval of the ratio of variances excludes 1, assuming normal
-    accuracies (Snedecor and Cochran, Statistical Methods). Any spread is larger than exactly 0.
+    accuracies (Snedecor and Cochran, Statistical Methods), one from each process. If all of one
+    cell are equal there is no variance to test, and any spread is larger.
     """
-    runs = {role: verdict_of(cells[role])[1] for role in ("one", "other")}
-    sds = {role: float(table[cells[role].measured_id]["accuracy_sd"]) for role in runs}
-    if any(map(math.isnan, sds.values())) or min(runs.values()) < MIN_RUNS:
+    known = {role: _first_accuracies(cells[role]) for role in ("one", "other")}
+    runs = {role: len(values) for role, values in known.items()}
+    if min(runs.values()) < MIN_RUNS:
         return Ruling(Answer.open, f"accuracy spread needs at least {MIN_RUNS} runs per cell")
+    sds = {role: float(np.std(values, ddof=1)) for role, values in known.items()}
     measured = f"{100 * sds['one']:.3g} % against {100 * sds['other']:.3g} %"
-    freedom = runs["one"] - 1, runs["other"] - 1
-    least, most = scipy.stats.f.ppf([0.025, 0.975], *freedom)
-    ratio = (sds["one"] / sds["other"]) ** 2 if sds["other"] else math.inf
-    if sds["one"] == sds["other"] or least < ratio < most:
+    equal = [role for role, values in known.items() if len(set(values)) == 1]
+    if len(equal) == 1:
+        answer = Answer.holds if equal == ["other"] else Answer.fails
+        cell = cells[equal[0]].id
+        return Ruling(answer, f"all {runs[equal[0]]} accuracies of {cell} are equal", measured)
+    least, most = scipy.stats.f.ppf([0.025, 0.975], runs["one"] - 1, runs["other"] - 1)
+    ratio = (sds["one"] / sds["other"]) ** 2 if sds["other"] else 1.0
+    if least < ratio < most:
         why = f"accuracy spreads, no difference shown in {min(runs.values())} runs each"
         return Ruling(Answer.open, why, measured)
     answer = Answer.holds if ratio >= most else Answer.fails
     return Ruling(answer, "accuracy spreads (F-test)", measured)
+
+
+def _first_accuracies(cell: CellData) -> list[float]:
+    known = [run.repeats[0].accuracy for run in cell.completed]
+    return [value for value in known if value is not None]
 
 
 def not_dearer(claim: Claim, cells: Cells, table: Rows) -> Ruling:
@@ -116,8 +148,7 @@ def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     """
     accuracy = {}
     for role in ("one", "other"):
-        known = [run.repeats[0].accuracy for run in cells[role].completed]
-        accuracy[role] = [value for value in known if value is not None]
+        accuracy[role] = _first_accuracies(cells[role])
         if len(accuracy[role]) < MIN_RUNS:
             return Ruling(Answer.open, f"mean accuracy needs at least {MIN_RUNS} runs per cell")
     scatter = max(float(table[cells[role].measured_id]["accuracy_sd"]) for role in accuracy)
@@ -136,7 +167,11 @@ def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def agree_at_first(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether the losses of differing runs have the same bits for at least ``limit`` steps."""
+    """Whether the losses of most differing runs have the same bits for at least ``limit`` steps.
+
+    Compared with the first run. Decided if the 95 % interval of the share of runs that do (Clopper
+    and Pearson 1934) excludes one half.
+    """
     assert claim.limit is not None
     cell = cells["it"]
     verdict, _ = verdict_of(cell)
@@ -148,11 +183,15 @@ def agree_at_first(claim: Claim, cells: Cells, table: Rows) -> Ruling:
             (n for n, (a, b) in enumerate(zip(first, repeat.steps, strict=False)) if a != b.loss),
             len(first),
         )
-        for _, repeat in cell.trainings()
-    ][1:]
+        for repeat in (run.repeats[0] for run in cell.completed[1:])
+    ]
+    enough = sum(steps >= claim.limit for steps in agreeing)
     measured = f"losses agree for {min(agreeing)} to {max(agreeing)} of {len(first)} steps"
-    answer = Answer.holds if min(agreeing) >= claim.limit else Answer.fails
-    return Ruling(answer, f"limit {claim.limit:g} steps ({cell.id})", measured)
+    why = f"{enough} of {len(agreeing)} runs of {cell.id} agree for {claim.limit:g} steps"
+    share = scipy.stats.binomtest(enough, len(agreeing)).proportion_ci(0.95)
+    if share.low <= 0.5 <= share.high:
+        return Ruling(Answer.open, f"{why}, not decided", measured)
+    return Ruling(Answer.holds if share.low > 0.5 else Answer.fails, why, measured)
 
 
 def faster_each(claim: Claim, cells: Cells, table: Rows) -> Ruling:

@@ -17,15 +17,34 @@ SAME, OTHER = repeat(), repeat("b", ("a", "b"))
 
 @pytest.mark.parametrize(
     ("rule", "same", "differing"),
-    [("identical", Answer.holds, Answer.fails), ("varies", Answer.fails, Answer.holds)],
+    [("identical", Answer.holds, Answer.fails), ("varies", Answer.open, Answer.holds)],
 )
-def test_identical_and_varies_are_opposites(
+def test_a_difference_decides_and_its_absence_only_supports(
     rule: str, same: str, differing: str, runs: Runs, make_cell: MakeCell
 ) -> None:
-    """Equal runs support `identical` and refute `varies`; differing runs do the reverse."""
+    """Differing runs refute `identical` and prove `varies`; equal runs refute neither."""
     claim = make_claim(rule, "it")
     assert judge_runs(claim, {"it": runs(SAME, copies=10)}, make_cell)[0] == same
     assert judge_runs(claim, {"it": runs(SAME, OTHER)}, make_cell)[0] == differing
+
+
+def test_what_was_not_seen_is_not_refuted(runs: Runs, make_cell: MakeCell) -> None:
+    """A claim that runs vary stays open after equal runs, with how often they may differ."""
+    claim = make_claim("varies", "it")
+    result, why = judge_runs(claim, {"it": runs(SAME, copies=10)}, make_cell)
+    assert result == Answer.open
+    assert why == "not seen in 10 runs (rate at most 28 %)"
+
+
+def test_a_claim_about_a_class_fails_if_any_of_its_cells_varies(
+    runs: Runs, make_cell: MakeCell
+) -> None:
+    """Both cells must be identical; one that varies refutes the claim."""
+    claim = make_claim("identical", "it", "also")
+    same, mixed = runs(SAME, copies=10), runs(SAME, OTHER)
+    assert judge_runs(claim, {"it": same, "also": same}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"it": same, "also": mixed}, make_cell)[0] == Answer.fails
+    assert judge_runs(claim, {"it": same, "also": same[:9]}, make_cell)[0] == Answer.open
 
 
 def test_a_divergence_at_another_component_is_undecided(runs: Runs, make_cell: MakeCell) -> None:
@@ -72,6 +91,15 @@ def test_a_fix_requires_an_untreated_cell_that_varies(runs: Runs, make_cell: Mak
     result, why = judge_runs(claim, {"untreated": same, "treated": same}, make_cell)
     assert result == Answer.open
     assert "nothing to fix" in why
+
+
+def test_a_fix_gets_no_credit_for_another_difference(runs: Runs, make_cell: MakeCell) -> None:
+    """If the untreated runs first diverge elsewhere, the claim about a component is undecided."""
+    same, mixed = runs(SAME, copies=10), runs(SAME, OTHER)  # diverges at buffers
+    for component, expected in (("buffers", Answer.holds), ("batch", Answer.open)):
+        claim = make_claim("cured", "untreated", "treated", component=component)
+        cells = {"untreated": mixed, "treated": same}
+        assert judge_runs(claim, cells, make_cell)[0] == expected
 
 
 def test_unequal_requires_a_single_result_per_cell(runs: Runs, make_cell: MakeCell) -> None:
@@ -134,17 +162,18 @@ def test_facts_must_meet_their_condition(
 
 
 def test_a_spread_is_compared_with_its_limit(runs: Runs, make_cell: MakeCell) -> None:
-    """A loss spread of about 0.1 is at most 0.2 and above 0.05."""
-    varying = runs(
-        dataclasses.replace(SAME, losses=[1.0, 1.0]), dataclasses.replace(OTHER, losses=[1.0, 1.1])
-    )
-    for limit, at_most, above in (
-        (0.2, Answer.holds, Answer.fails),
-        (0.05, Answer.fails, Answer.holds),
+    """Two runs 0.1 apart prove a spread above 0.05; ten that are closer support a limit of 0.2."""
+    low = dataclasses.replace(SAME, losses=[1.0, 1.0])
+    high = dataclasses.replace(OTHER, losses=[1.0, 1.1])
+    few, many = runs(low, high), runs(low, high, copies=5)
+    for limit, cell, at_most, above in (
+        (0.05, few, Answer.fails, Answer.holds),
+        (0.2, few, Answer.open, Answer.open),
+        (0.2, many, Answer.holds, Answer.open),
     ):
         for rule, expected in (("spread_at_most", at_most), ("spread_above", above)):
             claim = make_claim(rule, "it", limit=limit)
-            assert judge_runs(claim, {"it": varying}, make_cell)[0] == expected
+            assert judge_runs(claim, {"it": cell}, make_cell)[0] == expected
 
 
 def test_accuracy_spreads_are_compared(runs: Runs, make_cell: MakeCell) -> None:
@@ -224,12 +253,13 @@ def test_a_shift_is_compared_with_the_scatter(runs: Runs, make_cell: MakeCell) -
 
 
 def test_losses_must_agree_for_the_first_steps(runs: Runs, make_cell: MakeCell) -> None:
-    """Losses that first differ at step 4 agree for 3 steps and not for 4."""
+    """Losses of seven runs that first differ at step 4 agree for 3 steps and not for 4."""
     late = repeat("b", ("a", "a", "a", "b"))
-    varying = {"it": runs(repeat("a", ("a", "a", "a", "a")), late)}
+    varying = runs(repeat("a", ("a", "a", "a", "a")), *[late] * 7)
     for limit, expected in ((3, Answer.holds), (4, Answer.fails)):
         claim = make_claim("agree_at_first", "it", limit=limit)
-        assert judge_runs(claim, varying, make_cell)[0] == expected
+        assert judge_runs(claim, {"it": varying}, make_cell)[0] == expected
+        assert judge_runs(claim, {"it": varying[:3]}, make_cell)[0] == Answer.open
     equal = {"it": runs(SAME, copies=2)}
     claim = make_claim("agree_at_first", "it", limit=1)
     assert judge_runs(claim, equal, make_cell)[0] == Answer.open
