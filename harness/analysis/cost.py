@@ -100,9 +100,9 @@ def paired_ratio(
 def cost_label(ratio: Ratio | None, together: Ratio | None, twin: Ratio | None) -> str:
     """Label a cost by its interval.
 
-    A difference counts only if the interval that holds for all costs of the study together excludes
-    1: of 50 equal cells, some 95 % interval nearly always does. It must also lie outside the twin's
-    interval.
+    A difference counts only if the interval that holds for all costs of the same baseline together
+    excludes 1: of 50 equal cells, some 95 % interval nearly always does. It must also lie outside
+    the twin's interval.
     """
     if ratio is None or together is None:
         return ""
@@ -133,7 +133,7 @@ def simultaneous_level(intervals: int) -> float:
 
 
 def smallest_detectable(twin: Ratio, costs: int) -> float:
-    """Return the relative cost that a study of so many costs labels ``slower`` with 80 % power.
+    """Return the relative cost that is labeled ``slower`` with 80 % power, among so many costs.
 
     It is the minimum detectable effect (Bloom 1995) of the stricter condition of ``cost_label``.
     The ratio of a twin has the noise of two arms. That of a cost has that of one and a half, since

@@ -99,12 +99,10 @@ class StudyData:
         """Whether the runs of any cell were forked."""
         return any(cell.is_forked for cell in self.cells)
 
-    @property
-    def costs(self) -> int:
-        """How many cells have a cost of their own, relative to another cell."""
-        return sum(
-            cell.same_as is None and cell.baseline not in (None, cell.id) for cell in self.cells
-        )
+    def count_costs(self, baseline: str | None) -> int:
+        """How many cells have a cost of their own, relative to this baseline."""
+        costs = [cell for cell in self.cells if cell.same_as is None and cell.id != baseline]
+        return sum(cell.baseline == baseline for cell in costs) if baseline else 0
 
     def by_id(self, id_: str) -> CellData:
         return next(cell for cell in self.cells if cell.id == id_)

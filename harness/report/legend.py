@@ -13,7 +13,7 @@ VERDICTS = {
     "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL} independent runs",
     "probability": "one-sided 95 % upper bound (Clopper–Pearson)",
     "cheapest, slower": "by time per step relative to the baseline, with 95 % interval",
-    "no significant difference": "the intervals do not show which setting is faster",
+    "no difference in cost shown": "there may be one, but the intervals do not show it",
 }
 POSITIVE = (
     "The positive control is a training that must vary under `seed` and be identical under `full`. "
@@ -96,7 +96,7 @@ RESULTS = {
     "cost": "time per step relative to the baseline in the same block, geometric mean over blocks, "
     "with its 95 % interval; shown only where no difference was seen; `1 (baseline)` marks the "
     "baseline",
-    "vs baseline": "`slower` or `faster`: the interval that holds for all costs of the study "
+    "vs baseline": "`slower` or `faster`: the interval that holds for all costs of this baseline "
     "together excludes 1, and the ratio lies outside the interval of the A/A twin; "
     f"`within ±{percent(EQUAL_WITHIN)}`: the whole interval lies there; "
     "`cannot tell (± x %)`: neither; x is half the width of the interval",

@@ -92,8 +92,10 @@ def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
         return join_words([f"`{name}` ({costs[name]})" for name in names])
 
     if not slower:
+        if all(cost.high < 1 for cost in costs.values()):
+            return f"faster than the baseline: {quote(list(costs))}"
         wide = any(cost.high - cost.low > 2 * MEASURABLE for cost in costs.values())
-        finding = "cost not measurable" if wide else "no significant difference in cost"
+        finding = "cost not measurable" if wide else "no difference in cost shown"
         return f"{finding}: {quote(list(costs))}" if others else f"cost: {quote([cheapest])}"
     text = f"cheapest: {quote([cheapest])}"
     if undecided:
