@@ -190,7 +190,7 @@ def test_a_command_is_run_and_checked(tmp_path: Path) -> None:
     wrong = check(tmp_path, "--require", "nothing", *words, *program)
     assert wrong.returncode == 2
     assert not (tmp_path / "results").exists()
-    done = check(tmp_path, "--require", "identical", *words, *program)
+    done = check(tmp_path, "--require", "identical", "--min-runs", "2", *words, *program)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "varies" in done.stdout
     assert "broken: " in done.stdout
