@@ -110,7 +110,9 @@ def _cost_columns(
     timed = [run for run in runs if is_timed(run)]
     return {
         "timing_runs": len(timed),
-        "step_ms": _geometric_mean([1000 * seconds for seconds in _step_s_by_block(timed)]),
+        "step_ms": _geometric_mean(
+            [1000 * seconds for seconds in _pooled_by_block(timed).values()]
+        ),
         "median_step_ms": _median([1000 * _median_step_s(run) for run in timed]),
         "counted_steps": _median([run.timed.counted_steps for run in timed if run.timed]),
         "counted_s": _median([run.timed.counted_s for run in timed if run.timed]),
@@ -121,11 +123,6 @@ def _cost_columns(
         "peak_mb": None if cell.is_forked else _median([run.peak_mb for run in timed]),
         "setup_s": _median([run.setup_s for run in timed]),
     }
-
-
-def _step_s_by_block(timed: Sequence[RunRecord]) -> list[float]:
-    arms = [[run for run in timed if run.spec.twin is twin] for twin in (False, True)]
-    return list(cost.pool_arms(*map(cost.by_block, arms)).values())
 
 
 def _outcome_columns(runs: Sequence[RunRecord]) -> dict[str, int]:
@@ -144,12 +141,14 @@ def cost_ratio(study: StudyData, cell: CellData, level: float = cost.LEVEL) -> c
     if cell.baseline is None or is_baseline(study, cell):
         return None
     baseline = _measured_baseline(study, cell)
-    return cost.paired_ratio(cost.by_block(cell.timings), _both_arms(baseline), level)
+    both_arms = _pooled_by_block([*baseline.timings, *baseline.twins])
+    return cost.paired_ratio(cost.by_block(cell.timings), both_arms, level)
 
 
-def _both_arms(cell: CellData) -> dict[int, float]:
+def _pooled_by_block(runs: Sequence[RunRecord]) -> dict[int, float]:
     """Seconds per step by block; a baseline and its twin are equal code, so both count."""
-    return cost.pool_arms(cost.by_block(cell.timings), cost.by_block(cell.twins))
+    arms = [[run for run in runs if run.spec.twin is twin] for twin in (False, True)]
+    return cost.pool_arms(*map(cost.by_block, arms))
 
 
 def is_baseline(study: StudyData, cell: CellData) -> bool:

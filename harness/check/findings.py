@@ -94,7 +94,7 @@ def _describe_evidence(cell: CellData, row: dict[str, Any]) -> str:
             + (f"; no training step was observed, runs are compared by {basis}" if basis else "")
         )
     if verdict.differs:
-        agreement = Agreement(row["differ_of"], row["differ_of"] - row["differ"])
+        agreement = Agreement.of_row(row)
         where = row["note"] or _describe_divergence(row)
         return f"{verdict} in {runs}: {agreement.describe()}; {where}"
     if verdict is Verdict.not_tested:

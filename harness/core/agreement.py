@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 RARE = 0.10  # under this share of differing processes, a cell varies rarely
 
@@ -21,6 +22,11 @@ class Agreement:
         """Count the results of processes, one for each."""
         counts = Counter(results)
         return cls(len(results), max(counts.values(), default=0))
+
+    @classmethod
+    def of_row(cls, row: Mapping[Any, Any]) -> Agreement:
+        """Return the agreement that a row of the cell table holds."""
+        return cls(row["differ_of"], row["differ_of"] - row["differ"])
 
     @property
     def differing(self) -> int:

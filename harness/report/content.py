@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,16 @@ import pandas as pd
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.agreement import Agreement
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
-from harness.core.verdict import Verdict, place_at_step_zero
-from harness.report import legend
+from harness.core.verdict import Verdict
 from harness.report.caveats import Caveat, find_caveats
 from harness.report.format import DASH, duration, figure, interval, is_known, percent, plural
 from harness.report.labels import scenario_labels
+from harness.report.matrix_rows import MatrixRow, format_agreement, matrix_rows, with_detail
 from harness.report.summary import sentences
 from harness.report.tables import Tables
 
-MATRIX_COLUMNS = tuple(legend.RESULTS)
 SOURCES = {
     "implementation": "the machine (fixed seeds, any kernels)",
     "algorithm": "the seed (deterministic kernels)",
@@ -32,12 +30,6 @@ SOURCES = {
     "bit_flip": "one bit of one initial weight",
     "tiny": "noise of 1e-8 on half of the initial weights",
 }
-
-
-@dataclass(frozen=True)
-class MatrixRow:
-    values: tuple[str, ...]  # by MATRIX_COLUMNS
-    verdict: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         noise=_noise_rows(study, tables.noise),
         audit=_string_rows(tables.audit),
         lengths=_string_rows(tables.lengths),
-        matrix=_matrix_rows(experiments[~experiments["twin"]]),
+        matrix=matrix_rows(experiments[~experiments["twin"]]),
         together=_simultaneous_bound(experiments[~experiments["twin"]]),
         facts=[notes for cell in study.cells if (notes := _scenario_notes(cell))],
         warnings=find_caveats(study, controls),
@@ -112,9 +104,9 @@ def _noise_row(row: dict[Hashable, Any], name: str) -> tuple[str, ...]:
     return (
         name,
         SOURCES[row["noise"]],
-        _format_agreement(row),
+        format_agreement(row),
         figure(row["steps"]),
-        _with_detail(figure(row["loss_mean"]), "sd", percent(row["loss_sd_rel"])),
+        with_detail(figure(row["loss_mean"]), "sd", percent(row["loss_sd_rel"])),
         percent(row["accuracy_mean"], 3),
         percent(row["accuracy_sd"]),
         f"{spread[0]} – {spread[1]}" if is_known(row["accuracy_sd_low"]) else DASH,
@@ -205,73 +197,6 @@ def _simultaneous_bound(table: pd.DataFrame) -> str:
         f"In all {len(rows)} rows without a difference together, a fresh process differs with "
         f"probability at most {percent(bound)} (simultaneous 95 % upper bound)."
     )
-
-
-def _matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
-    rows = table.to_dict("records")
-    return [_matrix_row({str(key): value for key, value in row.items()}) for row in rows]
-
-
-def _matrix_row(row: dict[str, Any]) -> MatrixRow:
-    identical = row["verdict"] == Verdict.identical
-    values = (
-        row["scenario"],
-        row["determinism"],
-        f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
-        row["verdict_wording"],
-        _format_agreement(row),
-        _format_divergence(row),
-        figure(row["steps"]),
-        _with_detail(figure(row["loss_mean"]), "spread", percent(row["loss_spread"])),
-        _with_detail(percent(row["accuracy_mean"], 3), "sd", percent(row["accuracy_sd"])),
-        percent(row["churn"]),
-        _format_weights(row),
-        f"{figure(row['peak_mb'])} MB" if is_known(row["peak_mb"]) else DASH,
-        _format_step_time(row),
-        _format_cost(row, identical),
-        row["cost"] if identical and not row["is_baseline"] else "",
-    )
-    return MatrixRow(values, row["verdict"])
-
-
-def _format_divergence(row: dict[str, Any]) -> str:
-    if not is_known(row["first_step"]):
-        return DASH
-    step, component = int(row["first_step"]), row["first_component"]
-    return f"step {step}, {component}" if step else place_at_step_zero(component)
-
-
-def _format_agreement(row: Mapping[Any, Any]) -> str:
-    """How many processes differ; a single one has nothing to differ from."""
-    agreement = Agreement(row["differ_of"], row["differ_of"] - row["differ"])
-    return str(agreement) if agreement.processes > 1 else DASH
-
-
-def _with_detail(text: str, name: str, value: str) -> str:
-    """A figure with another one in brackets, if both are known."""
-    return text if DASH in (text, value) else f"{text} ({name} {value})"
-
-
-def _format_step_time(row: dict[str, Any]) -> str:
-    if not is_known(row["step_ms"]):
-        return DASH
-    steps, seconds = figure(row["counted_steps"]), figure(row["counted_s"], 2)
-    return f"{figure(row['step_ms'])} ms ({steps}, {seconds} s)"
-
-
-def _format_weights(row: dict[str, Any]) -> str:
-    """Format the distance of final parameters; exactly 0 means the same bits."""
-    known = is_known(row["weight_rel_l2"])
-    return figure(row["weight_rel_l2"], 2) if known else DASH
-
-
-def _format_cost(row: dict[str, Any], identical: bool) -> str:
-    """Format the cost, but only of an identical cell: a setting that fails has no price."""
-    if row["is_baseline"]:
-        return "1 (baseline)"
-    if not identical or not is_known(row["cost_ratio"]):
-        return DASH
-    return f"{row['cost_ratio']:.3f} ({interval(row['cost_low'], row['cost_high'])})"
 
 
 def _scenario_notes(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:

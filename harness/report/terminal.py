@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.controls import Control
-from harness.report.content import MATRIX_COLUMNS, ReportContent
+from harness.report.content import ReportContent
 from harness.report.format import plural
+from harness.report.matrix_rows import MATRIX_COLUMNS
 
 STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
 PIPE_WIDTH = 140  # columns, if the output is a file or a pipe

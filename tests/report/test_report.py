@@ -15,7 +15,7 @@ from harness.analysis.study_data import read_study
 from harness.core.exit_codes import DONE, FINDING
 from harness.core.record import load_record
 from harness.report.__main__ import main
-from harness.report.content import MATRIX_COLUMNS
+from harness.report.matrix_rows import MATRIX_COLUMNS
 from tests.conftest import Done, command
 
 COLUMNS = {

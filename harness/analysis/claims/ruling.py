@@ -57,7 +57,7 @@ def describe_divergence(cell: CellData, table: Rows) -> str:
     row = table[cell.measured_id]
     if not row["first_component"]:  # trace runs agree, but a timing run ended with other bits
         return f"{cell.id} {row['verdict']}: {row['note']}"
-    agreement = Agreement(row["differ_of"], row["differ_of"] - row["differ"])
+    agreement = Agreement.of_row(row)
     step, component = row["first_step"], row["first_component"]
     place = f"at step {step:g} in {component}" if step else place_at_step_zero(component)
     return f"{cell.id} {row['verdict']}: {agreement.describe()}; first divergence {place}"

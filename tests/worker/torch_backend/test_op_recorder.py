@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,15 @@ import torch
 import torch.distributed
 from harness.scenarios import attention, augmentation, cnn, indexing, lstm, mlp, resnet, upsample
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from harness.core import op_log
 from harness.core.op_log import OpLog
-from harness.diagnose.origin import Origin, OriginKind, first_difference
+from harness.diagnose.origin import OriginKind, first_difference
 from harness.scenario import Context, Training
 from harness.worker.torch_backend.op_recorder import OpRecorder
 from harness.worker.torch_backend.op_schema import schema_of
 from tests.conftest import with_slow
+from tests.planted_fault import PlantedFault
 
 CPU = Context(torch.device("cpu"))
 STEPS = 2
@@ -47,45 +46,6 @@ TRAININGS: dict[str, Callable[[], Training]] = {
 }
 # Operations that compute the digests themselves, or that give no new floating-point values.
 NOT_PLANTED = ("aten.detach", "aten.clone", "aten._to_copy", "aten.copy_", "aten.view", "aten.lift")
-
-
-class PlantedFault(TorchDispatchMode):
-    """Flips the last bit of one element of the output of one call of an operation."""
-
-    def __init__(self, name: str, occurrence: int) -> None:
-        super().__init__()
-        self.name, self.occurrence, self.calls = name, occurrence, 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if str(func) == self.name:
-            self.calls += 1
-            if self.calls == self.occurrence:
-                values = tree_leaves(output if output is not None else args)
-                flip_last_bit(next(value for value in values if has_floats(value)))
-        return output
-
-
-class PreviousOwner(TorchDispatchMode):
-    """Leaves values in newly allocated memory, as its previous owner would."""
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        return output.fill_(7.0) if str(func) == "aten.empty.memory_format" else output
-
-
-def has_floats(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 0
-
-
-def flip_last_bit(tensor: Tensor) -> None:
-    kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    element = tensor.detach()[(0,) * tensor.ndim]
-    element.view(kind).bitwise_xor_(1)
 
 
 def log_training(
@@ -155,154 +115,6 @@ def test_clean_trainings_have_no_origin(training: str, seed: int) -> None:
     assert not any(operation.reads_fresh for operation in first.operations)
 
 
-def find_origin(
-    step: Callable[[bool], Any], planted: AbstractContextManager[Any] | None = None
-) -> Origin:
-    """Return the origin of the difference between ``step(False)`` and ``step(True)``."""
-    logs = []
-    for is_second in (False, True):
-        torch.manual_seed(1)
-        recorder = OpRecorder()
-        with planted if planted and is_second else nullcontext(), recorder.record_step(1):
-            recorder.begin_step()
-            step(is_second)
-        logs.append(OpLog("run", {}, recorder.operations))
-    origin = first_difference(*logs)
-    assert origin is not None
-    return origin
-
-
-def test_an_operation_with_other_inputs_is_not_faulty() -> None:
-    """If inputs that no operation produced differ, the origin is outside, not the operation."""
-    origin = find_origin(lambda second: torch.ones(3) * (2.0 + second))
-    assert (origin.kind, origin.operation.name) == (OriginKind.outside, "aten.mul.Tensor")
-
-
-def test_the_generator_state_is_an_input() -> None:
-    """If the state of the generator differs, the origin of a draw is outside."""
-
-    def draw(second: bool) -> None:
-        if second:
-            torch.manual_seed(2)
-        torch.rand(3)
-
-    origin = find_origin(draw)
-    assert (origin.kind, origin.operation.name) == (OriginKind.outside, "aten.rand.default")
-
-
-def test_different_control_flow_is_reported() -> None:
-    """If the runs execute different operations, the origin is the one of the first run."""
-    origin = find_origin(lambda second: torch.ones(3).sin() if second else torch.ones(3).cos())
-    assert (origin.kind, origin.only_in) == (OriginKind.path, "one")
-    assert origin.operation.name == "aten.cos.default"
-
-
-def test_an_additional_operation_is_reported() -> None:
-    """If one run executes one operation more, that is the origin, with the run that it is in."""
-    origin = find_origin(lambda second: torch.ones(3).sin() if second else torch.ones(3))
-    assert (origin.kind, origin.operation.name) == (OriginKind.path, "aten.sin.default")
-    assert origin.only_in == "the other"
-
-
-def test_a_harmless_additional_operation_hides_no_origin() -> None:
-    """An additional operation without effect is counted, and a later faulty one is the origin."""
-
-    def step(second: bool) -> Tensor:
-        x = torch.ones(3)
-        if second:
-            x.sin()
-        return x.cos().exp()
-
-    origin = find_origin(step, PlantedFault("aten.cos.default", 1))
-    assert (origin.kind, origin.operation.name) == (OriginKind.operation, "aten.cos.default")
-    assert origin.unpaired == 1
-
-
-def test_an_additional_draw_is_the_origin() -> None:
-    """An additional draw is the origin, because it changes the numbers that follow."""
-
-    def step(second: bool) -> Tensor:
-        if second:
-            torch.rand(3)  # advances the generator that randn uses
-        return torch.randn(3)
-
-    origin = find_origin(step)
-    assert (origin.kind, origin.operation.name) == (OriginKind.path, "aten.rand.default")
-
-
-def test_a_read_of_uninitialized_memory_is_reported() -> None:
-    """The first operation that reads memory as it was allocated is the origin."""
-    origin = find_origin(lambda _: torch.empty(4) + 1, PreviousOwner())
-    assert (origin.kind, origin.operation.name) == (OriginKind.uninitialized, "aten.add.Tensor")
-
-
-def test_memory_that_numpy_wrote_is_not_called_uninitialized() -> None:
-    """Memory that something outside torch wrote holds inputs that no operation produced."""
-
-    def read(second: bool) -> Tensor:
-        empty = torch.empty(4)
-        empty.numpy()[:] = 1 + second
-        return empty + 1
-
-    origin = find_origin(read)
-    assert (origin.kind, origin.operation.name) == (OriginKind.outside, "aten.add.Tensor")
-
-
-@pytest.mark.parametrize(
-    ("name", "read"),
-    [
-        ("allgather_", ["input_tensors"]),
-        ("_allgather_base_", ["input_tensor"]),
-        ("allreduce_", ["tensors"]),
-        ("broadcast_", []),
-        ("recv_", []),
-        ("send", ["tensors"]),
-    ],
-)
-def test_a_collective_only_reads_what_it_sends(name: str, read: list[str]) -> None:
-    """Buffers that a collective receives into are not inputs, so they may be uninitialized."""
-    schema = schema_of(getattr(torch.ops.c10d, name).default)
-    tensors = [argument for argument in schema.arguments if "tensor" in argument]
-    values = {argument: torch.ones(1) for argument in tensors if argument != "root_tensor"}
-    inputs = schema.inputs([], values)
-    assert [key for key, value in values.items() if any(value is one for one in inputs)] == read
-
-
-def test_memory_written_before_a_read_is_not_reported() -> None:
-    """Empty memory that is written first, or only written as ``out``, is no uninitialized read."""
-    recorder = OpRecorder()
-    with recorder.record_step(1):
-        empty = torch.empty(4)
-        empty.copy_(torch.ones(4))
-        torch.add(empty, 1, out=torch.empty(4))
-    assert not any(operation.reads_fresh for operation in recorder.operations)
-
-
-def test_operations_after_an_additional_one_are_paired_with_their_own() -> None:
-    """With one operation more early in a long log, the origin late in the log is still found."""
-
-    def step(second: bool) -> Tensor:
-        x = torch.ones(3)
-        if second:
-            x.sin()
-        for _ in range(4000):
-            x = x + 1
-        return x.cos().exp()
-
-    origin = find_origin(step, PlantedFault("aten.cos.default", 1))
-    assert (origin.kind, origin.operation.name) == (OriginKind.operation, "aten.cos.default")
-
-
-def test_a_compiled_function_runs_eagerly_while_it_is_logged() -> None:
-    """The operations of a function compiled without graph breaks are logged one by one."""
-    compiled = torch.compile(lambda x: x.cos().exp(), fullgraph=True)
-    recorder = OpRecorder()
-    with recorder.record_step(1):
-        compiled(torch.ones(3))
-    names = [operation.name for operation in recorder.operations]
-    assert names[-2:] == ["aten.cos.default", "aten.exp.default"]
-
-
 def test_a_backward_operation_has_the_module_and_line_of_its_forward() -> None:
     """The backward of a convolution is logged with the module and source line of its forward."""
     log = log_training("cnn")
@@ -344,3 +156,43 @@ def test_outputs_with_data_dependent_shapes_are_logged() -> None:
     origin = first_difference(first, second)
     assert origin is not None
     assert (origin.kind, origin.index) == (OriginKind.outside, 0)
+
+
+def test_memory_written_before_a_read_is_not_reported() -> None:
+    """Empty memory that is written first, or only written as ``out``, is no uninitialized read."""
+    recorder = OpRecorder()
+    with recorder.record_step(1):
+        empty = torch.empty(4)
+        empty.copy_(torch.ones(4))
+        torch.add(empty, 1, out=torch.empty(4))
+    assert not any(operation.reads_fresh for operation in recorder.operations)
+
+
+def test_a_compiled_function_runs_eagerly_while_it_is_logged() -> None:
+    """The operations of a function compiled without graph breaks are logged one by one."""
+    compiled = torch.compile(lambda x: x.cos().exp(), fullgraph=True)
+    recorder = OpRecorder()
+    with recorder.record_step(1):
+        compiled(torch.ones(3))
+    names = [operation.name for operation in recorder.operations]
+    assert names[-2:] == ["aten.cos.default", "aten.exp.default"]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("allgather_", ["input_tensors"]),
+        ("_allgather_base_", ["input_tensor"]),
+        ("allreduce_", ["tensors"]),
+        ("broadcast_", []),
+        ("recv_", []),
+        ("send", ["tensors"]),
+    ],
+)
+def test_a_collective_only_reads_what_it_sends(name: str, read: list[str]) -> None:
+    """Buffers that a collective receives into are not inputs, so they may be uninitialized."""
+    schema = schema_of(getattr(torch.ops.c10d, name).default)
+    tensors = [argument for argument in schema.arguments if "tensor" in argument]
+    values = {argument: torch.ones(1) for argument in tensors if argument != "root_tensor"}
+    inputs = schema.inputs([], values)
+    assert [key for key, value in values.items() if any(value is one for one in inputs)] == read
