@@ -48,7 +48,7 @@ class CauseSearch:
 
     def find(self, untreated: Sequence[RunRecord]) -> list[Fault]:
         """Test each kind of fault in order; return the faults that the first fix proves."""
-        base, runs, rate = self.experiment.cell, untreated, _divergence_rate(untreated)
+        base, runs, rate = self.experiment.cell, untreated, divergence_rate(untreated)
         retained: list[Treatment] = []
         for condition in condition_treatments(self.experiment.cell):
             treated = condition.apply(base)
@@ -57,7 +57,7 @@ class CauseSearch:
             if condition.fault is Fault.unseeded:  # missing seeds would hide every other fault
                 retained.append(condition)
                 base, runs = treated, self._reference_runs(treated)
-                rate = _divergence_rate(runs)
+                rate = divergence_rate(runs)
         is_seeded = self.experiment.cell.determinism.seed is not None
         if is_seeded and self.origin and self.origin.draws_from_other_state:
             return [Fault.unseeded]  # of a generator that no setting reaches
@@ -94,7 +94,7 @@ class CauseSearch:
     def _hash_seed_and_kernels_fix(self, base: Cell) -> bool:
         """Whether a hash seed and a kernel treatment together fix what neither fixes alone."""
         hashed = HASH_SEED.apply(base)
-        return self._kernels_fix(hashed, _divergence_rate(self._reference_runs(hashed)))
+        return self._kernels_fix(hashed, divergence_rate(self._reference_runs(hashed)))
 
     def _reference_runs(self, base: Cell) -> list[RunRecord]:
         """The runs of a cell that further treatments are compared with."""
@@ -179,12 +179,16 @@ def _faults_of(treatments: Sequence[Treatment]) -> list[Fault]:
     return list(dict.fromkeys(treatment.fault for treatment in treatments))
 
 
-def _divergence_rate(runs: Sequence[RunRecord]) -> float:
-    """Lower bound on the probability that a fresh process differs, or varies within itself."""
+def divergence_rate(runs: Sequence[RunRecord]) -> float:
+    """Lower bound on the probability that a fresh process differs, or varies within itself.
+
+    It is 0 for fewer than two runs, which have nothing to be compared with.
+    """
     results = [{outcome_key(repeat) for repeat in run.repeats} for run in runs if run.repeats]
     constant = Agreement.of([next(iter(result)) for result in results if len(result) == 1])
     differing = len(results) - constant.agreeing
-    return divergence_rate_lower(min(differing, len(results) - 1), max(1, len(results) - 1))
+    comparisons = max(0, len(results) - 1)
+    return divergence_rate_lower(min(differing, comparisons), comparisons)
 
 
 def _fault_from_pattern(judgement: Judgement, origin: Origin | None) -> list[Fault]:
