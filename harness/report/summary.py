@@ -96,7 +96,7 @@ def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
             return f"faster than the baseline: {quote(list(costs))}"
         wide = any(cost.high - cost.low > 2 * MEASURABLE for cost in costs.values())
         finding = "cost not measurable" if wide else "no difference in cost shown"
-        return f"{finding}: {quote(list(costs))}" if others else f"cost: {quote([cheapest])}"
+        return f"{finding if others or wide else 'cost'}: {quote(list(costs))}"
     text = f"cheapest: {quote([cheapest])}"
     if undecided:
         text += f"; not shown to cost more: {quote(undecided)}"
