@@ -37,11 +37,11 @@ class Options:
     rng: Literal["global", "owned", "per_worker"] = "global"
     set_epoch: bool = False  # seed a generator with EPOCH_SEED plus the epoch, each epoch
     workers: int = 2
-    samples: int = 256  # per epoch
+    samples: int = 512  # per epoch
     epochs: int = 3
     batch_size: int = 16
     width: int = 32
-    learning_rate: float = 0.05
+    learning_rate: float = 0.5
 
 
 class Augmented(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):

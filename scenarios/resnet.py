@@ -1,8 +1,8 @@
 """ResNet-18 with the usual stem for small images, SGD with momentum, and StepLR.
 
 He et al., Deep Residual Learning for Image Recognition, 2015, table 1 and section 4.2, with a 3×3
-stem of stride 1 instead of the 7×7 one, and no max-pool. ``width: 64`` is the full-size network
-(11.2 million parameters).
+stem of stride 1 instead of the 7×7 one, and no max-pool. The full-size network is ``width: 64``,
+with 11.2 million parameters; the default has 0.7 million, and learns the digits within a second.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from harness.scenario import Context, Supervised, digits
 
 @dataclass(frozen=True)
 class Options:
-    width: int = 64  # channels of the first stage
+    width: int = 16  # channels of the first stage
     depth: int = 2  # blocks in each of the four stages
-    samples: int = 80  # per epoch; StepLR steps at its end
+    samples: int = 480  # per epoch; StepLR steps at its end
     batch_size: int = 16
-    steps: int = 10
-    learning_rate: float = 0.01
+    steps: int = 60
+    learning_rate: float = 0.02
     epochs_per_drop: int = 1  # StepLR's step_size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 import re
 import typing
 from collections import Counter
@@ -112,6 +113,21 @@ def test_nets_learn_digits() -> None:
         accuracy = train(name, **options).evaluate().accuracy
         assert accuracy is not None
         assert accuracy > 0.7, name
+
+
+@pytest.mark.parametrize("name", ["resnet", "loader", "deepcopy_optimizer"])
+def test_a_default_training_learns_digits(name: str) -> None:
+    """Its accuracy is over one half after the default steps, so that its spread means something."""
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    module = importlib.import_module(f"scenarios.{name}")
+    training = module.build(module.Options(), CPU)
+    for batch in training.batches():
+        training.step(batch)
+    accuracy = training.evaluate().accuracy
+    assert accuracy is not None
+    assert accuracy > 0.5
 
 
 def test_the_questions_net_has_its_layers() -> None:
