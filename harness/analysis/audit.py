@@ -13,15 +13,16 @@ from harness.core.verdict import Judgement, Verdict, judge, wording
 DOCUMENTED = Path(__file__).parent / "documented.toml"
 NOT_LISTED = "not listed"
 OWN_RESULTS = ("buffers", "grads")  # the last output, and the gradients of the inputs
-SETTINGS = ("seed", "full", "full_one_thread")
+SETTINGS = ("seed", "full")
+ONE_THREAD = "full_one_thread"  # optional: on CUDA, threads of the CPU compute nothing
 
 
 def audit_table(study: StudyData) -> pd.DataFrame:
     """Return a row for each operation and device of ``matrix=audit``; empty for other studies.
 
     ``bits`` and ``bits_full`` are the verdicts under seeds alone and under deterministic
-    algorithms. ``threads`` says whether, under deterministic algorithms, one thread computes the
-    same bits as all threads.
+    algorithms. ``threads`` says whether, under deterministic algorithms, one thread of the CPU
+    computes the same bits as all threads; it is ``not compared`` if the study has no such cell.
     """
     if study.manifest["request"]["matrix"] != "audit":
         return pd.DataFrame()
@@ -71,7 +72,7 @@ def _audit_row(operation: str, device: str, cells: dict[str, CellData]) -> dict[
         "alert": "refuses" if refused else "none",
         "bits": _word(judgements["seed"]),
         "bits_full": _word(judgements["full"]),
-        "threads": _compare_threads(cells["full"], cells["full_one_thread"]),
+        "threads": _compare_threads(cells["full"], cells.get(ONE_THREAD)),
         "disagree": "; ".join(find_disagreements(documented, refused, verdicts)),
     }
 
@@ -109,12 +110,14 @@ def find_disagreements(documented: str, refused: bool, verdicts: dict[str, Verdi
     return disagreements
 
 
-def _compare_threads(all_threads: CellData, one_thread: CellData) -> str:
+def _compare_threads(all_threads: CellData, one_thread: CellData | None) -> str:
     """Whether the number of threads changes the bits, if runs agree under either number.
 
     Compares only the operation's own results. The loss sums them, so its bits depend on the number
     of threads anyway.
     """
+    if one_thread is None:
+        return "not compared"
     results = []
     for cell in (all_threads, one_thread):
         if judge(cell.traces).verdict is not Verdict.identical:

@@ -124,9 +124,12 @@ class LocalLauncher:
         self.tick()
 
     def _add_observations(self, record: RunRecord, watch: GpuMonitor) -> RunRecord:
-        """Adds what only the parent can know of a run: it shared its GPU, or that was slowed."""
+        """Adds what only the parent can know of a run: it shared its GPU, or that was slowed.
+
+        Sharing spoils times, not bits, so it is no outcome of a run that is not timed.
+        """
         seen = replace(record, throttled=watch.throttled)
-        if watch.contended and record.outcome in (Outcome.ok, Outcome.nan):
+        if watch.contended and record.timed is not None:
             seen = replace(seen, outcome=Outcome.contended)
         return record if seen == record else self.save(seen)
 

@@ -53,7 +53,7 @@ def make_study(cells: list[CellData]) -> StudyData:
 def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
     """Makes the audit's row of an operation from what its runs gave under each setting."""
 
-    def make(operation: str, seed: str, full: str, one_thread: str) -> dict[str, str]:
+    def make(operation: str, seed: str, full: str, one_thread: str | None) -> dict[str, str]:
         runs = {
             "same": [BASE, BASE],
             "other": [OTHER, OTHER],
@@ -62,6 +62,8 @@ def row(make_cell: Callable[..., Cell], trace: Callable[..., RunRecord]) -> Row:
         }
         cells = []
         for setting, result in (("seed", seed), ("full", full), ("full_one_thread", one_thread)):
+            if result is None:
+                continue
             outcome = Outcome.refused if result == "refused" else Outcome.ok
             traces = [
                 trace(n, training, outcome=outcome)
@@ -114,6 +116,11 @@ def test_a_needless_refusal_is_reported(row: Row) -> None:
 def test_bits_that_depend_on_threads_are_reported(row: Row) -> None:
     """The table says so if one thread computes other bits than all threads."""
     assert row("conv2d", "same", "same", "other")["threads"] == "other bits"
+
+
+def test_threads_are_optional(row: Row) -> None:
+    """A study without cells of one thread has the same table, and says what it did not compare."""
+    assert row("conv2d", "same", "same", None)["threads"] == "not compared"
 
 
 def test_the_loss_is_not_compared_between_threads(row: Row) -> None:

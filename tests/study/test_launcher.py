@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import StudyStoppedError
-from harness.core.record import Outcome
+from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Kind
+from harness.host.gpu_monitor import GpuMonitor
 from harness.study.child_process import environment
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Launch
@@ -37,6 +38,17 @@ def test_every_ending_is_an_outcome(
     (record,) = run(spec(act))
     assert record.outcome is outcome, record.message
     assert message in record.message
+
+
+def test_a_shared_gpu_spoils_times_but_no_bits(
+    tmp_path: Path, trace: Callable[..., RunRecord], timing: Callable[..., RunRecord]
+) -> None:
+    """A run that shared its GPU is contended if it was timed, and else as good as alone."""
+    (tmp_path / "runs").mkdir()
+    launcher = LocalLauncher(tmp_path, Launch(), lambda: None)
+    monitor = GpuMonitor("cpu", contended=True)
+    assert launcher._add_observations(timing(1, 0.1), monitor).outcome is Outcome.contended
+    assert launcher._add_observations(trace(1), monitor).outcome is Outcome.ok
 
 
 def test_a_refused_run_names_its_operation(run: Run, spec: Spec) -> None:

@@ -24,7 +24,8 @@ def make_nan(payload: int) -> Tensor:
 
 
 def make_coo(index: int, size: int) -> Tensor:
-    return torch.sparse_coo_tensor([[index]], [1.0], (size,), check_invariants=True)
+    with torch.sparse.check_sparse_tensor_invariants():
+        return torch.sparse_coo_tensor([[index]], [1.0], (size,))
 
 
 def make_jagged(*lengths: int) -> Tensor:
