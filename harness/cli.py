@@ -61,7 +61,9 @@ def check(words: Sequence[str]) -> int:
 def publish(words: Sequence[str]) -> int:
     from harness.study.publish import publish as publish_study  # noqa: PLC0415
 
-    print(f"published: {publish_study(study_in('publish', words))}")
+    force = "--force" in words
+    folder = study_in("publish", [word for word in words if word != "--force"])
+    print(f"published: {publish_study(folder, force)}")
     return DONE
 
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,21 @@ from harness.study.folder import StudyFolder
 REQUIRED = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
 OPTIONAL = ("diagnosis.json",)
 ARCHIVE = "runs.tar.xz"
+SUPERSEDED = "superseded.toml"
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
 
-def publish(folder: StudyFolder) -> Path:
+def publish(folder: StudyFolder, force: bool = False) -> Path:
     """Publishes a study and returns its new folder under results/published/.
 
-    Raises UsageError if the study is unfinished, stamped "not for conclusions" or already
-    published, or if its files contain private data.
+    ``force`` publishes an unfinished study too; its report and the index say what it lacks. Raises
+    UsageError if the study is unfinished, stamped "not for conclusions" or already published, or if
+    its files contain private data.
     """
     manifest = folder.manifest
-    _check_finished(folder, manifest)
+    if not force:
+        _check_finished(folder)
+    _check_reported(folder, manifest)
     _check_private(folder.path)
     _check_paths(manifest)
     target = PUBLISHED / folder.path.resolve().name
@@ -52,14 +57,17 @@ def publish(folder: StudyFolder) -> Path:
     return target
 
 
-def _check_finished(folder: StudyFolder, manifest: dict[str, Any]) -> None:
+def _check_finished(folder: StudyFolder) -> None:
     planned = folder.schedule
     missing = len(set(planned) - folder.done())
     if missing:
         raise UsageError(
-            f"{folder.path} lacks {missing} of {len(planned)} runs; "
-            f"first run `{command(['resume', str(folder.path)])}`"
+            f"{folder.path} lacks {missing} of {len(planned)} runs; first run "
+            f"`{command(['resume', str(folder.path)])}`, or publish what there is with --force"
         )
+
+
+def _check_reported(folder: StudyFolder, manifest: dict[str, Any]) -> None:
     if not all((folder.path / name).exists() for name in REQUIRED):
         raise UsageError(
             f"{folder.path} has no report; first run `{command(['report', str(folder.path)])}`"
@@ -118,24 +126,37 @@ def _pack_runs(runs: Path, archive: Path) -> None:
 
 
 def _write_index() -> None:
-    """Rewrites results/published/README.md from the published manifests."""
+    """Rewrites results/published/README.md from the published studies.
+
+    SUPERSEDED, written by hand, names the study that replaces another one.
+    """
+    newer = PUBLISHED / SUPERSEDED
+    replaced_by = tomllib.loads(newer.read_text(encoding="utf-8")) if newer.exists() else {}
     lines = [
         "# Published studies",
         "",
-        "| study | command | machine | torch | harness |",
-        "|---|---|---|---|---|",
+        "| study | command | runs | machine | torch | harness | superseded by |",
+        "|---|---|---|---|---|---|---|",
     ]
     for path in sorted(PUBLISHED.glob("*/manifest.json")):
         manifest = json.loads(path.read_text())
         machine, cuda = manifest["machine"], manifest["cuda"]
         name = path.parent.name
         device = cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores"
+        planned = json.loads((path.parent / "schedule.json").read_text())
+        with tarfile.open(path.parent / ARCHIVE) as archive:
+            files = set(archive.getnames())
+        recorded = sum(f"runs/{run_id}.json" in files for run_id in planned)
+        runs = f"{recorded:,}" + f" of {len(planned):,}" * (recorded < len(planned))
+        newer_name = replaced_by.get(name)
         row = (
             f"[{name}]({name}/report.md)",
             f"`{command(manifest['words'])}`",
+            runs,
             device,
             manifest["software"]["torch"],
             f"{manifest['harness']} ({machine['git']})",
+            f"[{newer_name}]({newer_name}/report.md)" if newer_name else "",
         )
         lines.append(f"| {' | '.join(row)} |")
     (PUBLISHED / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -58,6 +58,27 @@ def test_an_unfinished_study_is_not_published(project: Path) -> None:
     assert_refused(project, "lacks 1 of")
 
 
+def test_force_publishes_an_unfinished_study_and_says_so(project: Path) -> None:
+    """The index counts the records of a study that lacks one, and the report warns of it."""
+    next((project / "results" / "mine" / "runs").glob("*.trace.*.json")).unlink()
+    assert command("report", "results/mine", cwd=project).returncode in (0, 1)
+    done = command("publish", "results/mine", "--force", cwd=project)
+    assert done.returncode == 0, done.stderr
+    published = project / "results" / "published"
+    planned = len(json.loads((published / "mine" / "schedule.json").read_text()))
+    assert f"| {planned - 1} of {planned} |" in (published / "README.md").read_text()
+    assert f"1 of {planned} runs have no record" in (published / "mine" / "report.md").read_text()
+
+
+def test_the_index_names_the_study_that_replaces_another(project: Path) -> None:
+    """A line of superseded.toml becomes a link in the row of the older study."""
+    published = project / "results" / "published"
+    published.mkdir()
+    (published / "superseded.toml").write_text('mine = "yours"\n')
+    assert command("publish", "results/mine", cwd=project).returncode == 0
+    assert "[yours](yours/report.md)" in (published / "README.md").read_text()
+
+
 def test_a_study_not_for_conclusions_is_not_published(project: Path) -> None:
     """A study whose manifest is marked as not for conclusions is refused."""
     path = project / "results" / "mine" / "manifest.json"
