@@ -35,7 +35,10 @@ def audit_table(study: StudyData) -> pd.DataFrame:
     complete = {
         key: by_setting for key, by_setting in cells.items() if by_setting.keys() >= set(SETTINGS)
     }
-    return pd.DataFrame([_audit_row(*key, by_setting) for key, by_setting in complete.items()])
+    torch = study.manifest["software"]["torch"]
+    return pd.DataFrame(
+        [_audit_row(*key, torch, by_setting) for key, by_setting in complete.items()]
+    )
 
 
 def lengths_table(study: StudyData) -> pd.DataFrame:
@@ -60,8 +63,10 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
     )
 
 
-def _audit_row(operation: str, device: str, cells: dict[str, CellData]) -> dict[str, str]:
-    documented = documented_as(device.partition(":")[0], operation)
+def _audit_row(
+    operation: str, device: str, torch: str, cells: dict[str, CellData]
+) -> dict[str, str]:
+    documented = documented_as(device.partition(":")[0], operation, torch)
     judgements = {setting: judge(cells[setting].traces) for setting in SETTINGS}
     verdicts = {setting: judgement.verdict for setting, judgement in judgements.items()}
     refused = verdicts["full"] is Verdict.refused
@@ -85,9 +90,17 @@ def _word(judgement: Judgement) -> str:
     return f"{text} (n = {judgement.completed})" if judgement.completed else text
 
 
-def documented_as(kind: str, operation: str) -> str:
-    """Return what PyTorch documents for an operation on a kind of device (``cpu`` or ``cuda``)."""
-    table = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))[kind]
+def documented_as(kind: str, operation: str, torch: str) -> str:
+    """Return what PyTorch documents for an operation on a kind of device (``cpu`` or ``cuda``).
+
+    ``torch`` is its version, such as ``2.13.0+cpu``.
+    """
+    document = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))
+    minor = ".".join(torch.split(".")[:2])
+    other: str | None = document["other"].get(minor, {}).get(kind, {}).get(operation)
+    if other:
+        return other
+    table = document[kind]
     return next((name for name, listed in table.items() if operation in listed), NOT_LISTED)
 
 

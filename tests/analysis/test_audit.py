@@ -46,7 +46,9 @@ def make_cell_data(cell: Cell, options: dict[str, Any], traces: list[RunRecord])
 
 
 def make_study(cells: list[CellData]) -> StudyData:
-    return StudyData("s", {"request": {"matrix": "audit"}}, cells, [], 0)
+    return StudyData(
+        "s", {"request": {"matrix": "audit"}, "software": {"torch": "2.13.0"}}, cells, [], 0
+    )
 
 
 @pytest.fixture
@@ -156,11 +158,18 @@ def test_documented_operations_are_in_the_scenario() -> None:
     """Every documented operation exists in the scenario and is listed in only one way."""
     known = set(typing.get_args(Op))
     table = tomllib.loads(DOCUMENTED.read_text(encoding="utf-8"))
-    for listed in table.values():
+    for kind in ("cpu", "cuda"):
+        listed = table[kind]
         assert set(listed["deterministic"]) | set(listed["refused"]) <= known
         assert not set(listed["deterministic"]) & set(listed["refused"])
-    assert documented_as("cpu", "index_put") == "deterministic"
-    assert documented_as("cuda", "gather") == "deterministic"
+    assert documented_as("cpu", "index_put", "2.13.0+cpu") == "deterministic"
+    assert documented_as("cuda", "gather", "2.13.0") == "deterministic"
+
+
+def test_the_documentation_is_that_of_the_version_that_ran() -> None:
+    """Torch 2.11 documents the backward pass of MaxPool3d as refused, 2.13 as deterministic."""
+    assert documented_as("cuda", "max_pool3d", "2.11.0+cu130") == "refused"
+    assert documented_as("cuda", "max_pool3d", "2.13.0+cu130") == "deterministic"
 
 
 def test_every_advice_is_complete() -> None:
