@@ -90,8 +90,17 @@ def replay(words: Sequence[str]) -> int:
 
 
 def audit(words: Sequence[str]) -> int:
-    """Run a study of single operations; its report has an additional table."""
-    return study(["matrix=audit", *words])
+    """Run a study of single operations, or of their first calls in a process."""
+    options = {word for word in words if word.startswith("first_call=")}
+    if unknown := options - {"first_call=true", "first_call=false"}:
+        raise UsageError(f"{unknown.pop()}: must be first_call=true or first_call=false")
+    first = "first_call=true" in options
+    study_words = (
+        ["matrix=first_call", "scenario=first_op"]
+        if first
+        else ["matrix=audit", "scenario=atomics"]
+    )
+    return study([*study_words, *(word for word in words if word not in options)])
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {

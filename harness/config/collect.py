@@ -53,6 +53,7 @@ from harness.study.request import (
 
 # Follows a message of Hydra, whose grammar needs quotes around most arguments of a script.
 ARGUMENTS = "write the script's command after `--`, as in `-- python train.py --lr=0.1`"
+SWEEP = {"-m", "--multirun"}
 CELL_KEYS = ("scenario", "determinism", "noise", "device")
 
 
@@ -124,6 +125,8 @@ def collect(words: Sequence[str]) -> Request | None:
     hint = "" if "--" in words or not any(map(_is_of_script, words)) else ARGUMENTS
     words = split_program(words)
     flags, overrides = split_flags(words)
+    if any(word.startswith("matrix=") for word in overrides) and not SWEEP & set(flags):
+        flags = [*flags, "--multirun"]  # or Hydra refuses to replace a value of the matrix's sweeps
     collected = _Collected(print_only=pop_cfg_job(flags))
     with tempfile.TemporaryDirectory(prefix="harness-hydra-") as scratch:
         sys.argv = ["harness", *flags, *overrides, f"hydra.sweep.dir={scratch}"]

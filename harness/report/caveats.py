@@ -27,7 +27,7 @@ class Caveat:
 
 
 def find_caveats(study: StudyData, controls: Controls) -> list[Caveat]:
-    caveats = [*study_caveats(study), *_control_caveats(controls)]
+    caveats = [*study_caveats(study), *_control_caveats(controls), *_refusal_caveats(study)]
     for cell in study.cells:
         if cell.same_as is None:
             caveats += cell_caveats(cell)
@@ -132,10 +132,27 @@ def _control_caveats(controls: Controls) -> Iterator[Caveat]:
         )
 
 
+def _refusal_caveats(study: StudyData) -> Iterator[Caveat]:
+    """One caveat for all refused cells: an audit has dozens."""
+    refused = {
+        cell.id: run
+        for cell in study.cells
+        if cell.same_as is None
+        for run in reversed(cell.all_runs)
+        if run.outcome is Outcome.refused
+    }
+    if refused:
+        operations = sorted({run.operation or "unknown" for run in refused.values()})
+        yield Caveat(
+            f"{plural(len(refused), 'cell')} ({_list_names(list(refused))}) "
+            f"{ENDINGS[Outcome.refused]}: {_list_names(operations)}.",
+            "Replace the operation, or use determinism=warn to see what varies.",
+        )
+
+
 def cell_caveats(cell: CellData) -> Iterator[Caveat]:
     outcomes = Counter(run.outcome for run in cell.all_runs)
     for outcome in (
-        Outcome.refused,
         Outcome.nan,
         Outcome.timeout,
         Outcome.crashed,
@@ -230,7 +247,6 @@ ENDINGS = {
     Outcome.contended: "shared the GPU with another process, so their times do not count",
 }
 ADVICE = {
-    Outcome.refused: "Replace the operation, or use determinism=warn to see what varies.",
     Outcome.nan: "Their digests count as evidence. Try a smaller learning rate.",
     Outcome.timeout: "Raise launch.timeout_s, or check logs/ for why they hang.",
     Outcome.observer_failed: "The training itself was not disturbed. Please report this problem, "

@@ -20,6 +20,7 @@ from harness.report.caveats import Caveat, find_caveats
 from harness.report.format import DASH, duration, figure, interval, is_known, percent, plural
 from harness.report.labels import scenario_labels
 from harness.report.matrix_rows import MatrixRow, format_agreement, matrix_rows, with_detail
+from harness.report.operations import operation_cells, operation_sentences
 from harness.report.summary import sentences
 from harness.report.tables import Tables
 
@@ -48,7 +49,8 @@ class ReportContent:
     noise: list[tuple[str, ...]]  # rows by legend.NOISE
     audit: list[dict[str, str]]  # rows of audit.csv
     lengths: list[dict[str, str]]  # rows of audit_lengths.csv
-    matrix: list[MatrixRow]
+    first_calls: list[tuple[str, ...]]  # rows by legend.FIRST_CALLS
+    matrix: list[MatrixRow]  # without the operations that these tables describe
     together: str  # one bound for all cells in which no difference was seen
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, setting, notes
     warnings: list[Caveat]
@@ -61,12 +63,14 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     """Build the content of a report; ``cells`` is the cell table with labels."""
     manifest, controls = study.manifest, tables.controls
     experiments = _merge_aliases(cells)
+    apart = operation_cells(study, tables)
+    trainings = experiments[~experiments["cell"].isin(apart)]
     return ReportContent(
         title=study.name,
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
-        sentences=sentences(experiments),
+        sentences=[*operation_sentences(tables), *sentences(trainings)],
         diagnosis=study.diagnosis,
         positive=(str(controls.positive.control), controls.positive.sentence),
         twins=[_twin_row(twin) for twin in controls.twins],
@@ -76,9 +80,14 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         noise=_noise_rows(study, tables.noise),
         audit=_string_rows(tables.audit),
         lengths=_string_rows(tables.lengths),
-        matrix=matrix_rows(experiments[~experiments["twin"]]),
+        first_calls=_first_calls_rows(tables.first_calls),
+        matrix=matrix_rows(trainings[~trainings["twin"]]),
         together=_simultaneous_bound(experiments[~experiments["twin"]]),
-        facts=[notes for cell in study.cells if (notes := _scenario_notes(cell))],
+        facts=[
+            notes
+            for cell in study.cells
+            if cell.id not in apart and (notes := _scenario_notes(cell))
+        ],
         warnings=find_caveats(study, controls),
         machine=machine_rows(study),
         command=command(manifest["words"]),
@@ -89,6 +98,23 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
 def _string_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")
+    ]
+
+
+def _first_calls_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The operations that are hit; the others have no row of their own in the report."""
+    return [
+        (
+            row["operation"],
+            row["determinism"],
+            str(row["threads"]),
+            f"{row['differ']} of {row['processes']}",
+            f"{percent(row['rate_low'])} – {percent(row['rate_high'])}",
+            percent(row["elements"]),
+            f"{row['max_ulp']:,}",
+        )
+        for row in table.to_dict("records")
+        if row["differ"]
     ]
 
 

@@ -50,6 +50,16 @@ AUDIT = {
     "algorithms",
     "disagreement": "where documentation, alert and verdicts contradict each other",
 }
+FIRST_CALLS = {
+    "operation": "called twice on the same input, as the first operation of a process, with awake "
+    "threads; only operations whose two calls differ in some process have a row",
+    "determinism": "the determinism setting",
+    "threads": "torch's threads in each process",
+    "differ": "forked processes in which the two calls return other bits, of all",
+    "rate, 95 % interval": "of this share (Clopper–Pearson)",
+    "elements": "largest share of elements that differ in one process",
+    "ulp": "largest difference, in units in the last place",
+}
 LENGTHS = (
     "Verdict of each operation, by the number of elements that it adds into few places. The same "
     "table is in `tables/audit_lengths.csv`."

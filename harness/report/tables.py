@@ -13,6 +13,7 @@ from harness.analysis.cell_table import cell_table
 from harness.analysis.claims.judge import claims_table
 from harness.analysis.controls import Controls, check_controls
 from harness.analysis.cost import step_s
+from harness.analysis.first_calls import first_calls_table
 from harness.analysis.noise import noise_table
 from harness.analysis.study_data import StudyData
 from harness.core.record import RunRecord
@@ -20,7 +21,7 @@ from harness.core.record import RunRecord
 
 @dataclass(frozen=True)
 class Tables:
-    """Everything computed from a study's records; the last four may be empty."""
+    """Everything computed from a study's records; the last five may be empty."""
 
     cells: pd.DataFrame
     controls: Controls
@@ -28,6 +29,7 @@ class Tables:
     noise: pd.DataFrame
     audit: pd.DataFrame
     lengths: pd.DataFrame
+    first_calls: pd.DataFrame
 
     @classmethod
     def of(cls, study: StudyData) -> Tables:
@@ -39,6 +41,7 @@ class Tables:
             noise=noise_table(cells),
             audit=audit_table(study),
             lengths=lengths_table(study),
+            first_calls=first_calls_table(study),
         )
 
 
@@ -52,6 +55,7 @@ def write_tables(folder: Path, study: StudyData, tables: Tables) -> None:
         "noise": tables.noise,
         "audit": tables.audit,
         "audit_lengths": tables.lengths,
+        "first_calls": tables.first_calls,
     }
     for name, table in files.items():
         if not table.empty:

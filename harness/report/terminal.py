@@ -35,8 +35,9 @@ def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequen
         table.add_row(*(values[MATRIX_COLUMNS[index]] for index in columns), style=style)
     if content.stamp:
         console.print(content.stamp.upper(), style="bold red")
-    console.print(table)
-    console.print()
+    if content.matrix:
+        console.print(table)
+        console.print()
     for scenario, sentence in content.sentences:
         console.print(f"[bold]{escape(scenario)}[/]: {escape(sentence)}")
     control, sentence = content.positive
