@@ -6,6 +6,7 @@ its report from the compressed runs.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -32,14 +33,19 @@ TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 def publish(folder: StudyFolder, force: bool = False) -> Path:
     """Publishes a study and returns its new folder under results/published/.
 
-    ``force`` publishes an unfinished study too; its report and the index say what it lacks. Raises
-    UsageError if the study is unfinished, stamped "not for conclusions" or already published, or if
-    its files contain private data.
+    ``force`` publishes a study that is unfinished or whose control failed; its report and the index
+    say so. Raises UsageError for such a study otherwise, if it is stamped "not for conclusions" or
+    already published, or if its files contain private data.
     """
     manifest = folder.manifest
     if not force:
         _check_finished(folder)
     _check_reported(folder, manifest)
+    if not force and _controls(folder.path) == "failed":
+        raise UsageError(
+            f"a control of {folder.path} failed, so its numbers are not to be trusted; run it "
+            "again, or publish it marked as failed with --force"
+        )
     _check_private(folder.path)
     _check_paths(manifest)
     target = PUBLISHED / folder.path.resolve().name
@@ -125,6 +131,18 @@ def _pack_runs(runs: Path, archive: Path) -> None:
             tar.add(path, f"runs/{path.name}", filter=anonymous)
 
 
+def _controls(study: Path) -> str:
+    """``failed`` if a control failed, ``passed`` if all passed, else ``not decided`` or empty."""
+    path = study / "tables" / "controls.csv"
+    if not path.exists():
+        return ""
+    with path.open(newline="", encoding="utf-8") as file:
+        checks = [row["check"] for row in csv.DictReader(file) if row["check"] != "off"]
+    if "failed" in checks:
+        return "failed"
+    return ("passed" if set(checks) == {"passed"} else "not decided") if checks else ""
+
+
 def _write_index() -> None:
     """Rewrites results/published/README.md from the published studies.
 
@@ -135,8 +153,8 @@ def _write_index() -> None:
     lines = [
         "# Published studies",
         "",
-        "| study | command | runs | machine | torch | harness | superseded by |",
-        "|---|---|---|---|---|---|---|",
+        "| study | command | runs | controls | machine | torch | harness | superseded by |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted(PUBLISHED.glob("*/manifest.json")):
         manifest = json.loads(path.read_text())
@@ -153,6 +171,7 @@ def _write_index() -> None:
             f"[{name}]({name}/report.md)",
             f"`{command(manifest['words'])}`",
             runs,
+            _controls(path.parent),
             device,
             manifest["software"]["torch"],
             f"{manifest['harness']} ({machine['git']})",

@@ -70,6 +70,17 @@ def test_force_publishes_an_unfinished_study_and_says_so(project: Path) -> None:
     assert f"1 of {planned} runs have no record" in (published / "mine" / "report.md").read_text()
 
 
+def test_a_failed_control_is_published_only_by_force(project: Path) -> None:
+    """A study whose A/A twin or positive control failed is refused, and marked if forced."""
+    path = project / "results" / "mine" / "tables" / "controls.csv"
+    header, *rows = path.read_text().splitlines()
+    first = rows[0].rpartition(",")[0] + ",failed"
+    path.write_text("\n".join([header, first, *rows[1:]]) + "\n")
+    assert_refused(project, "a control of results/mine failed")
+    assert command("publish", "results/mine", "--force", cwd=project).returncode == 0
+    assert "| failed |" in (project / "results" / "published" / "README.md").read_text()
+
+
 def test_the_index_names_the_study_that_replaces_another(project: Path) -> None:
     """A line of superseded.toml becomes a link in the row of the older study."""
     published = project / "results" / "published"
