@@ -85,8 +85,8 @@ def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
         "differ_of": agreement.processes,
         "steps": max((len(run.repeats[0].steps) for run in runs), default=None),
         "verdict": str(judgement.verdict),
-        "verdict_wording": wording(judgement.verdict, _independent_runs(cell, judgement)),
-        "independent_runs": _independent_runs(cell, judgement),
+        "verdict_wording": wording(judgement.verdict, independent_runs(runs, cell.is_forked)),
+        "independent_runs": independent_runs(runs, cell.is_forked),
         "divergence_rate_upper": _divergence_bound(cell, judgement),
         "first_step": divergence.step if divergence else None,
         "first_component": divergence.component if divergence else "",
@@ -97,11 +97,7 @@ def _divergence_bound(cell: CellData, judgement: Judgement) -> float | None:
     """The bound on the chance that a fresh process differs; None where the cell varies anyway."""
     if judgement.verdict.differs:
         return None
-    return divergence_rate_upper(_independent_runs(cell, judgement))
-
-
-def _independent_runs(cell: CellData, judgement: Judgement) -> int:
-    return independent_runs(judgement.completed, cell.is_forked)
+    return divergence_rate_upper(independent_runs(cell.completed, cell.is_forked))
 
 
 def _cost_columns(

@@ -15,7 +15,6 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.agreement import Agreement
 from harness.core.errors import UsageError
-from harness.core.frameworks import independent_runs
 from harness.core.verdict import Verdict, place_at_step_zero
 from harness.report.basis import unobserved_basis
 from harness.report.caveats import ENDINGS, because
@@ -74,9 +73,9 @@ def _check_verdict(
 ) -> tuple[State, str]:
     """One differing run proves a difference; claiming none requires ``min_runs``."""
     verdict = Verdict(row["verdict"])
-    counted = independent_runs(row["trace_runs"], cell.is_forked)
+    counted = row["independent_runs"]
     if verdict is Verdict.identical and required is verdict and counted < min_runs:
-        kind = "independent runs" if cell.is_forked else "runs"
+        kind = "independent runs" if counted < row["trace_runs"] else "runs"
         return State.broken, f"{_describe_evidence(cell, row)}, but {min_runs} {kind} are required"
     met = verdict is required or (required is Verdict.varies and verdict.differs)
     return State.holds if met else State.broken, _describe_evidence(cell, row)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harness.core.record import RunRecord
 from harness.core.spec import Cell, Isolation
 
-FORK_SERVERS = 2  # for each environment; runs alternate between them
+OLD_FORK_SERVERS = 2  # for each environment, when records did not name them yet
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,16 @@ def is_forked(cell: Cell, isolation: Isolation) -> bool:
     return can_fork and isolation is Isolation.fork
 
 
-def independent_runs(runs: int, forked: bool) -> int:
-    """How many of the runs are independent evidence that a fresh process agrees.
+def independent_runs(runs: Sequence[RunRecord], forked: bool) -> int:
+    """How many of a cell's runs are independent evidence that a fresh process agrees.
 
     Runs forked from one server share its hash seed and address layout: they count as one.
+    ``forked`` matters for records of earlier versions only, which do not name the server.
     """
-    return min(runs, FORK_SERVERS) if forked else runs
+    servers = {run.server for run in runs if run.server is not None}
+    if forked and not servers:
+        return min(len(runs), OLD_FORK_SERVERS)
+    return len(servers) + sum(run.server is None for run in runs)
 
 
 def environment_of(cell: Cell) -> dict[str, str]:

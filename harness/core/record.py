@@ -112,6 +112,7 @@ class RunRecord:
     message: str = ""  # what went wrong, redacted; empty if nothing did
     operation: str | None = None  # that has no deterministic version
     effective: dict[str, Any] = field(default_factory=dict)  # the setting as read back
+    server: str | None = None  # that the run's process was forked from; None if it was spawned
     threads: int | None = None
     peak_mb: float | None = None  # peak device memory on CUDA, peak resident set size elsewhere
     setup_s: float | None = None  # to apply the setting and build the training

@@ -66,7 +66,7 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
         cell=experiment.cell.id,
         runs=judgement.completed,
         verdict=str(judgement.verdict),
-        bound=_describe_bound(judgement, forked),
+        bound=_describe_bound(judgement, untreated, forked),
         words=experiment.request.words,
     )
     if judgement.verdict is Verdict.identical:
@@ -112,10 +112,11 @@ def _first_failure(runs: Sequence[RunRecord]) -> str:
     return ""
 
 
-def _describe_bound(judgement: Judgement, forked: bool) -> str:
+def _describe_bound(judgement: Judgement, runs: Sequence[RunRecord], forked: bool) -> str:
     if judgement.verdict.differs:
         return judgement.agreement.describe()
-    rate = divergence_rate_upper(independent_runs(judgement.completed, forked))
+    completed = [run for run in runs if run.outcome.completed]
+    rate = divergence_rate_upper(independent_runs(completed, forked))
     return f"a fresh run differs with probability at most {100 * rate:.2g} %, at 95 % confidence"
 
 

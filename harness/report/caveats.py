@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.frameworks import FORK_SERVERS
+from harness.core.frameworks import independent_runs
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import MIN_IDENTICAL, SEEN_WHEN_TIMED, judge
 from harness.report.basis import FILES, unobserved_basis
@@ -60,10 +60,18 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
     for text in study.unreadable:
         yield Caveat(text, "`python -m harness resume` repeats this run.")
     if study.is_forked:
+        shared = any(
+            independent_runs(cell.completed, cell.is_forked) < len(cell.completed)
+            for cell in study.cells
+        )
+        what = (
+            "Some runs of a cell come from the same process, share its hash seed and address "
+            "layout, and count as one run in the bounds"
+            if shared
+            else "The runs of a cell come from different processes"
+        )
         yield Caveat(
-            f"Runs were forked (launch.isolation=fork) from {FORK_SERVERS} processes. Runs forked "
-            "from one process share its hash seed and address layout, so they count as one run in "
-            "the bounds. Peak memory is not shown.",
+            f"Runs were forked (launch.isolation=fork). {what}. Peak memory is not shown.",
             "Set launch.isolation=spawn to give each run a fresh interpreter.",
         )
     yield from _count_caveats(study)

@@ -1,23 +1,25 @@
 """The parent's end of fork servers, each of which forks one child per run.
 
 A run under ``launch.isolation=fork`` skips the import of its framework, most of a short run's time.
-Runs with the same environment alternate between several servers, because the children of one server
-share its hash seed and address layout and would hide a difference that depends on them.
+The children of one server share its hash seed and address layout and would hide a difference that
+depends on them. So each replicate of a study has a server of its own for each environment, which
+forks that replicate of every cell: the runs of one cell come from different servers.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-from harness.core.frameworks import FORK_SERVERS, FRAMEWORKS
+from harness.core.frameworks import FRAMEWORKS
 from harness.core.protocol import module_command
 from harness.core.spec import Isolation, RunSpec
 from harness.study.child_process import environment
@@ -25,15 +27,29 @@ from harness.study.worker_process import Descriptors, Process, StartProcess, spa
 
 # Return codes of a child whose server died: it was killed with the server, or never forked.
 LOST, NOT_FORKED = -signal.SIGKILL, 1
+MOST_SERVERS = 30  # for each environment, one at a time: 30 equal runs are `identical`
+
+Place = Callable[[int], int]
+
+
+def one_after_another(runs: int) -> Place:
+    """Each of MOST_SERVERS servers forks consecutive runs of a cell, one if there are few runs."""
+    children = math.ceil(runs / MOST_SERVERS)
+    return lambda number: (number - 1) // children
+
+
+def in_turn(number: int) -> int:
+    """Two servers alternate: of a few runs of one cell, some differ in hash seed and addresses."""
+    return number % 2
 
 
 @contextmanager
-def process_starter(isolation: Isolation) -> Iterator[StartProcess]:
+def process_starter(isolation: Isolation, place: Place) -> Iterator[StartProcess]:
     """Gives the function that starts a run's process; ends the fork servers afterwards."""
     if isolation is Isolation.spawn:
         yield spawn
         return
-    servers = ForkServers()
+    servers = ForkServers(place)
     try:
         yield servers.start
     finally:
@@ -41,10 +57,14 @@ def process_starter(isolation: Isolation) -> Iterator[StartProcess]:
 
 
 class ForkServers:
-    """Starts each server when a run first needs it."""
+    """Starts each server when a run first needs it, and ends it when later ones are in use.
 
-    def __init__(self) -> None:
-        self.servers: dict[object, _ForkServer] = {}
+    ``place`` maps the number of a run in its cell to that of its server.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.servers: dict[tuple[str, frozenset[tuple[str, str]], int], _ForkServer] = {}
 
     def start(self, spec: RunSpec, ends: Descriptors) -> Process:
         """Forks a child for the run, or spawns one if its framework must not be forked.
@@ -54,13 +74,20 @@ class ForkServers:
         module = FRAMEWORKS[spec.cell.scenario.framework].fork_server
         if module is None:
             return spawn(spec, ends)
-        place = spec.number % FORK_SERVERS
+        place = self.place(spec.number)
+        self._close_before(place - 1)
         key = (module, frozenset(spec.environment.items()), place)
         if key in self.servers and not self.servers[key].is_alive:
             self.servers.pop(key).close()
         if key not in self.servers:
             self.servers[key] = _ForkServer(module, spec.environment)
         return self.servers[key].fork(ends)
+
+    def _close_before(self, place: int) -> None:
+        """Ends idle servers of earlier places. Runs of two places can be under way together."""
+        for key, server in list(self.servers.items()):
+            if key[2] < place and server.is_idle:
+                self.servers.pop(key).close()
 
     def close(self) -> None:
         for server in self.servers.values():
@@ -70,6 +97,7 @@ class ForkServers:
 
 class _ForkServer:
     def __init__(self, module: str, variables: Mapping[str, str]) -> None:
+        self.children: list[ForkedProcess] = []
         self.requests, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -83,6 +111,11 @@ class _ForkServer:
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def is_idle(self) -> bool:
+        self.children = [child for child in self.children if child.poll() is None]
+        return not self.children
 
     def fork(self, ends: Descriptors) -> ForkedProcess:
         """Requests a child, which starts as soon as the server has imported its framework.
@@ -98,7 +131,8 @@ class _ForkServer:
             raise
         finally:
             os.close(status_end)
-        return ForkedProcess(pipe)
+        self.children.append(ForkedProcess(pipe))
+        return self.children[-1]
 
     def close(self) -> None:
         """A server exits when its socket is closed; its children die with it."""

@@ -28,7 +28,7 @@ from harness.study.folder import (
     create_folder,
     request_from_manifest,
 )
-from harness.study.fork_server import process_starter
+from harness.study.fork_server import in_turn, one_after_another, process_starter
 from harness.study.plan import Plan, plan
 from harness.study.probe import Probe, probe
 from harness.study.progress import Display, estimate_s, format_duration
@@ -132,7 +132,9 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
         try:
             if inquiry or folder.remaining(session.plan):
                 restore_source(folder.path, session.plan, folder.manifest.get("source"))
-            with process_starter(session.request.launch.isolation) as start:
+            runs = session.request.runs
+            place = in_turn if inquiry else one_after_another(max(runs.trace, runs.timing))
+            with process_starter(session.request.launch.isolation, place) as start:
                 _run_plan(session, start)
                 answer = inquiry.answer(session, start) if inquiry else None
         except KeyboardInterrupt:

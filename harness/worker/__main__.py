@@ -21,10 +21,13 @@ def main() -> None:
     run_worker(int(sys.argv[1]), *map(json.loads, sys.argv[2:]))
 
 
-def run_worker(replies: int, request: Any = None, release: Any = None) -> NoReturn:
+def run_worker(
+    replies: int, request: Any = None, release: Any = None, server: str | None = None
+) -> NoReturn:
     """Does one run; ``replies`` is the descriptor of the pipe to the parent. Ends the process.
 
-    A request and a release are given only if this worker replaces one that has received them.
+    A request and a release are given only if this worker replaces one that has received them;
+    ``server`` names the process that it was forked from.
     """
     parent = ParentPipe(replies)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # logs show progress
@@ -44,7 +47,7 @@ def run_worker(replies: int, request: Any = None, release: Any = None) -> NoRetu
         parent.send(READY)
         release = json.loads(parent.receive())
     try:
-        save_record(study / "runs", replace(execute(spec, study), **release))
+        save_record(study / "runs", replace(execute(spec, study), server=server, **release))
     except ProcessReplaced as replaced:
         words = [str(parent.keep_open()), json.dumps(request), json.dumps(release)]
         sys.stdout.flush()

@@ -6,14 +6,25 @@ import dataclasses
 from collections.abc import Callable
 
 from harness.core.frameworks import independent_runs, is_forked
+from harness.core.record import RunRecord
 from harness.core.spec import Cell, Isolation, Scenario
 
 
-def test_forked_runs_count_once_per_server() -> None:
+def test_forked_runs_count_once_per_server(trace: Callable[..., RunRecord]) -> None:
     """Runs that share a hash seed and an address layout are no independent evidence."""
-    assert independent_runs(30, forked=True) == 2
-    assert independent_runs(1, forked=True) == 1
-    assert independent_runs(30, forked=False) == 30
+    spawned = [trace(number) for number in range(4)]
+    forked = [
+        dataclasses.replace(run, server=name) for run, name in zip(spawned, "aabc", strict=True)
+    ]
+    assert independent_runs(spawned, forked=False) == 4
+    assert independent_runs(forked, forked=True) == 3
+    assert independent_runs([*spawned, *forked], forked=True) == 7
+
+
+def test_records_that_name_no_server_count_as_those_of_two(trace: Callable[..., RunRecord]) -> None:
+    """Studies of earlier versions forked all runs of a cell from two servers."""
+    assert independent_runs([trace(number) for number in range(30)], forked=True) == 2
+    assert independent_runs([trace(1)], forked=True) == 1
 
 
 def test_scripts_are_never_forked(make_cell: Callable[..., Cell]) -> None:

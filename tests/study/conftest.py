@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.record import RunRecord
 from harness.core.spec import Algorithms, Cell, Determinism, Kind, RunSpec, Scenario
-from harness.study.fork_server import ForkServers
+from harness.study.fork_server import ForkServers, in_turn
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Launch
 from harness.study.worker_process import Descriptors, Process, spawn
@@ -102,7 +102,7 @@ Run = Callable[..., list[RunRecord]]
 
 @pytest.fixture(scope="module")
 def fork() -> Iterator[Start]:
-    servers = ForkServers()
+    servers = ForkServers(in_turn)
     yield servers.start
     servers.close()
 

@@ -17,6 +17,7 @@ import pytest
 from harness.core.record import Outcome
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario, to_json
 from harness.study.child_process import environment
+from harness.study.fork_server import ForkServers, one_after_another
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Launch
 from tests.study.conftest import Spec, Start, wait_until
@@ -25,13 +26,13 @@ PARENT = """
 import json, sys
 from pathlib import Path
 from harness.core.spec import RunSpec
-from harness.study.fork_server import ForkServers
+from harness.study.fork_server import ForkServers, in_turn
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Launch
 from harness.study.worker_process import spawn
 
 spec = RunSpec.from_json(json.loads(sys.argv[1]))
-start = spawn if sys.argv[3] == "spawn" else ForkServers().start
+start = spawn if sys.argv[3] == "spawn" else ForkServers(in_turn).start
 list(LocalLauncher(Path(sys.argv[2]), Launch(), lambda: None, start).launch([spec], 0))
 """
 
@@ -89,6 +90,29 @@ def test_children_of_one_fork_server_share_its_hash_seed_and_addresses(
     first, second, third = (record.repeats[0].facts for record in launcher.launch(specs, 0))
     assert {name for name in first if first[name] == third[name]} == {"hash", "address"}
     assert {"hash", "address"} & {name for name in first if first[name] == second[name]} == set()
+
+
+def test_the_runs_of_a_cell_have_a_server_each_up_to_thirty() -> None:
+    """A replicate has its own server; with more replicates, consecutive ones share one."""
+    assert [one_after_another(30)(number) for number in (1, 2, 30)] == [0, 1, 29]
+    assert [one_after_another(31)(number) for number in (1, 2, 3, 31)] == [0, 0, 1, 15]
+    assert [one_after_another(300)(number) for number in (1, 10, 11, 300)] == [0, 0, 1, 29]
+
+
+@pytest.mark.slow
+def test_records_name_their_server_and_earlier_servers_end(acting_study: Path, spec: Spec) -> None:
+    """Two cells of one replicate come from one server, and only two servers live at a time."""
+    servers = ForkServers(one_after_another(4))
+    launcher = LocalLauncher(acting_study, Launch(ahead=1), lambda: None, servers.start)
+    names = []
+    for number in (1, 2, 3, 4):
+        pair = [spec("train", number=number), spec("nan", number=number)]
+        one, other = (record.server for record in launcher.launch(pair, 2 * number))
+        assert one == other is not None
+        names.append(one)
+        assert len(servers.servers) <= 2
+    servers.close()
+    assert len(set(names)) == 4
 
 
 @pytest.mark.slow

@@ -38,11 +38,12 @@ def main() -> None:
     server = _ForkServer(requests)
     while (child := server.next_child()) is None:
         pass
-    _become_worker(*child)
+    _become_worker(*child, server.name)
 
 
 class _ForkServer:
     def __init__(self, requests: socket.socket) -> None:
+        self.name = os.urandom(8).hex()  # in the records of its children
         self.requests = requests.fileno()
         self.socket = requests
         self.status_pipes: dict[int, int] = {}  # by process id
@@ -92,7 +93,7 @@ class _ForkServer:
             os.close(pipe)
 
 
-def _become_worker(stdin: int, replies: int, log: int) -> NoReturn:
+def _become_worker(stdin: int, replies: int, log: int, name: str) -> NoReturn:
     """Runs the worker in this child, as `python -m harness.worker` would."""
     server = os.getppid()
     os.setsid()
@@ -105,7 +106,7 @@ def _become_worker(stdin: int, replies: int, log: int) -> NoReturn:
     os.close(log)
     try:
         reseed()
-        run_worker(replies)
+        run_worker(replies, server=name)
     except BaseException:  # noqa: BLE001 - as an interpreter that ends with a traceback
         traceback.print_exc()
         sys.stderr.flush()
