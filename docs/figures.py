@@ -42,6 +42,8 @@ RACE_RECORD = DOCS / "findings" / "mkl-first-call.json"
 CLAIMS_OLD = "20261121-093041-20-scenarios-f466"
 NOISE_OLD = "20261121-095503-4-scenarios-d7a0"
 AUDIT_CPU = "20261121-121607-2-scenarios-467f"
+EXAMPLE = "20261126-025642-2-scenarios-94a2"
+EXAMPLE_DIAGNOSIS = "20261126-025857-script-9410"
 AUDIT_H100 = "20261126-012902-audit-h100"
 BITS_H100 = "20261126-012850-6-scenarios-h100"
 COST_H100 = "20261126-013416-4-scenarios-h100"
@@ -107,6 +109,17 @@ SECTIONS: list[Callable[[], Iterator[Sentence]]] = []
 def section(function: Callable[[], Iterator[Sentence]]) -> Callable[[], Iterator[Sentence]]:
     SECTIONS.append(function)
     return function
+
+
+@section
+def example_of_the_readme() -> Iterator[Sentence]:
+    """What a study and a diagnosis of docs/example/train.py print."""
+    (name, text), *_ = study(EXAMPLE).content.sentences
+    yield Sentence(README, EXAMPLE, f"{name}: {text}")
+    diagnosis = study(EXAMPLE_DIAGNOSIS).data.diagnosis
+    assert diagnosis is not None
+    text, _, _ = diagnosis["paragraph"].partition(" determinism.cublas_workspace")
+    yield Sentence(README, EXAMPLE_DIAGNOSIS, text)
 
 
 @section

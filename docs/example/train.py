@@ -3,7 +3,6 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-torch.set_num_threads(2)
 words = torch.randint(1000, (4096, 32))
 topics = words[:, 0] % 10
 vectors = torch.randn(1000, 32, requires_grad=True)
