@@ -41,7 +41,7 @@ def audit_sentence(rows: pd.DataFrame) -> str:
     return (
         f"{len(varies)} of {plural(len(rows), 'operation')} vary with seeds alone"
         f"{_names(varies)}; under deterministic algorithms {len(still) or 'none'}{_names(still)}, "
-        f"and {refused} are refused. Documentation, alert and bits contradict each other for "
+        f"and {refused} {'is' if refused == 1 else 'are'} refused. Documentation, alert and bits contradict each other for "
         f"{contradicted}."
     )
 
