@@ -27,6 +27,7 @@ def train(optimizer: str, width: int, way: str) -> bytes:
     return zlib.crc32(vector.numpy().tobytes()).to_bytes(4)
 
 
+torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # imports now what each process would
 for case in [*((*plain, "") for plain in PLAIN), *WAYS]:
     ends: list[bytes] = []
     for _ in range(int(sys.argv[1])):
