@@ -38,6 +38,7 @@ TRANSLATION = ROOT / "README.zh-CN.md"
 RACE = DOCS / "findings" / "mkl-first-call.md"
 H100 = DOCS / "findings" / "h100.md"
 RACE_RECORD = DOCS / "findings" / "mkl-first-call.json"
+PAGES = (README, *sorted((DOCS / "findings").glob("*.md")))
 
 CLAIMS_OLD = "20261121-093041-20-scenarios-f466"
 NOISE_OLD = "20261121-095503-4-scenarios-d7a0"
@@ -51,7 +52,7 @@ RESNET_H100 = "20261126-012847-resnet-h100"
 
 # What stands on a page and is not measured: versions, names, numbers of issues, hardware.
 NOT_MEASURED = (
-    r"Python 3\.11、?,? ?3\.12 or 3\.13|Python 3\.11、3\.12、3\.13|Python 3\.8",
+    r"Python 3\.11(, |、)3\.12( or |、)3\.13",
     r"CC BY 4\.0",
     r"torch 2\.\d+(\.\d)?(\+\w+)?",
     r"(pytorch|PyTorch) issues? \d+|in \d{6}",
@@ -254,7 +255,7 @@ def check() -> list[str]:
             faults.append(f"{name} does not say, as {sentence.source} does: {sentence.text}")
         if sentence.source not in page:
             faults.append(f"{name} does not name its source {sentence.source}")
-    for path in (README, RACE, H100):
+    for path in PAGES:
         own = [sentence.text for sentence in sentences if sentence.page == path]
         faults += [
             f"{path.relative_to(ROOT)} has a number that nothing recomputes: {line}"
