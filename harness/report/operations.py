@@ -38,10 +38,11 @@ def audit_sentence(rows: pd.DataFrame) -> str:
     still = rows["operation"][rows["bits_full"].str.startswith(("varies", "rarely"))]
     refused = (rows["alert"] == "refuses").sum()
     contradicted = (rows["disagree"] != "").sum()
+    verb = "is" if refused == 1 else "are"
     return (
         f"{len(varies)} of {plural(len(rows), 'operation')} vary with seeds alone"
         f"{_names(varies)}; under deterministic algorithms {len(still) or 'none'}{_names(still)}, "
-        f"and {refused} {'is' if refused == 1 else 'are'} refused. Documentation, alert and bits contradict each other for "
+        f"and {refused} {verb} refused. Documentation, alert and bits contradict each other for "
         f"{contradicted}."
     )
 
