@@ -42,6 +42,7 @@ PAGES = (README, *sorted((DOCS / "findings").glob("*.md")))
 
 CLAIMS_OLD = "20261121-093041-20-scenarios-f466"
 NOISE_OLD = "20261121-095503-4-scenarios-d7a0"
+FIRST_CALLS_AMD = "20261126-034649-first_op-6edf"
 AUDIT_CPU = "20261126-030725-2-scenarios-bb45"
 EXAMPLE = "20261126-025642-2-scenarios-94a2"
 EXAMPLE_DIAGNOSIS = "20261126-025857-script-9410"
@@ -233,6 +234,16 @@ def record_of_the_race() -> Iterator[Sentence]:
     counts = [f"{name} in {k} of {n:,}" for name, k, n in record["mkl"]["rows"]]
     first = counts[0].replace(" in ", " differed in ") + " processes"
     yield Sentence(RACE, RACE_RECORD.name, f"{first}, {counts[1]}, and {counts[2]}")
+
+
+@section
+def first_calls_on_another_cpu() -> Iterator[Sentence]:
+    """The machine on which the race was looked for and not seen."""
+    table = study(FIRST_CALLS_AMD).tables.first_calls
+    assert {"sqrt", "exp", "log", "sin", "cos", "tanh", "erf"} <= set(table["operation"])
+    assert not table["differ"].any()
+    text = f"none in {table['processes'].min()} processes for each of {len(table)} operations"
+    yield Sentence(RACE, FIRST_CALLS_AMD, text)
 
 
 @section
