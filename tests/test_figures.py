@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from docs import figures
-from docs.figures import Sentence, uncovered
+from docs.figures import __main__ as figures
+from docs.figures.page import uncovered
+from docs.figures.sentences import Sentence
 
 PAGE = """# Of Python 3.11, 3.12 or 3.13
 

@@ -14,7 +14,6 @@ from harness.analysis import cost
 from harness.analysis.spread import measure_spread
 from harness.analysis.study_data import CellData, StudyData, is_timed
 from harness.core.binomial import divergence_rate_upper
-from harness.core.frameworks import independent_runs
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, judge, wording
@@ -85,8 +84,8 @@ def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
         "differ_of": agreement.processes,
         "steps": max((len(run.repeats[0].steps) for run in runs), default=None),
         "verdict": str(judgement.verdict),
-        "verdict_wording": wording(judgement.verdict, independent_runs(runs, cell.is_forked)),
-        "independent_runs": independent_runs(runs, cell.is_forked),
+        "verdict_wording": wording(judgement.verdict, cell.independent_runs),
+        "independent_runs": cell.independent_runs,
         "divergence_rate_upper": _divergence_bound(cell, judgement),
         "first_step": divergence.step if divergence else None,
         "first_component": divergence.component if divergence else "",
@@ -97,7 +96,7 @@ def _divergence_bound(cell: CellData, judgement: Judgement) -> float | None:
     """The bound on the chance that a fresh process differs; None where the cell varies anyway."""
     if judgement.verdict.differs:
         return None
-    return divergence_rate_upper(independent_runs(cell.completed, cell.is_forked))
+    return divergence_rate_upper(cell.independent_runs)
 
 
 def _cost_columns(

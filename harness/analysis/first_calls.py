@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from scipy.special import betaincinv
+import scipy  # which loads scipy.stats when it is first used
 
 from harness.analysis.study_data import CellData, StudyData
+from harness.core.binomial import LEVEL
 
 SCENARIO = "first_op"
-LEVEL = 0.95
 
 
 def first_calls_table(study: StudyData) -> pd.DataFrame:
@@ -32,23 +32,15 @@ def _row(cell: CellData) -> dict[str, Any]:
     facts = [repeat.facts for _, repeat in cell.trainings()]
     processes = sum(fact["processes"] for fact in facts)
     differ = sum(fact["differ"] for fact in facts)
-    low, high = clopper_pearson(differ, processes)
+    interval = scipy.stats.binomtest(differ, processes).proportion_ci(LEVEL)
     return {
         "operation": facts[0]["op"],
         "determinism": cell.cell.setting,
         "threads": cell.completed[0].threads,
         "processes": processes,
         "differ": differ,
-        "rate_low": low,
-        "rate_high": high,
+        "rate_low": interval.low,
+        "rate_high": interval.high,
         "elements": max(fact["elements"] for fact in facts),
         "max_ulp": max(fact["ulp"] for fact in facts),
     }
-
-
-def clopper_pearson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the exact two-sided 95 % interval of a probability (Clopper and Pearson, 1934)."""
-    tail = (1 - LEVEL) / 2
-    low = betaincinv(successes, trials - successes + 1, tail) if successes else 0.0
-    high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1.0
-    return float(low), float(high)

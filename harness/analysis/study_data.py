@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.core.frameworks import is_forked
+from harness.core.frameworks import independent_runs, is_forked
 from harness.core.record import (
     BadRecordError,
     Distances,
@@ -50,6 +50,11 @@ class CellData:
     @property
     def completed(self) -> list[RunRecord]:
         return [run for run in self.traces if run.outcome.completed and run.repeats]
+
+    @property
+    def independent_runs(self) -> int:
+        """How many of the completed trace runs share nothing of a process with another one."""
+        return independent_runs(self.completed, self.is_forked)
 
     def trainings(self) -> Iterator[tuple[RunRecord, Repeat]]:
         """Yield every training of every completed trace run, in order."""

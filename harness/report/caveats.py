@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.frameworks import independent_runs
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import MIN_IDENTICAL, SEEN_WHEN_TIMED, judge
 from harness.report.basis import FILES, unobserved_basis
@@ -60,10 +59,7 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
     for text in study.unreadable:
         yield Caveat(text, "`python -m harness resume` repeats this run.")
     if study.is_forked:
-        shared = any(
-            independent_runs(cell.completed, cell.is_forked) < len(cell.completed)
-            for cell in study.cells
-        )
+        shared = any(cell.independent_runs < len(cell.completed) for cell in study.cells)
         what = (
             "Some runs of a cell come from the same process, share its hash seed and address "
             "layout, and count as one run in the bounds"
