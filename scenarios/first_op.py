@@ -47,7 +47,6 @@ POINTWISE: dict[str, Call] = {
     "softmax": lambda x: x.view(-1, 64).softmax(-1),
     "log_softmax": lambda x: x.view(-1, 64).log_softmax(-1),
 }
-OTHERS = {name: operation for name, operation in OPERATIONS.items() if name not in POINTWISE}
 LENGTH = 2**16  # of the input of a pointwise function: several chunks for each of many threads
 REPORT = struct.Struct("qqq")  # elements that differ, all elements, largest difference in ulp
 RECORDED_VALUES = 1000
@@ -60,8 +59,8 @@ class Options:
     processes: int = 250  # forked by each run
 
     def __post_init__(self) -> None:
-        if self.op not in POINTWISE and self.op not in OTHERS:
-            raise ValueError(f"op={self.op}: must be one of {', '.join([*POINTWISE, *OTHERS])}")
+        if self.op not in POINTWISE and self.op not in OPERATIONS:
+            raise ValueError(f"op={self.op}: must be one of {', '.join([*POINTWISE, *OPERATIONS])}")
         if self.processes < 1:
             raise ValueError(f"processes={self.processes}: must be at least 1")
 
@@ -106,7 +105,7 @@ def prepare(op: str) -> tuple[Call, list[Tensor]]:
     torch.manual_seed(0)
     if op in POINTWISE:
         return POINTWISE[op], [torch.rand(LENGTH)]
-    operation = OTHERS[op]  # type: ignore[index]
+    operation = OPERATIONS[op]  # type: ignore[index]
     return operation.call, [torch.rand(shape) for shape in operation.shapes]
 
 

@@ -82,7 +82,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         lengths=_string_rows(tables.lengths),
         first_calls=_first_calls_rows(tables.first_calls),
         matrix=matrix_rows(trainings[~trainings["twin"]]),
-        together=_simultaneous_bound(experiments[~experiments["twin"]]),
+        together=_simultaneous_bound(trainings[~trainings["twin"]]),
         facts=[
             notes
             for cell in study.cells

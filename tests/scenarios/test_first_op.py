@@ -82,4 +82,4 @@ def test_the_matrix_names_every_operation() -> None:
     text = (CONF / "matrix" / "first_call.yaml").read_text()
     names = text.partition("scenario.op: >-")[2].partition("determinism")[0]
     listed = {name.strip() for name in names.split(",")}
-    assert {*first_op.POINTWISE, *first_op.OTHERS} - listed == {"attention_efficient"}
+    assert {*first_op.POINTWISE, *first_op.OPERATIONS} - listed == {"attention_efficient"}
