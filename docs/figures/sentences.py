@@ -19,6 +19,7 @@ from docs.figures.studies import (
     EXAMPLE,
     EXAMPLE_DIAGNOSIS,
     FIRST_CALLS_AMD,
+    NOISE,
     NOISE_OLD,
     RESNET_H100,
     study,
@@ -27,13 +28,14 @@ from docs.figures.studies import (
 from harness.core.binomial import divergence_rate_upper
 from harness.core.spec import Noise
 from harness.core.verdict import judge
-from harness.report.format import percent
+from harness.report.format import figure, percent
 from harness.report.matrix_rows import format_agreement
 
 DOCS = Path(__file__).resolve().parents[1]
 README = DOCS.parent / "README.md"
 RACE = DOCS / "findings" / "mkl-first-call.md"
 H100 = DOCS / "findings" / "h100.md"
+SETTINGS = DOCS / "settings.md"
 RACE_RECORD = DOCS / "findings" / "mkl-first-call.json"
 
 
@@ -78,7 +80,7 @@ def bits_of_the_h100() -> Iterator[Sentence]:
     bound = percent(divergence_rate_upper(4))
     weak = f'"0 of 4" means that another run differs with a probability of at most {bound}'
     yield Sentence(H100, BITS_H100, weak)
-    churn = f"predict other classes for {percent(resnet['churn'])} of the images"
+    churn = f"disagree on the class of {percent(resnet['churn'])} of the images"
     yield Sentence(README, BITS_H100, churn)
 
 
@@ -103,8 +105,7 @@ def costs_on_the_h100() -> Iterator[Sentence]:
         yield Sentence(H100, COST_H100, row)
     blocks = {twin.plain.blocks for twin in costs.tables.controls.twins}
     yield Sentence(H100, COST_H100, f"over {blocks.pop()} blocks")
-    text = f"{costs.cost('resnet', 'full')} times the time per step"
-    yield Sentence(README, COST_H100, text)
+    yield Sentence(README, COST_H100, f"a step takes {costs.cost('resnet', 'full')} times as long")
 
 
 def audit_of_the_h100() -> Iterator[Sentence]:
@@ -113,12 +114,11 @@ def audit_of_the_h100() -> Iterator[Sentence]:
     seeds, full = varying(table, "bits"), varying(table, "bits_full")
     refused = (table["alert"] == "refuses").sum()
     assert not full
-    text = (
-        f"{len(seeds)} of {len(table)} operations vary with seeds alone, none under deterministic"
-        f" algorithms, which refuse {refused}"
-    )
+    seeded = f"{len(seeds)} of {len(table)} operations vary with seeds alone"
+    text = f"{seeded}, none under deterministic algorithms, which refuse {refused}"
     yield Sentence(H100, AUDIT_H100, text)
-    yield Sentence(README, AUDIT_H100, text)
+    yield Sentence(README, AUDIT_H100, seeded)
+    yield Sentence(README, AUDIT_H100, f"and {refused} are refused")
 
 
 def symptom_of_the_race() -> Iterator[Sentence]:
@@ -141,7 +141,8 @@ def symptom_of_the_race() -> Iterator[Sentence]:
         f" {100 * interval.low:.2g}–{percent(interval.high)})",
     )
     yield Sentence(RACE, NOISE_OLD, text)
-    yield Sentence(README, CLAIMS_OLD, f"in {differ} of {processes} processes")
+    for source in (CLAIMS_OLD, NOISE_OLD):
+        yield Sentence(README, source, f"in {differ} of {processes} processes")
 
 
 def record_of_the_race() -> Iterator[Sentence]:
@@ -180,6 +181,30 @@ def audit_of_a_cpu() -> Iterator[Sentence]:
     yield Sentence(README, AUDIT_CPU, f"{len(seeds)} of {len(table)} operations vary on a CPU")
 
 
+def sources_of_noise() -> Iterator[Sentence]:
+    """How far the machine, the seed and one flipped bit move two trainings."""
+    rows = {
+        (row["scenario"], row["noise"]): row for row in study(NOISE).tables.noise.to_dict("records")
+    }
+    changes = {
+        "implementation": "the machine",
+        "algorithm": "the seed",
+        "bit_flip": "one bit of one weight",
+    }
+    for scenario in ("mlp_digits", "resnet"):
+        for noise, what in changes.items():
+            row = rows[scenario, noise]
+            figures = (
+                format_agreement(row),
+                f"{percent(row['accuracy_mean'], 3)} ({percent(row['accuracy_sd'])})",
+                percent(row["churn"]),
+                figure(row["weight_rel_l2"], 2),
+            )
+            yield Sentence(SETTINGS, NOISE, f"| {what} | {' | '.join(figures)} |")
+    moved = rows["resnet", "bit_flip"]["weight_rel_l2"]
+    yield Sentence(SETTINGS, NOISE, f"moves the weights of `resnet` by {percent(moved)}")
+
+
 SECTIONS = (
     example_of_the_readme,
     bits_of_the_h100,
@@ -190,4 +215,5 @@ SECTIONS = (
     record_of_the_race,
     first_calls_on_another_cpu,
     audit_of_a_cpu,
+    sources_of_noise,
 )

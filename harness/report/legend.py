@@ -12,7 +12,8 @@ VERDICTS = {
     "agree at every step, and so do the final predictions",
     "no difference seen": f"the same, but in fewer than {MIN_IDENTICAL} independent runs",
     "probability": "one-sided 95 % upper bound (Clopper–Pearson)",
-    "cheapest, slower": "by time per step relative to the baseline, with 95 % interval",
+    "slower, faster": "by time per step relative to the baseline, with 95 % interval, of settings "
+    "under which no difference was seen",
     "no difference in cost shown": "there may be one, but the intervals do not show it",
 }
 POSITIVE = (

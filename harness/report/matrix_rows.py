@@ -41,7 +41,7 @@ def _matrix_row(row: dict[str, Any]) -> MatrixRow:
         with_detail(percent(row["accuracy_mean"], 3), "sd", percent(row["accuracy_sd"])),
         percent(row["churn"]),
         _format_weights(row),
-        f"{figure(row['peak_mb'])} MB" if is_known(row["peak_mb"]) else DASH,
+        f"{figure(row['peak_mb'])} MiB" if is_known(row["peak_mb"]) else DASH,
         _format_step_time(row),
         _format_cost(row, identical),
         row["cost"] if identical and not row["is_baseline"] else "",

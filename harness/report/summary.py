@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
+from harness.analysis.cost import EQUAL_WITHIN
 from harness.core.verdict import UNDISTINGUISHED, Verdict
 from harness.report.format import interval, is_known, join_words, percent
 
@@ -13,17 +14,10 @@ Row = dict[str, Any]
 MEASURABLE = 0.5  # half width beyond which an interval of a cost says nothing
 
 
-class Cost(NamedTuple):
-    """A cost ratio with its interval; that of a baseline is 1 by definition."""
-
-    ratio: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if self.low == self.high:
-            return "baseline"
-        return f"{self.ratio:.3f} ×, {interval(self.low, self.high)}"
+EQUAL = f"cost within ±{percent(EQUAL_WITHIN)} of the baseline's"
+NOT_SHOWN = "no difference in cost shown"
+UNMEASURED = "cost not measurable"
+COSTS = ("slower than the baseline", "faster than the baseline", EQUAL, NOT_SHOWN, UNMEASURED)
 
 
 def sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -40,9 +34,7 @@ def _sentence(rows: list[Row]) -> str:
     parts = [_describe_evidence(identical)] if identical else []
     if differing and not identical:
         parts = ["no setting gave identical runs"]
-    if costs := {_setting_name(row): cost for row in identical if (cost := _cost_of(row))}:
-        slower = {_setting_name(row) for row in identical if row["cost"] == "slower"}
-        parts.append(_compare_costs(costs, slower))
+    parts += _compare_costs(identical)
     for verdict in Verdict:
         names = [f"`{row['determinism']}`" for row in rows if row["verdict"] == verdict]
         if names and verdict is not Verdict.identical:
@@ -72,38 +64,21 @@ def _describe_evidence(rows: list[Row]) -> str:
     )
 
 
-def _compare_costs(costs: dict[str, Cost], labeled_slower: set[str]) -> str:
-    """Name the slower settings and the one that they are slower than, or say that none is.
-
-    A setting is slower if its interval lies above that of the cheapest one, and either the table
-    labels it so or the cheapest one is clearly faster than the baseline.
-    """
-    cheapest = min(costs, key=lambda name: costs[name].ratio)
-    beats_baseline = costs[cheapest].high < 1
-    others = [name for name in costs if name != cheapest]
-    slower = [
-        name
-        for name in others
-        if costs[name].low > costs[cheapest].high and (name in labeled_slower or beats_baseline)
-    ]
-    undecided = [name for name in others if name not in slower]
-
-    def quote(names: list[str]) -> str:
-        return join_words([f"`{name}` ({costs[name]})" for name in names])
-
-    if not slower:
-        if all(cost.high < 1 for cost in costs.values()):
-            return f"faster than the baseline: {quote(list(costs))}"
-        wide = any(cost.high - cost.low > 2 * MEASURABLE for cost in costs.values())
-        finding = "cost not measurable" if wide else "no difference in cost shown"
-        return f"{finding if others or wide else 'cost'}: {quote(list(costs))}"
-    text = f"cheapest: {quote([cheapest])}"
-    if undecided:
-        text += f"; not shown to cost more: {quote(undecided)}"
-    return f"{text}; slower: {quote(slower)}"
+def _compare_costs(rows: list[Row]) -> list[str]:
+    """Quote the cost of each row after its label in the table; empty if none has a cost."""
+    quotes: dict[str, list[str]] = {}
+    for row in rows:
+        if is_known(row["cost_ratio"]) and not row["is_baseline"]:
+            ratio, low, high = row["cost_ratio"], row["cost_low"], row["cost_high"]
+            quote = f"`{_setting_name(row)}` ({ratio:.3f} ×, {interval(low, high)})"
+            quotes.setdefault(_describe_label(row), []).append(quote)
+    return [f"{label}: {join_words(quotes[label])}" for label in COSTS if label in quotes]
 
 
-def _cost_of(row: Row) -> Cost | None:
-    if is_known(row["cost_ratio"]):
-        return Cost(row["cost_ratio"], row["cost_low"], row["cost_high"])
-    return Cost(1, 1, 1) if row["is_baseline"] and row["timing_runs"] else None
+def _describe_label(row: Row) -> str:
+    label = str(row["cost"])
+    if label in ("slower", "faster"):
+        return f"{label} than the baseline"
+    if label.startswith("within"):
+        return EQUAL
+    return UNMEASURED if row["cost_high"] - row["cost_low"] > 2 * MEASURABLE else NOT_SHOWN

@@ -13,6 +13,7 @@ import shutil
 import socket
 import tarfile
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
     if not force:
         _check_finished(folder)
     _check_reported(folder, manifest)
-    if not force and _controls(folder.path) == "failed":
+    if not force and any(check == "failed" for _, check in _read_checks(folder.path)):
         raise UsageError(
             f"a control of {folder.path} failed, so its numbers are not to be trusted; run it "
             "again, or publish it marked as failed with --force"
@@ -131,16 +132,23 @@ def _pack_runs(runs: Path, archive: Path) -> None:
             tar.add(path, f"runs/{path.name}", filter=anonymous)
 
 
-def _controls(study: Path) -> str:
-    """``failed`` if a control failed, ``passed`` if all passed, else ``not decided`` or empty."""
+def _read_checks(study: Path) -> list[tuple[str, str]]:
+    """The study's controls and their checks (``passed``, ``failed``, ``inconclusive``, …)."""
     path = study / "tables" / "controls.csv"
     if not path.exists():
-        return ""
+        return []
     with path.open(newline="", encoding="utf-8") as file:
-        checks = [row["check"] for row in csv.DictReader(file) if row["check"] != "off"]
-    if "failed" in checks:
-        return "failed"
-    return ("passed" if set(checks) == {"passed"} else "not decided") if checks else ""
+        rows = [(row["control"], row["check"].partition(" (")[0]) for row in csv.DictReader(file)]
+    return [(control, check) for control, check in rows if check != "off"]
+
+
+def _describe_checks(checks: list[tuple[str, str]]) -> str:
+    """As in ``positive: passed; A/A twins: 6 passed, 1 inconclusive``."""
+    twins = Counter(check for control, check in checks if control != "positive")
+    parts = [f"positive: {check}" for control, check in checks if control == "positive"]
+    if twins:
+        parts.append(f"A/A twins: {', '.join(f'{n} {check}' for check, n in twins.items())}")
+    return "; ".join(parts)
 
 
 def _write_index() -> None:
@@ -171,7 +179,7 @@ def _write_index() -> None:
             f"[{name}]({name}/report.md)",
             f"`{command(manifest['words'])}`",
             runs,
-            _controls(path.parent),
+            _describe_checks(_read_checks(path.parent)),
             device,
             manifest["software"]["torch"],
             f"{manifest['harness']} ({machine['git']})",
