@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from harness.scenario import Context, Evaluation, Examples, Training, classified, digits, predict
 
+from .loader import digest_of
 from .resnet import ResNet
 
 BATCH_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -111,6 +112,7 @@ class Pair(Training):
         self.held_out = held_out
         self.right = dict.fromkeys(self.learners, torch.zeros((), device=context.device))
         self.seen = 0
+        self.order: list[Tensor] = []  # of the examples, by batch
         self.at_start = {name: state_of(model) for name, model in self.models.items()}
 
     def batches(self) -> Iterator[Examples]:
@@ -118,14 +120,16 @@ class Pair(Training):
             raise ValueError(
                 f"batch_size={self.options.batch_size}: must not exceed samples={len(self.train)}"
             )
-        dataset = TensorDataset(self.train.inputs, self.train.targets)
+        index = torch.arange(len(self.train))
+        dataset = TensorDataset(self.train.inputs, self.train.targets, index)
         loader = DataLoader(dataset, self.options.batch_size, shuffle=True, drop_last=True)
         taken = 0
         while True:
-            for inputs, targets in loader:
+            for inputs, targets, examples in loader:
                 if taken == self.options.steps:
                     return
                 taken += 1
+                self.order.append(examples)
                 yield Examples(inputs, targets)
             for learner in self.learners.values():
                 learner.scheduler.step()
@@ -156,6 +160,7 @@ class Pair(Training):
         return {
             "variant": self.options.variant,
             "pair": self.options.pair,
+            "order": digest_of(torch.cat(self.order)),
             "equal_bits": all(torch.equal(first[name], second[name]) for name in first),
             **{
                 f"{measure}_equal": learners["first"][measure] == learners["second"][measure]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.verdict import Judgement, Verdict, judge, wording
+from harness.core.verdict import Verdict, judge, wording
 
 DOCUMENTED = Path(__file__).parent / "documented.toml"
 NOT_LISTED = "not listed"
@@ -51,7 +51,7 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
         options = cell.cell.scenario.options
         if cell.cell.scenario.name == "atomics" and options.get("length") is not None:
             key = (str(options["op"]), cell.cell.device, str(options["dtype"]))
-            rows.setdefault(key, {})[int(options["length"])] = _word(judge(cell.traces))
+            rows.setdefault(key, {})[int(options["length"])] = _word(cell)
     return pd.DataFrame(
         [
             {
@@ -67,27 +67,27 @@ def _audit_row(
     operation: str, device: str, torch: str, cells: dict[str, CellData]
 ) -> dict[str, str]:
     documented = documented_as(device.partition(":")[0], operation, torch)
-    judgements = {setting: judge(cells[setting].traces) for setting in SETTINGS}
-    verdicts = {setting: judgement.verdict for setting, judgement in judgements.items()}
+    verdicts = {setting: judge(cells[setting].traces).verdict for setting in SETTINGS}
     refused = verdicts["full"] is Verdict.refused
     return {
         "operation": operation,
         "device": device,
         "documented": documented,
         "alert": "refuses" if refused else "none",
-        "bits": _word(judgements["seed"]),
-        "bits_full": _word(judgements["full"]),
+        "bits": _word(cells["seed"]),
+        "bits_full": _word(cells["full"]),
         "threads": _compare_threads(cells["full"], cells.get(ONE_THREAD)),
         "disagree": "; ".join(find_disagreements(documented, refused, verdicts)),
     }
 
 
-def _word(judgement: Judgement) -> str:
-    """The verdict, with the number of processes that it rests on."""
-    text = wording(judgement.verdict, judgement.completed)
+def _word(cell: CellData) -> str:
+    """The verdict, with the number of independent processes that it rests on."""
+    judgement, independent = judge(cell.traces), cell.independent_runs
+    text = wording(judgement.verdict, independent)
     if judgement.verdict.differs:
         return f"{text} ({judgement.agreement})"
-    return f"{text} (n = {judgement.completed})" if judgement.completed else text
+    return f"{text} (n = {independent})" if independent else text
 
 
 def documented_as(kind: str, operation: str, torch: str) -> str:

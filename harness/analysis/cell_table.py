@@ -32,7 +32,7 @@ def cell_table(study: StudyData) -> pd.DataFrame:
 def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
     ratio, twin = cost_ratio(study, cell), _twin_ratio(study, cell)
-    together = cost_ratio(study, cell, cost.simultaneous_level(study.count_costs(cell.baseline)))
+    together = cost_ratio(study, cell, cost.simultaneous_level(study.costs))
     return {
         **_identity_columns(cell, twin=False),
         **_verdict_columns(cell, judgement),

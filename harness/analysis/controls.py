@@ -72,7 +72,7 @@ def _check_twins(study: StudyData) -> list[Twin]:
         plain = cost.paired_ratio(*times)
         together = cost.paired_ratio(*times, cost.simultaneous_level(len(measured)))
         if plain and together:
-            detectable = cost.smallest_detectable(plain, study.count_costs(cell.id))
+            detectable = cost.smallest_detectable(plain, study.costs)
             twins.append(Twin(cell.id, plain, together, cost.check_twin(together), detectable))
     return twins
 

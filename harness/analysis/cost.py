@@ -1,9 +1,9 @@
 """Cost of a setting: ratios paired by block, with a Student's t interval.
 
-Steps are never pooled. If step times differ by 0.2 to 1 % between processes, a pooled t-test over
-steps calls identical code different in 38 to 79 % of studies. A nominal 95 % bootstrap interval
-errs in 18 % of studies with 5 blocks. Student's t on the logarithms of block ratios errs in about
-5 % for any number of blocks; tests/analysis/test_cost.py repeats this by simulation.
+Steps are never pooled: since step times differ between processes, a pooled t-test over steps calls
+identical code different in most studies. A bootstrap over few blocks is too narrow. Student's t on
+the logarithms of block ratios errs in about 5 % of studies for any number of blocks.
+tests/analysis/test_cost.py shows all three by simulation.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def paired_ratio(
 def cost_label(ratio: Ratio | None, together: Ratio | None, twin: Ratio | None) -> str:
     """Label a cost by its interval.
 
-    A difference counts only if the interval that holds for all costs of the same baseline together
-    excludes 1: of 50 equal cells, some 95 % interval nearly always does. It must also lie outside
-    the twin's interval.
+    A difference counts only if the interval that holds for all costs of the study together excludes
+    1: of 50 equal cells, some 95 % interval nearly always does. It must also lie outside the twin's
+    interval.
     """
     if ratio is None or together is None:
         return ""

@@ -35,8 +35,8 @@ def noise_table(cells: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame()
     intervals = [
-        sd_interval(float(sd), int(runs))
-        for sd, runs in zip(rows["accuracy_sd"], rows["trace_runs"], strict=True)
+        sd_interval(float(sd), int(trainings))
+        for sd, trainings in zip(rows["accuracy_sd"], rows["compared"], strict=True)
     ]
     table = rows[[*KEYS, *MEASURES]].assign(
         accuracy_sd_low=[low for low, _ in intervals],

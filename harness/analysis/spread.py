@@ -19,6 +19,7 @@ from harness.core.verdict import outcome_key
 class Spread:
     """Spread over the trainings that `_compared_trainings` returns; NaN if unknown."""
 
+    compared: int  # trainings that the figures below are of
     loss_mean: float  # of the last loss
     loss_spread: float  # (max - min) / |mean| of the last loss
     loss_sd_rel: float  # standard deviation / |mean|
@@ -41,6 +42,7 @@ def measure_spread(cell: CellData) -> Spread:
     ]
     weights = _final_distances(cell)
     return Spread(
+        compared=len(trainings),
         loss_mean=float(losses.mean()) if len(losses) else np.nan,
         loss_spread=_relative_to_mean(float(np.ptp(losses)) if len(losses) > 1 else np.nan, losses),
         loss_sd_rel=_relative_to_mean(_sd(losses), losses),

@@ -104,10 +104,11 @@ class StudyData:
         """Whether the runs of any cell were forked."""
         return any(cell.is_forked for cell in self.cells)
 
-    def count_costs(self, baseline: str | None) -> int:
-        """How many cells have a cost of their own, relative to this baseline."""
-        costs = [cell for cell in self.cells if cell.same_as is None and cell.id != baseline]
-        return sum(cell.baseline == baseline for cell in costs) if baseline else 0
+    @property
+    def costs(self) -> int:
+        """How many cells have a cost of their own, relative to any baseline."""
+        distinct = [cell for cell in self.cells if cell.same_as is None]
+        return sum(cell.baseline not in (None, cell.id) for cell in distinct)
 
     def by_id(self, id_: str) -> CellData:
         return next(cell for cell in self.cells if cell.id == id_)

@@ -24,6 +24,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "unequal": ("one", "other"),
     "equal": ("one", "other"),
     "facts": (),  # its facts name the cells
+    "fact_cured": ("untreated", "treated"),  # with one fact, of which the path counts
     "spread_at_most": ("it",),
     "spread_above": ("it",),
     "grows": ("it",),
@@ -33,7 +34,6 @@ RULES: dict[str, tuple[str, ...]] = {
     "moves_more": ("one", "other"),
     "agree_at_first": ("it",),
     "faster_each": ("one", "other"),
-    "no_experiment": (),  # nothing decides it yet; ``why`` gives the reason
 }
 TIMED_RULES = ("not_dearer", "faster_each")
 LIMITED_RULES = ("spread_at_most", "spread_above", "not_dearer", "agree_at_first")
@@ -61,11 +61,14 @@ class Claim:
     cells: dict[str, str] = field(default_factory=dict)  # role to overrides, or to cell id
     facts: tuple[Fact, ...] = ()
     limit: float | None = None  # for LIMITED_RULES, which compare with a number
-    component: str = ""  # for `varies`: what must diverge first, such as `grads`
+    # For `varies` and `cured`: what must diverge first, such as `grads`. Generators (`rng`) do not
+    # count: unseeded ones always differ before anything uses them.
+    component: str = ""
     published: str = ""  # the figure in the source
+    scope: str = ""  # what the source speaks of: network, device, framework and number of runs
+    runs: int | None = None  # trainings that the published figure is about; we compare as many
     own: bool = False  # our variant of a claim, or our answer to it: no write-up says it
-    sentence: str = ""  # name of the published sentence; of claims from ``each``, shared by all
-    why: str = ""
+    sentence: str = ""  # name of the published sentence, if several claims are about it
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Claim:

@@ -21,6 +21,11 @@ class Verdict(StrEnum):
     identical = "identical"
 
     @property
+    def is_tested(self) -> bool:
+        """Whether runs were compared."""
+        return self.differs or self is Verdict.identical
+
+    @property
     def differs(self) -> bool:
         return self in (Verdict.per_call, Verdict.per_process, Verdict.varies, Verdict.rarely)
 
@@ -85,7 +90,7 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
         verdict=Verdict.rarely if verdict.differs and agreement.is_rare else verdict,
         distinct=len(set(ends)),
         completed=len(runs),
-        first_divergence=_earliest_divergence(runs) if verdict.differs else None,
+        first_divergence=earliest_divergence(runs) if verdict.differs else None,
         agreement=agreement,
         note=note,
     )
@@ -118,19 +123,25 @@ def final_key(final: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(final.items()))
 
 
-def _earliest_divergence(runs: Sequence[RunRecord]) -> Divergence | None:
+def earliest_divergence(
+    runs: Sequence[RunRecord], components: Sequence[str] = COMPONENTS
+) -> Divergence | None:
     """Return where any training first diverges from the first run's first training."""
     trainings = [repeat for run in runs for repeat in run.repeats]
-    divergences = (find_divergence(trainings[0], training) for training in trainings[1:])
+    divergences = (
+        find_divergence(trainings[0], training, components) for training in trainings[1:]
+    )
     return min((divergence for divergence in divergences if divergence), default=None)
 
 
-def find_divergence(a: Repeat, b: Repeat) -> Divergence | None:
+def find_divergence(
+    a: Repeat, b: Repeat, components: Sequence[str] = COMPONENTS
+) -> Divergence | None:
     """Return the earliest step and component, including EXPLAINING ones, at which two differ."""
     if a.initial != b.initial:
         return Divergence(0, 0, START)
     for number, (step_a, step_b) in enumerate(zip(a.steps, b.steps, strict=False), 1):
-        for order, name in enumerate(COMPONENTS):
+        for order, name in enumerate(components):
             if getattr(step_a, name) != getattr(step_b, name):
                 return Divergence(number, order, name)
     if len(a.steps) != len(b.steps):

@@ -214,14 +214,19 @@ def _describe_detectable(controls: Controls) -> str:
 
 
 def _simultaneous_bound(table: pd.DataFrame) -> str:
-    """One bound for all cells without a difference; empty if there are fewer than two."""
+    """One bound for all cells without a difference; empty if there are fewer than two.
+
+    It counts every row whose runs were compared, since each could have shown no difference.
+    """
+    tested = sum(Verdict(verdict).is_tested for verdict in table["verdict"])
     rows = table[table["verdict"] == Verdict.identical]
     if len(rows) < 2:
         return ""
-    bound = max(divergence_rate_upper(int(n), len(rows)) for n in rows["independent_runs"])
+    bound = max(divergence_rate_upper(int(n), tested) for n in rows["independent_runs"])
     return (
-        f"In all {len(rows)} rows without a difference together, a fresh process differs with "
-        f"probability at most {percent(bound)} (simultaneous 95 % upper bound)."
+        f"In each of the {len(rows)} rows without a difference, of {tested} tested, a fresh "
+        f"process differs with probability at most {percent(bound)} (95 % upper bound for all "
+        "together)."
     )
 
 

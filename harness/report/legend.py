@@ -37,7 +37,9 @@ CLAIMS = {
     "answer": "whether this holds on this machine",
     "reason": "the evidence or rule that decides",
     "measured": "figure from this study",
+    "tried here on": "scenarios; device; framework; most processes of a cell",
     "published": "figure from the write-up",
+    "published for": "network, device, framework and runs that the write-up speaks of, if it says",
 }
 AUDIT = {
     "operation": "the operation, run alone, forward and backward",

@@ -62,10 +62,11 @@ def first_calls_sentence(rows: pd.DataFrame) -> str:
             f"{plural(len(rows), 'operation')}: {join_words(counts)}"
         )
     if not others.empty:
-        fewest, highest = others["processes"].min(), others["rate_high"].max()
+        fewest = int(others["processes"].min())
+        highest = 1 - 0.05 ** (1 / fewest)  # one-sided Clopper–Pearson
         parts.append(
-            f"no difference was seen for {plural(len(others), 'operation')}, in {fewest} processes "
-            f"each (at most {percent(highest)} of processes have one, with 97.5 % confidence)"
+            f"no difference was seen for {plural(len(others), 'operation')}, in {fewest} forks "
+            f"each (at most {percent(highest)} of such forks have one, at 95 % confidence)"
         )
     return f"{'; '.join(parts)}."
 

@@ -66,6 +66,34 @@ def test_intervals_of_equal_code_contain_1(blocks: int) -> None:
     assert low <= covered <= high
 
 
+def simulate_steps(random: np.random.Generator, runs: int) -> np.ndarray:
+    """ln of the times of 50 steps in each run of one cell: runs differ, and so do their steps."""
+    between = random.normal(0, SPREAD, (runs, 1))
+    return between + random.normal(0, 2 * SPREAD, (runs, 50))
+
+
+def test_pooled_steps_call_equal_code_different() -> None:
+    """A t-test over all steps of five runs finds a difference in over a third of studies."""
+    random = np.random.default_rng(6)
+    wrong = sum(
+        stats.ttest_ind(*(simulate_steps(random, 5).ravel() for _ in range(2))).pvalue < 0.05
+        for _ in range(STUDIES)
+    )
+    assert wrong > STUDIES / 3
+
+
+def test_a_bootstrap_of_few_blocks_is_too_narrow() -> None:
+    """A nominal 95 % bootstrap interval of five blocks excludes equality in over 10 %."""
+    random = np.random.default_rng(7)
+    wrong = 0
+    for _ in range(STUDIES):
+        logs = random.normal(0, math.sqrt(2) * SPREAD, 5)
+        means = random.choice(logs, (1000, 5)).mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        wrong += not low <= 0 <= high
+    assert wrong > 0.1 * STUDIES
+
+
 @pytest.mark.parametrize("blocks", [4, 10, 20])
 def test_equal_code_is_seldom_called_different(blocks: int) -> None:
     """Equal code is called slower or faster in at most 5 % of studies."""

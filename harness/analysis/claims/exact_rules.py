@@ -10,6 +10,7 @@ from harness.analysis.claims.ruling import (
     Cells,
     Rows,
     Ruling,
+    check_component,
     describe_distances,
     describe_divergence,
     describe_sameness,
@@ -17,6 +18,7 @@ from harness.analysis.claims.ruling import (
     verdict_of,
 )
 from harness.analysis.study_data import CellData
+from harness.core.agreement import Agreement
 from harness.core.claims import Claim, Fact
 from harness.core.verdict import Verdict, final_key
 
@@ -53,11 +55,8 @@ def varies(claim: Claim, cells: Cells, table: Rows) -> Ruling:
         row = table[cells["it"].measured_id]
         rate = f"{100 * row['divergence_rate_upper']:.2g} %"
         return Ruling(Answer.open, f"not seen in {row['trace_runs']} runs (rate at most {rate})")
-    component = table[cells["it"].measured_id]["first_component"]
-    if ruling.answer is Answer.holds and claim.component not in ("", component):
-        why = f"{cells['it'].id} first diverges at {component}, not at {claim.component}"
-        return Ruling(Answer.open, why, ruling.measured)
-    return ruling
+    elsewhere = check_component(claim.component, cells["it"])
+    return elsewhere if ruling.answer is Answer.holds and elsewhere else ruling
 
 
 def refused(claim: Claim, cells: Cells, table: Rows) -> Ruling:
@@ -80,10 +79,8 @@ def cured(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     if not untreated.differs:
         why = f"{cells['untreated'].id} did not vary ({untreated}), so there is nothing to fix"
         return Ruling(Answer.open, why)
-    component = table[cells["untreated"].measured_id]["first_component"]
-    if claim.component not in ("", component):
-        why = f"{cells['untreated'].id} first diverges at {component}, not at {claim.component}"
-        return Ruling(Answer.open, why)
+    if elsewhere := check_component(claim.component, cells["untreated"]):
+        return elsewhere
     treated = identical(claim, {"it": cells["treated"]}, table)
     why = f"{cells['untreated'].id} {untreated}; {treated.why}"
     return Ruling(treated.answer, why, treated.measured)
@@ -126,6 +123,32 @@ def facts(claim: Claim, cells: Cells, table: Rows) -> Ruling:
         measured.append(f"{fact.path} = {shown} ({cells[fact.cell].cell.scenario.label})")
     answer = Answer.holds if holds else Answer.fails
     return Ruling(answer, "facts that its trainings recorded", "; ".join(measured))
+
+
+def fact_cured(claim: Claim, cells: Cells, table: Rows) -> Ruling:
+    """Whether all runs of the treated cell record the same, if those of the untreated do not."""
+    (fact,) = claim.facts
+    agreement = {}
+    for role, cell in cells.items():
+        values = [
+            tuple(_find_values(run.repeats[0].facts, fact.path.split(".")))
+            for run in cell.completed
+        ]
+        if not any(values):
+            return Ruling(Answer.open, f"{cell.id} recorded no {fact.path}")
+        agreement[role] = Agreement.of(values)
+    untreated, treated = agreement["untreated"], agreement["treated"]
+    if not untreated.differing:
+        why = f"{fact.path} of {cells['untreated'].id} did not vary, so there is nothing to fix"
+        return Ruling(Answer.open, why)
+    if treated.processes < MIN_RUNS:
+        why = f"needs at least {MIN_RUNS} runs; {cells['treated'].id} has {treated.processes}"
+        return Ruling(Answer.open, why)
+    why = (
+        f"{fact.path}: {untreated.describe()} in {cells['untreated'].id}, {treated.describe()} in "
+        f"{cells['treated'].id}"
+    )
+    return Ruling(Answer.fails if treated.differing else Answer.holds, why)
 
 
 def _values_of(fact: Fact, cell: CellData) -> list[Any]:

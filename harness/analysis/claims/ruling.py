@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.analysis.study_data import CellData
 from harness.core.agreement import Agreement
-from harness.core.verdict import Verdict, judge, place_at_step_zero
+from harness.core.record import COMPONENTS
+from harness.core.verdict import Verdict, earliest_divergence, judge, place_at_step_zero
 
 MIN_RUNS = 10  # to call results identical; 10 agreeing runs bound the chance of another at 28 %
 
@@ -42,6 +43,15 @@ def verdict_of(cell: CellData) -> tuple[Verdict, int]:
     """Return the cell's verdict and its number of completed trace runs."""
     judgement = judge(cell.traces, [*cell.timings, *cell.twins])
     return judgement.verdict, judgement.completed
+
+
+def check_component(component: str, cell: CellData) -> Ruling | None:
+    """An open ruling if the claim names a component and runs first diverge at another one."""
+    divergence = earliest_divergence(cell.completed, [c for c in COMPONENTS if c != "rng"])
+    if not component or divergence is None or divergence.component == component:
+        return None
+    why = f"{cell.id} first diverges at {divergence.component}, not at {component}"
+    return Ruling(Answer.open, why)
 
 
 def describe_sameness(cell: CellData, table: Rows) -> str:

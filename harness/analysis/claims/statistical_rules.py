@@ -12,25 +12,33 @@ from harness.analysis.claims.ruling import MIN_RUNS, Answer, Cells, Rows, Ruling
 from harness.analysis.cost import EQUAL_WITHIN, by_block, paired_ratio
 from harness.analysis.study_data import CellData
 from harness.core.claims import Claim
+from harness.core.record import Repeat
+from harness.core.verdict import find_divergence
 
 
 def spread_at_most(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether (max − min) / mean of the last loss is at most ``limit``, if runs differ.
+    """Whether no last loss differs from that of the first run by more than ``limit``, relatively.
 
-    A range grows with the number of runs: one that exceeds the limit refutes the claim, and one
-    that does not supports it for as many runs as there are.
+    The first training of each process counts, of ``claim.runs`` processes if the published figure
+    is about so many. The largest deviation grows with the number of runs: one that exceeds the
+    limit refutes the claim, and one that does not supports it for as many runs as there are.
     """
     assert claim.limit is not None
     cell = cells["it"]
-    verdict, runs = verdict_of(cell)
+    verdict, _ = verdict_of(cell)
     if not verdict.differs:
         return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
-    spread = float(table[cell.measured_id]["loss_spread"])
-    if math.isnan(spread):
-        return Ruling(Answer.open, f"{cell.id} has no loss spread")
-    limit, measured = f"limit {100 * claim.limit:g} %", f"{100 * spread:.4g} % ({cell.id})"
-    if spread > claim.limit:
-        return Ruling(Answer.fails, f"{limit}, exceeded by two of {runs} runs", measured)
+    trainings = [run.repeats[0] for run in cell.completed][: claim.runs]
+    losses = [float(training.losses[-1]) for training in trainings if training.losses]
+    if len(losses) < 2 or not all(map(math.isfinite, losses)) or losses[0] == 0:
+        return Ruling(Answer.open, f"{cell.id} has no losses to compare")
+    deviation = max(abs(loss - losses[0]) for loss in losses) / abs(losses[0])
+    runs, limit = len(losses), f"limit {100 * claim.limit:g} %"
+    measured = f"{100 * deviation:.4g} % ({cell.id})"
+    if deviation > claim.limit:
+        return Ruling(Answer.fails, f"{limit}, exceeded in {runs} runs", measured)
+    if claim.runs is not None and runs >= claim.runs:
+        return Ruling(Answer.holds, f"{limit}, not exceeded in {runs} runs", measured)
     if runs < MIN_RUNS:
         why = f"needs at least {MIN_RUNS} runs; {cell.id} has {runs}"
         return Ruling(Answer.open, why, measured)
@@ -44,30 +52,35 @@ def spread_above(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def grows(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether runs are further apart from the first at the last than at the first snapshot.
+    """Whether the losses of two runs are further apart at the last step than where they first are.
 
-    Decided by a sign test over runs that differ: each is further apart, or closer.
+    Decided by a sign test over pairs of runs, none of which is in two pairs.
     """
     cell = cells["it"]
     verdict, _ = verdict_of(cell)
     if not verdict.differs:
         return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
-    trajectories = [(cell.trajectories(run) or [{}])[0] for run in cell.completed[1:]]
-    pairs = [
-        (float(steps[min(steps, key=int)]["rel_l2"]), float(steps[max(steps, key=int)]["rel_l2"]))
-        for steps in trajectories
-        if len(steps) > 1
+    gaps = [
+        [abs(float(x) - float(y)) for x, y in zip(a.losses, b.losses, strict=False)]
+        for a, b in _pairs_of_trainings(cell)
     ]
+    pairs = [(next(gap for gap in row if gap), row[-1]) for row in gaps if any(row[:-1])]
     changes = [last - first for first, last in pairs if last != first]
     if not changes:
-        return Ruling(Answer.open, f"{cell.id} has no distances at two steps that differ")
+        return Ruling(Answer.open, f"{cell.id} has no losses that differ at two steps")
     grown = sum(change > 0 for change in changes)
     first, last = (float(np.median(distances)) for distances in zip(*pairs, strict=True))
-    measured = f"{first:.2g} at the first snapshot, {last:.2g} at the last (medians)"
-    why = f"weight distance grows in {grown} of {len(changes)} runs of {cell.id} (sign test)"
+    measured = f"losses {first:.2g} apart at first, {last:.2g} at the last step (medians)"
+    why = f"losses drift apart in {grown} of {len(changes)} pairs of runs of {cell.id} (sign test)"
     if scipy.stats.binomtest(grown, len(changes)).pvalue > 0.05:
         return Ruling(Answer.open, f"{why}, not decided", measured)
     return Ruling(Answer.holds if grown > len(changes) / 2 else Answer.fails, why, measured)
+
+
+def _pairs_of_trainings(cell: CellData) -> list[tuple[Repeat, Repeat]]:
+    """Pair the first trainings of runs, each in one pair: only so are comparisons independent."""
+    trainings = [run.repeats[0] for run in cell.completed]
+    return list(zip(trainings[::2], trainings[1::2], strict=False))
 
 
 def spread_larger(claim: Claim, cells: Cells, table: Rows) -> Ruling:
@@ -151,7 +164,7 @@ def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
         accuracy[role] = _first_accuracies(cells[role])
         if len(accuracy[role]) < MIN_RUNS:
             return Ruling(Answer.open, f"mean accuracy needs at least {MIN_RUNS} runs per cell")
-    scatter = max(float(table[cells[role].measured_id]["accuracy_sd"]) for role in accuracy)
+    scatter = max(float(np.std(values, ddof=1)) for values in accuracy.values())
     moved = abs(float(np.mean(accuracy["one"]) - np.mean(accuracy["other"])))
     measured = f"{100 * moved:.3g} % against a scatter of {100 * scatter:.3g} %"
     if scatter == 0:
@@ -167,27 +180,29 @@ def moves_more(claim: Claim, cells: Cells, table: Rows) -> Ruling:
 
 
 def agree_at_first(claim: Claim, cells: Cells, table: Rows) -> Ruling:
-    """Whether the losses of most differing runs have the same bits for at least ``limit`` steps.
+    """Whether most pairs of runs that differ have equal losses for at least ``limit`` steps.
 
-    Compared with the first run. Decided if the 95 % interval of the share of runs that do (Clopper
-    and Pearson 1934) excludes one half.
+    No run is in two pairs. Decided if the 95 % interval of the share of pairs that do (Clopper and
+    Pearson 1934) excludes one half.
     """
     assert claim.limit is not None
     cell = cells["it"]
     verdict, _ = verdict_of(cell)
     if not verdict.differs:
         return Ruling(Answer.open, f"{cell.id} did not vary ({verdict})")
-    first = [step.loss for step in cell.completed[0].repeats[0].steps]
+    pairs = [pair for pair in _pairs_of_trainings(cell) if find_divergence(*pair)]
+    if not pairs:
+        return Ruling(Answer.open, f"{cell.id}: no two runs that were paired differ")
     agreeing = [
         next(
-            (n for n, (a, b) in enumerate(zip(first, repeat.steps, strict=False)) if a != b.loss),
-            len(first),
+            (n for n, (x, y) in enumerate(zip(a.steps, b.steps, strict=False)) if x.loss != y.loss),
+            len(a.steps),
         )
-        for repeat in (run.repeats[0] for run in cell.completed[1:])
+        for a, b in pairs
     ]
     enough = sum(steps >= claim.limit for steps in agreeing)
-    measured = f"losses agree for {min(agreeing)} to {max(agreeing)} of {len(first)} steps"
-    why = f"{enough} of {len(agreeing)} runs of {cell.id} agree for {claim.limit:g} steps"
+    measured = f"losses agree for {min(agreeing)} to {max(agreeing)} steps"
+    why = f"{enough} of {len(agreeing)} pairs of runs of {cell.id} agree for {claim.limit:g} steps"
     share = scipy.stats.binomtest(enough, len(agreeing)).proportion_ci(0.95)
     if share.low <= 0.5 <= share.high:
         return Ruling(Answer.open, f"{why}, not decided", measured)

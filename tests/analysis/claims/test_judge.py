@@ -102,6 +102,64 @@ def test_a_fix_gets_no_credit_for_another_difference(runs: Runs, make_cell: Make
         assert judge_runs(claim, cells, make_cell)[0] == expected
 
 
+def test_unseeded_generators_do_not_hide_where_runs_diverge(
+    runs: Runs, make_cell: MakeCell
+) -> None:
+    """Generators differ before anything draws from them, so they are not where runs diverge."""
+    other = [dataclasses.replace(step, rng="r2") for step in OTHER.steps]
+    mixed = runs(SAME, dataclasses.replace(OTHER, steps=other))  # at rng, then at buffers
+    for component, expected in (("buffers", Answer.holds), ("batch", Answer.open)):
+        claim = make_claim("varies", "it", component=component)
+        assert judge_runs(claim, {"it": mixed}, make_cell)[0] == expected
+
+
+def test_a_recorded_fact_is_fixed_if_it_varies_only_untreated(
+    runs: Runs, make_cell: MakeCell
+) -> None:
+    """An order that differs without a treatment and never with it is fixed by it."""
+    one, other = (dataclasses.replace(SAME, facts={"epochs": [{"order": x}]}) for x in "ab")
+    fact = {"cell": "treated", "path": "epochs.[].order"}
+    claim = make_claim("fact_cured", "untreated", "treated", facts=[fact])
+    equal, mixed = runs(one, copies=10), runs(one, other, copies=5)
+    for untreated, treated, expected in (
+        (mixed, equal, Answer.holds),
+        (mixed, mixed, Answer.fails),
+        (equal, equal, Answer.open),  # nothing to fix
+        (mixed, equal[:3], Answer.open),  # too few runs
+        (mixed, runs(SAME, copies=10), Answer.open),  # nothing recorded
+    ):
+        cells = {"untreated": untreated, "treated": treated}
+        assert judge_runs(claim, cells, make_cell)[0] == expected
+
+
+def test_a_published_range_is_compared_with_as_many_runs(runs: Runs, make_cell: MakeCell) -> None:
+    """The losses of the source: 0.01439 % from the first run, though 0.01599 % end to end."""
+    published = [12.5044, 12.5047, 12.5055, 12.5042, 12.5062, 13.0]  # the sixth is ours
+    trainings = [
+        dataclasses.replace(repeat(f"end{number}"), losses=[loss])
+        for number, loss in enumerate(published)
+    ]
+    cell = {"it": runs(*trainings)}
+    five = make_claim("spread_at_most", "it", limit=0.000144, runs=5)
+    assert judge_runs(five, cell, make_cell)[0] == Answer.holds
+    assert (
+        judge_runs(make_claim("spread_at_most", "it", limit=0.000144), cell, make_cell)[0]
+        == Answer.fails
+    )
+
+
+def test_losses_drift_apart_in_most_pairs(runs: Runs, make_cell: MakeCell) -> None:
+    """Six pairs that end further apart than they first were decide; one odd run does not."""
+    still = dataclasses.replace(SAME, losses=[1.0, 1.0, 1.0])
+    drifts = dataclasses.replace(OTHER, losses=[1.0, 1.1, 1.3])
+    narrows = dataclasses.replace(OTHER, losses=[1.0, 1.3, 1.1])
+    claim = make_claim("grows", "it")
+    assert judge_runs(claim, {"it": runs(*[still, drifts] * 6)}, make_cell)[0] == Answer.holds
+    assert judge_runs(claim, {"it": runs(*[still, narrows] * 6)}, make_cell)[0] == Answer.fails
+    one = runs(drifts, *[still] * 11)
+    assert judge_runs(claim, {"it": one}, make_cell)[0] == Answer.open
+
+
 def test_unequal_requires_a_single_result_per_cell(runs: Runs, make_cell: MakeCell) -> None:
     """Two cells are unequal if each has a single result and the two results differ."""
     claim = make_claim("unequal", "one", "other")
@@ -253,9 +311,9 @@ def test_a_shift_is_compared_with_the_scatter(runs: Runs, make_cell: MakeCell) -
 
 
 def test_losses_must_agree_for_the_first_steps(runs: Runs, make_cell: MakeCell) -> None:
-    """Losses of seven runs that first differ at step 4 agree for 3 steps and not for 4."""
+    """Losses of six pairs of runs that first differ at step 4 agree for 3 steps and not for 4."""
     late = repeat("b", ("a", "a", "a", "b"))
-    varying = runs(repeat("a", ("a", "a", "a", "a")), *[late] * 7)
+    varying = runs(*[repeat("a", ("a", "a", "a", "a")), late] * 6)
     for limit, expected in ((3, Answer.holds), (4, Answer.fails)):
         claim = make_claim("agree_at_first", "it", limit=limit)
         assert judge_runs(claim, {"it": varying}, make_cell)[0] == expected
@@ -263,6 +321,10 @@ def test_losses_must_agree_for_the_first_steps(runs: Runs, make_cell: MakeCell) 
     equal = {"it": runs(SAME, copies=2)}
     claim = make_claim("agree_at_first", "it", limit=1)
     assert judge_runs(claim, equal, make_cell)[0] == Answer.open
+    odd = runs(late, *[repeat("a", ("a", "a", "a", "a"))] * 11)  # whichever run is the odd one
+    for claim in (make_claim("agree_at_first", "it", limit=limit) for limit in (3, 4)):
+        assert judge_runs(claim, {"it": odd}, make_cell)[0] == Answer.open
+        assert judge_runs(claim, {"it": odd[::-1]}, make_cell)[0] == Answer.open
 
 
 @pytest.mark.parametrize(
