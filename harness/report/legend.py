@@ -109,7 +109,7 @@ RESULTS = {
     "cost": "time per step relative to the baseline in the same block, geometric mean over blocks, "
     "with its 95 % interval; shown only where no difference was seen; `1 (baseline)` marks the "
     "baseline",
-    "vs baseline": "`slower` or `faster`: the interval that holds for all costs of this baseline "
+    "vs baseline": "`slower` or `faster`: the interval that holds for all costs of the study "
     "together excludes 1, and the ratio lies outside the interval of the A/A twin; "
     f"`within ±{percent(EQUAL_WITHIN)}`: the whole interval lies there; "
     "`cannot tell (± x %)`: neither; x is half the width of the interval",
