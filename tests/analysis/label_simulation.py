@@ -65,7 +65,7 @@ class Rates:
 @cache
 def measure(noise: str, blocks: int) -> Rates:
     """Label STUDIES studies of equal cells, and as many with a slow one."""
-    random = np.random.default_rng(blocks)
+    random = np.random.default_rng([blocks, list(NOISES).index(noise)])
     equal = [
         _count_labels(
             [

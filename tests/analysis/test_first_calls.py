@@ -41,4 +41,4 @@ def test_runs_of_an_operation_are_added(
     assert table["rate_high"][1] == pytest.approx(1 - 0.025 ** (1 / 500))  # the exact interval of 0
     sentence = first_calls_sentence(table)
     assert "for 1 of 2 operations: `sqrt` (3 of 500); no difference was seen for 1" in sentence
-    assert "at most 0.74 % of processes" in sentence
+    assert "at most 0.6 % of such forks" in sentence

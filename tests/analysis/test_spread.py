@@ -33,8 +33,9 @@ def test_loss_spread_is_relative_to_the_mean(make_cell: Callable[..., Cell], tra
 def test_equal_runs_have_no_spread(make_cell: Callable[..., Cell], trace: Make) -> None:
     """Every measure of spread is exactly 0 for runs that agree; means are those of the runs."""
     spread = measure_spread(make_cell_data(make_cell, trace(1, repeat()), trace(2, repeat())))
-    measures = {name: value for name, value in vars(spread).items() if "mean" not in name}
-    assert set(measures.values()) == {0.0}
+    assert spread.compared == 2
+    others = ("compared", "loss_mean", "accuracy_mean")
+    assert {value for name, value in vars(spread).items() if name not in others} == {0.0}
     assert spread.loss_mean == repeat().losses[-1]
     assert spread.accuracy_mean == repeat().accuracy
 

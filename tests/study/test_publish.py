@@ -83,7 +83,8 @@ def test_a_failed_control_is_published_only_by_force(project: Path) -> None:
     set_controls(project, "failed")
     assert_refused(project, "a control of results/mine failed")
     assert command("publish", "results/mine", "--force", cwd=project).returncode == 0
-    assert "| failed |" in (project / "results" / "published" / "README.md").read_text()
+    index = (project / "results" / "published" / "README.md").read_text()
+    assert "positive: failed; A/A twins: 2 failed" in index
 
 
 def test_the_index_names_the_study_that_replaces_another(project: Path) -> None:

@@ -24,7 +24,13 @@ Runs = Callable[..., list[RunRecord]]
 
 def judge_cells(claim: Claim, cells: list[CellData], **manifest: Any) -> tuple[str, str]:
     """The answer and the reason that the claims table gives in a study of these cells."""
-    manifest = {"claims": [dataclasses.asdict(claim)], "device": "cpu", **manifest}
+    software = {"torch": "2.13.0"}
+    manifest = {
+        "claims": [dataclasses.asdict(claim)],
+        "device": "cpu",
+        "software": software,
+        **manifest,
+    }
     study = StudyData("s", manifest, cells, [], 0)
     row = claims_table(study, cell_table(study)).iloc[0]
     return row["answer"], row["why"]
