@@ -24,7 +24,7 @@ def test_a_study_counts_the_processes_whose_calls_differ(tmp_path: Path) -> None
     assert ["operation", *table.columns] == list(read_columns()["first_calls"])
     assert list(table["processes"]) == [6, 6]
     assert table.loc["square", "differ"] == 0  # it calls no library
-    assert "in 6 processes each" in (study / "report.md").read_text()
+    assert "in 6 forks each" in (study / "report.md").read_text()
 
 
 def test_a_planted_difference_is_counted_with_its_size() -> None:
