@@ -79,6 +79,7 @@ def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:
     return {
         "trace_runs": judgement.completed,
         "repeats": max((len(run.repeats) for run in runs), default=0),
+        "trainings": sum(len(run.repeats) for run in runs),
         "distinct": judgement.distinct,
         "differ": agreement.differing,
         "differ_of": agreement.processes,

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.core.frameworks import independent_runs, is_forked
+from harness.core.blocks import split_blocks
+from harness.core.completion import unfinished_runs
+from harness.core.frameworks import can_fork, independent_runs
 from harness.core.record import (
     BadRecordError,
     Distances,
@@ -92,17 +94,13 @@ class StudyData:
     cells: list[CellData]
     unreadable: list[str]
     planned: int
+    unfinished: int = 0  # planned runs that `resume` would run
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
 
     @property
     def runs(self) -> list[RunRecord]:
         unique = {run.run_id: run for cell in self.cells for run in cell.all_runs}
         return sorted(unique.values(), key=lambda run: run.position)
-
-    @property
-    def is_forked(self) -> bool:
-        """Whether the runs of any cell were forked."""
-        return any(cell.is_forked for cell in self.cells)
 
     @property
     def costs(self) -> int:
@@ -117,7 +115,7 @@ class StudyData:
 def read_study(folder: Path) -> StudyData:
     """Raises OSError or ValueError if the folder does not contain a study."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    planned = len(json.loads((folder / "schedule.json").read_text()))
+    schedule = json.loads((folder / "schedule.json").read_text())
     records, unreadable = [], []
     with unpacked_runs(folder) as runs:
         for path in sorted(runs.glob("*.t*.*.json")):
@@ -127,10 +125,20 @@ def read_study(folder: Path) -> StudyData:
                 unreadable.append(str(error))
         specs = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
         # studies of earlier versions always spawned their runs
-        isolation = Isolation(manifest["request"].get("launch", {}).get("isolation", "spawn"))
-        cells = [_read_cell(entry, specs, isolation, records, runs) for entry in manifest["cells"]]
-    name = folder.resolve().name
-    return StudyData(name, manifest, cells, unreadable, planned, _read_diagnosis(folder))
+        isolation = manifest["request"].get("launch", {}).get("isolation", Isolation.spawn)
+        forked = isolation == Isolation.fork
+        stage = manifest["request"]["runs"].get("first")
+        of_arms = split_blocks(records)
+        cells = [_read_cell(entry, specs, forked, of_arms, runs) for entry in manifest["cells"]]
+    return StudyData(
+        name=folder.resolve().name,
+        manifest=manifest,
+        cells=cells,
+        unreadable=unreadable,
+        planned=len(schedule),
+        unfinished=len(unfinished_runs(schedule, records, stage)),
+        diagnosis=_read_diagnosis(folder),
+    )
 
 
 def _read_diagnosis(folder: Path) -> dict[str, Any] | None:
@@ -154,7 +162,7 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
 def _read_cell(
     entry: dict[str, Any],
     specs: dict[str, Cell],
-    isolation: Isolation,
+    forked: bool,
     records: list[RunRecord],
     runs: Path,
 ) -> CellData:
@@ -172,7 +180,7 @@ def _read_cell(
         timings=[run for run in own if run.spec.kind is Kind.timing and not run.spec.twin],
         twins=[run for run in own if run.spec.kind is Kind.timing and run.spec.twin],
         distances=read_distances(path),
-        is_forked=is_forked(specs[measured], isolation),
+        is_forked=forked and can_fork(specs[measured]),
     )
 
 

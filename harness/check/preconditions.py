@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import lzma
 import tarfile
 from pathlib import Path
 
 from harness.analysis.study_data import StudyData, read_study
 from harness.core.errors import UnfinishedError, UsageError
-from harness.core.record import Outcome
 
 # Raised by a manifest of another schema, a half-copied folder, or a damaged archive.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError, lzma.LZMAError)
@@ -24,16 +22,13 @@ def load_finished_study(folder: Path) -> StudyData:
         )
     try:
         study = read_study(folder)
-        planned = set(json.loads((folder / "schedule.json").read_text()))
     except UNREADABLE as error:
         raise UsageError(
             f"{folder} is not a study that this version can read ({type(error).__name__}: {error})"
         ) from error
-    # `resume` repeats runs that were killed from outside.
-    done = {run.run_id for run in study.runs if run.outcome is not Outcome.lost}
-    missing = len(planned - done)
-    if missing or not done:
-        problem = f"lacks {missing} of {len(planned)} runs" if done else "has no records"
+    if study.unfinished or not study.planned:
+        some = f"lacks {study.unfinished} of {study.planned} runs"
+        problem = some if study.unfinished < study.planned else "has no records"
         unreadable = "".join(f"; {text}" for text in study.unreadable)
         raise UnfinishedError(
             f"{folder} {problem}{unreadable}, so it cannot be checked. Complete it with "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.core.record import RunRecord
-from harness.core.spec import Cell, Isolation
+from harness.core.spec import Cell
 
 OLD_FORK_SERVERS = 2  # for each environment, when records did not name them yet
 
@@ -20,6 +20,7 @@ class Framework:
     environment: dict[str, str] = field(default_factory=dict)  # must be set before the start
     one_training_per_process: bool = False
     fork_server: str | None = None  # module that forks workers; None: each is spawned
+    times_blocks: bool = False  # one process can time several cells in turn
     logs_operations: bool = True  # as dispatched by torch
     merges_settings: bool = True  # that differ only in switches without effect
 
@@ -36,7 +37,11 @@ class Framework:
 
 
 FRAMEWORKS = {
-    "torch": Framework(("torch",), fork_server="harness.worker.torch_backend.fork_server"),
+    "torch": Framework(
+        packages=("torch",),
+        fork_server="harness.worker.torch_backend.fork_server",
+        times_blocks=True,
+    ),
     # What a script consults is unknown.
     "script": Framework(("torch",), one_training_per_process=True, merges_settings=False),
     "keras": Framework(
@@ -53,17 +58,16 @@ FRAMEWORKS = {
 }
 
 
-def is_forked(cell: Cell, isolation: Isolation) -> bool:
-    """Whether the runs of a cell are forked; those of scripts and Keras are always spawned."""
-    can_fork = FRAMEWORKS[cell.scenario.framework].fork_server is not None
-    return can_fork and isolation is Isolation.fork
+def can_fork(cell: Cell) -> bool:
+    """Whether runs of a cell can be forked; those of scripts and Keras are always spawned."""
+    return FRAMEWORKS[cell.scenario.framework].fork_server is not None
 
 
-def independent_runs(runs: Sequence[RunRecord], forked: bool) -> int:
+def independent_runs(runs: Sequence[RunRecord], forked: bool = False) -> int:
     """How many of a cell's runs are independent evidence that a fresh process agrees.
 
     Runs forked from one server share its hash seed and address layout: they count as one.
-    ``forked`` matters for records of earlier versions only, which do not name the server.
+    ``forked`` is for studies of earlier versions, whose forked runs do not name their server.
     """
     servers = {run.server for run in runs if run.server is not None}
     if forked and not servers:

@@ -101,6 +101,31 @@ class Timed:
 
 
 @dataclass(frozen=True)
+class ArmResult:
+    """What a timing run found about one of its arms; the fields are those of RunRecord."""
+
+    outcome: Outcome
+    message: str = ""
+    operation: str | None = None
+    effective: dict[str, Any] = field(default_factory=dict)
+    threads: int | None = None
+    peak_mb: float | None = None
+    setup_s: float | None = None
+    timed: Timed | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ArmResult:
+        timed = document["timed"]
+        return cls(
+            **{
+                **document,
+                "outcome": Outcome(document["outcome"]),
+                "timed": Timed(**timed) if timed else None,
+            }
+        )
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One run: its request, effective settings, outcome and results."""
 
@@ -122,7 +147,47 @@ class RunRecord:
     repeats: list[Repeat] = field(default_factory=list)
     timed: Timed | None = None
     ends: list[dict[str, str]] = field(default_factory=list)  # per training, operations runs only
+    arms: list[ArmResult] = field(default_factory=list)  # in the order of ``spec.arms``
     schema: int = SCHEMA
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `resume` leaves it as it is: a lost run is run again."""
+        return self.outcome is not Outcome.lost
+
+    @property
+    def is_timed(self) -> bool:
+        return self.timed is not None or any(arm.timed for arm in self.arms)
+
+    @property
+    def lacks_arms(self) -> bool:
+        """Whether one arm ended the process of all, so that each is timed again, alone."""
+        return bool(self.spec.arms) and not self.arms and self.is_done
+
+    def of_arms(self) -> list[RunRecord]:
+        """A record for each arm, as if it had been timed alone; this one if it has no arms.
+
+        If the process left no result, that is the result of every arm.
+        """
+        if not self.spec.arms:
+            return [self]
+        lost = ArmResult(self.outcome, self.message, self.operation)
+        records = []
+        for spec, arm in zip(
+            self.spec.of_arms(), self.arms or [lost] * len(self.spec.arms), strict=False
+        ):
+            shared = self.outcome is Outcome.contended and arm.outcome.completed
+            twin = "-twin" if spec.twin else ""
+            records.append(
+                dataclasses.replace(
+                    self,
+                    **{**vars(arm), "outcome": self.outcome if shared else arm.outcome},
+                    run_id=f"{self.run_id}/{spec.cell.id}{twin}",
+                    spec=spec,
+                    arms=[],
+                )
+            )
+        return records
 
     @property
     def reason(self) -> str:
@@ -150,6 +215,7 @@ class RunRecord:
                 "outcome": Outcome(document["outcome"]),
                 "repeats": [Repeat.from_json(repeat) for repeat in document["repeats"]],
                 "timed": Timed(**timed) if timed else None,
+                "arms": [ArmResult.from_json(arm) for arm in document.get("arms", ())],
             }
         )
 
@@ -160,6 +226,7 @@ class RunRecord:
             "spec": to_json(self.spec),
             "repeats": [_pack_repeat(repeat) for repeat in self.repeats],
             "timed": dataclasses.asdict(self.timed) if self.timed else None,
+            "arms": [dataclasses.asdict(arm) for arm in self.arms],
         }
 
 

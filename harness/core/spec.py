@@ -38,10 +38,13 @@ class Kind(StrEnum):
 
 
 class Isolation(StrEnum):
-    """How a run gets its process."""
+    """How runs get their processes. A fork is a child of a fresh interpreter that has imported the
+    framework and run nothing.
+    """
 
-    spawn = "spawn"  # a fresh interpreter
-    fork = "fork"  # a child of a fresh interpreter that has imported the framework and run nothing
+    spawn = "spawn"  # a fresh interpreter for every run
+    mixed = "mixed"  # fresh ones for the first trace runs, forks for the others, blocks for timing
+    fork = "fork"  # forks wherever a framework allows it, and blocks for timing
 
 
 class Noise(StrEnum):
@@ -194,8 +197,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """One of the cells that a process times in turn; a twin is the second copy of a baseline."""
+
+    cell: Cell
+    twin: bool = False
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Arm:
+        return cls(Cell.from_json(document["cell"]), document["twin"])
+
+
+@dataclass(frozen=True)
 class RunSpec:
-    """One replicate of a cell, run in one fresh process: everything that a worker receives."""
+    """One replicate of a cell, run in one process: everything that a worker receives."""
 
     cell: Cell
     kind: Kind
@@ -213,6 +228,9 @@ class RunSpec:
     parts: tuple[str, ...] | None = field(default=None, metadata=LATER)
     # Seconds to count in a timing run, which trains again and again until it has them.
     min_s: float = field(default=0.0, metadata=LATER)
+    forked: bool = field(default=False, metadata=LATER)  # else the process is a fresh interpreter
+    # What a timing run times in turn, in the order of its first round; empty: the cell alone.
+    arms: tuple[Arm, ...] = field(default=(), metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunSpec:
@@ -223,6 +241,7 @@ class RunSpec:
                 "kind": Kind(document["kind"]),
                 "window": tuple(document["window"]) if document.get("window") else None,
                 "parts": tuple(document["parts"]) if "parts" in document else None,
+                "arms": tuple(map(Arm.from_json, document.get("arms", ()))),
             }
         )
 
@@ -233,6 +252,12 @@ class RunSpec:
         if not self.cell.noise.varies_seed or setting.seed is None:
             return setting
         return dataclasses.replace(setting, seed=setting.seed + self.number - 1)
+
+    def of_arms(self) -> list[RunSpec]:
+        """The run of each arm, as if it had a process of its own."""
+        return [
+            dataclasses.replace(self, cell=arm.cell, twin=arm.twin, arms=()) for arm in self.arms
+        ]
 
     @property
     def run_id(self) -> str:

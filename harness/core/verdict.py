@@ -12,8 +12,8 @@ from harness.core.record import COMPONENTS, OUTCOMES, Outcome, Repeat, RunRecord
 
 class Verdict(StrEnum):
     per_call = "varies per call"  # repeats within one process differ
-    per_process = "varies per process"  # repeats agree, processes differ
-    varies = "varies"  # runs differ, and not all of them have repeats
+    per_process = "varies per process"  # processes differ whose repeats agree
+    varies = "varies"  # processes differ, and none of those with repeats
     rarely = "rarely varies"  # under 10 % of the processes differ
     refused = "refused"
     failed = "failed"
@@ -78,7 +78,7 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
     """
     runs = [run for run in traces if run.outcome.completed and run.repeats]
     ends = [final_key(run.repeats[0].final) for run in runs]
-    agreement = Agreement.of([tuple(map(outcome_key, run.repeats)) for run in runs])
+    agreement = Agreement.of([process_result(run) for run in runs])
     verdict = _decide_verdict(runs, traces, timings)
     note = ""
     if not verdict.differs:
@@ -103,14 +103,19 @@ def _decide_verdict(
     if any(len({outcome_key(repeat) for repeat in run.repeats}) > 1 for run in runs):
         return Verdict.per_call
     if len(firsts) > 1:
-        repeated = all(len(run.repeats) > 1 for run in runs)
-        return Verdict.per_process if repeated else Verdict.varies
+        repeated = {outcome_key(run.repeats[0]) for run in runs if len(run.repeats) > 1}
+        return Verdict.per_process if len(repeated) > 1 else Verdict.varies
     outcomes = {run.outcome for run in (*traces, *timings)}
     if Outcome.refused in outcomes:
         return Verdict.refused
     if any(outcome.failed for outcome in outcomes):
         return Verdict.failed
     return Verdict.identical if len(runs) > 1 else Verdict.not_tested
+
+
+def process_result(run: RunRecord) -> tuple[object, ...]:
+    """The different results of a run's trainings, in order: equal repeats count as one."""
+    return tuple(dict.fromkeys(map(outcome_key, run.repeats)))
 
 
 def outcome_key(repeat: Repeat) -> tuple[object, ...]:

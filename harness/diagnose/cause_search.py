@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from harness.core.agreement import Agreement
 from harness.core.binomial import divergence_rate_lower, runs_for_fix
-from harness.core.frameworks import environment_of
 from harness.core.record import RunRecord
-from harness.core.spec import Cell, Kind, RunSpec
+from harness.core.spec import Cell, Kind
 from harness.core.verdict import Judgement, Verdict, final_key, judge, outcome_key
 from harness.diagnose.diagnosis import (
     COMPONENTS_DIGESTED,
@@ -158,12 +157,10 @@ class CauseSearch:
         (traced,) = self.experiment.completed_runs(identical, 1)
         steps = len(traced.repeats[0].steps)
         self.experiment.log("observer: 2 runs, one without digests, one with its operations logged")
-        environment, window = environment_of(identical), (1, min(2, steps))
+        window, spec = (1, min(2, steps)), self.experiment.spec
         specs = [
-            RunSpec(identical, Kind.timing, 1, environment=environment),
-            RunSpec(
-                identical, Kind.operations, 1, window=window, to_end=True, environment=environment
-            ),
+            spec(identical, Kind.timing, 1),
+            spec(identical, Kind.operations, 1, window=window, to_end=True),
         ]
         undigested, logged = self.experiment.launch(specs)
         end = final_key(traced.repeats[0].final)

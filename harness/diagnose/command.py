@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import add_override, command
 from harness.core.errors import UsageError
-from harness.core.frameworks import FRAMEWORKS, independent_runs, is_forked
+from harness.core.frameworks import FRAMEWORKS, independent_runs
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from harness.core.verdict import Judgement, Verdict, judge
@@ -61,12 +61,11 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
     judgement = judge(untreated)
     _check_window(experiment, untreated)
     causes = CauseSearch(experiment)
-    forked = is_forked(experiment.cell, experiment.request.launch.isolation)
     diagnosis = Diagnosis(
         cell=experiment.cell.id,
         runs=judgement.completed,
         verdict=str(judgement.verdict),
-        bound=_describe_bound(judgement, untreated, forked),
+        bound=_describe_bound(judgement, untreated),
         words=experiment.request.words,
     )
     if judgement.verdict is Verdict.identical:
@@ -112,11 +111,11 @@ def _first_failure(runs: Sequence[RunRecord]) -> str:
     return ""
 
 
-def _describe_bound(judgement: Judgement, runs: Sequence[RunRecord], forked: bool) -> str:
+def _describe_bound(judgement: Judgement, runs: Sequence[RunRecord]) -> str:
     if judgement.verdict.differs:
         return judgement.agreement.describe()
     completed = [run for run in runs if run.outcome.completed]
-    rate = divergence_rate_upper(independent_runs(completed, forked))
+    rate = divergence_rate_upper(independent_runs(completed))
     return f"a fresh run differs with probability at most {100 * rate:.2g} %, at 95 % confidence"
 
 

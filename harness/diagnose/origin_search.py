@@ -10,11 +10,11 @@ from itertools import combinations
 from pathlib import Path
 
 from harness.core import op_log
-from harness.core.frameworks import FRAMEWORKS, environment_of
+from harness.core.frameworks import FRAMEWORKS
 from harness.core.op_log import OpLog
 from harness.core.protocol import module_command
 from harness.core.record import Outcome, RunRecord
-from harness.core.spec import Kind, RunSpec
+from harness.core.spec import Kind
 from harness.core.verdict import Judgement, Verdict
 from harness.diagnose.diagnosis import OpDifference, OriginEvidence
 from harness.diagnose.origin import (
@@ -103,14 +103,8 @@ class OriginSearch:
     ) -> list[OpLog]:
         cell = self.experiment.cell
         specs = [
-            RunSpec(
-                cell,
-                Kind.operations,
-                number,
-                repeats=repeats,
-                window=window,
-                keep=keep,
-                environment=environment_of(cell),
+            self.experiment.spec(
+                cell, Kind.operations, number, repeats=repeats, window=window, keep=keep
             )
             for number in numbers
         ]

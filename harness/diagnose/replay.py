@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from harness.core.command_line import program
 from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED
-from harness.core.frameworks import FRAMEWORKS, environment_of
+from harness.core.frameworks import FRAMEWORKS
 from harness.core.record import Repeat
-from harness.core.spec import Kind, RunSpec
+from harness.core.spec import Kind
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
 from harness.diagnose.runs import Experiment
@@ -158,14 +158,7 @@ class ReplayExperiment:
         source = f"resuming from {', '.join(parts)}" if parts is not None else "saving all parts"
         self.experiment.log(f"replay: {source}")
         cell = self.experiment.cell
-        spec = RunSpec(
-            cell,
-            Kind.replay,
-            self.number + 1,
-            begin=step,
-            parts=parts,
-            environment=environment_of(cell),
-        )
+        spec = self.experiment.spec(cell, Kind.replay, self.number + 1, begin=step, parts=parts)
         return self.experiment.train(spec, f"the run that was {source}")
 
 

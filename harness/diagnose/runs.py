@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.core.errors import StudyStoppedError
 from harness.core.frameworks import FRAMEWORKS, environment_of
@@ -77,15 +78,18 @@ class Experiment:
 
     def traces(self, cell: Cell, number: int) -> Iterator[RunRecord]:
         """Yield the first ``number`` trace runs of a cell, reusing recorded ones."""
-        specs = [
-            RunSpec(cell, Kind.trace, n, repeats=self.repeats, environment=environment_of(cell))
-            for n in range(1, number + 1)
-        ]
+        specs = [self.spec(cell, Kind.trace, n, repeats=self.repeats) for n in range(1, number + 1)]
         recorded = {record.run_id: record for record in self.folder.records()}
         yield from (recorded[spec.run_id] for spec in specs if spec.run_id in recorded)
         missing = [spec for spec in specs if spec.run_id not in recorded]
         yield from self.launch(missing[:FIRST_RUNS])
         yield from self.launch(missing[FIRST_RUNS:])
+
+    def spec(self, cell: Cell, kind: Kind, number: int, **request: Any) -> RunSpec:
+        """A run of a cell in the environment that it needs; ``request`` are fields of RunSpec."""
+        forked = self.request.launch.is_forked(cell, kind, number)
+        environment = environment_of(cell)
+        return RunSpec(cell, kind, number, environment=environment, forked=forked, **request)
 
     def launch(self, specs: Sequence[RunSpec]) -> Iterator[RunRecord]:
         position = 1 + max((record.position for record in self.folder.records()), default=-1)

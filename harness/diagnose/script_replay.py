@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from harness.core.command_line import program
 from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED
-from harness.core.frameworks import environment_of
 from harness.core.record import Repeat
-from harness.core.spec import Cell, Kind, RunSpec
+from harness.core.spec import Cell, Kind
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
 from harness.diagnose.runs import Experiment
@@ -192,14 +191,7 @@ class _Replays:
         self.number += 1
         self.experiment.log(f"replay: {what}")
         cell = _with_arguments(self.experiment.cell, arguments)
-        spec = RunSpec(
-            cell,
-            Kind.replay,
-            self.number,
-            begin=begin,
-            parts=parts,
-            environment=environment_of(cell),
-        )
+        spec = self.experiment.spec(cell, Kind.replay, self.number, begin=begin, parts=parts)
         return self.experiment.train(spec, f"the run that was {what}")
 
 

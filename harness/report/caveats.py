@@ -50,24 +50,17 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             f"Settings skipped on a CPU: {', '.join(skipped)}.",
             "To run them here too, list them, as in determinism=warn,full.",
         )
-    missing = study.planned - len(study.runs)
-    if missing:
+    if study.unfinished:
         yield Caveat(
-            f"{missing} of {study.planned} runs have no record yet.",
+            f"{study.unfinished} of {study.planned} runs are not done.",
             "Run `python -m harness resume` on this study.",
         )
     for text in study.unreadable:
         yield Caveat(text, "`python -m harness resume` repeats this run.")
-    if study.is_forked:
-        shared = any(cell.independent_runs < len(cell.completed) for cell in study.cells)
-        what = (
-            "Some runs of a cell come from the same process, share its hash seed and address "
-            "layout, and count as one run in the bounds"
-            if shared
-            else "The runs of a cell come from different processes"
-        )
+    if any(cell.independent_runs < len(cell.completed) for cell in study.cells):
         yield Caveat(
-            f"Runs were forked (launch.isolation=fork). {what}. Peak memory is not shown.",
+            "Some runs of a cell were forked from the same process. They share its hash seed and "
+            "address layout, and count as one run in the bounds.",
             "Set launch.isolation=spawn to give each run a fresh interpreter.",
         )
     yield from _count_caveats(study)
@@ -91,27 +84,27 @@ def _count_caveats(study: StudyData) -> Iterator[Caveat]:
 
 
 def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:
-    busy = [
-        run.other_load
+    busy = {  # by position: the arms of a block are one run
+        run.position: run.other_load
         for run in runs
         if run.timed and run.other_load is not None and run.other_load > BUSY
-    ]
+    }
     if busy:
         yield Caveat(
-            f"Other processes used up to {percent(max(busy))} of all CPU time during "
+            f"Other processes used up to {percent(max(busy.values()))} of all CPU time during "
             f"{plural(len(busy), 'timing run')}.",
             "Stop other programs, then measure again.",
         )
-    throttled = [run for run in runs if run.timed and run.throttled]
+    throttled = {run.position: run.throttled for run in runs if run.timed and run.throttled}
     if throttled:
-        reasons = dict.fromkeys(reason for run in throttled for reason in run.throttled)
+        reasons = dict.fromkeys(reason for each in throttled.values() for reason in each)
         yield Caveat(
             f"The GPU lowered its clocks during {plural(len(throttled), 'timing run')}: "
             f"{', '.join(reasons)}.",
             "Improve its cooling, raise its power limit, or lock its clocks "
             "(nvidia-smi --lock-gpu-clocks), then measure again.",
         )
-    repeated = sum(run.attempt > 1 for run in runs)
+    repeated = len({run.position for run in runs if run.attempt > 1})
     if repeated:
         yield Caveat(
             f"Killed from outside and repeated: {plural(repeated, 'run')}.",

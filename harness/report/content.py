@@ -15,6 +15,7 @@ from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
+from harness.core.record import RunRecord
 from harness.core.verdict import Verdict
 from harness.report.caveats import Caveat, find_caveats
 from harness.report.format import DASH, duration, figure, interval, is_known, percent, plural
@@ -181,14 +182,26 @@ def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(study: StudyData) -> str:
-    wall = sum(run.wall_s or 0 for run in study.runs)
+    processes = {run.position: run for run in study.runs}  # one for all arms of a block
+    wall = sum(run.wall_s or 0 for run in processes.values())
     shared = sum(cell.same_as is not None for cell in study.cells)
     cells = plural(len(study.cells) - shared, "cell")
     return (
         f"{plural(len(study.runs), 'run')} of {cells}"
         f"{f' ({shared} more share their runs)' if shared else ''}, "
-        f"{'forked where possible' if study.is_forked else 'each in a fresh process'}; "
+        f"{_describe_processes(list(processes.values()))}; "
         f"{duration(wall)} of training and evaluation"
+    )
+
+
+def _describe_processes(runs: list[RunRecord]) -> str:
+    forked = [run for run in runs if run.server is not None]
+    if not forked:
+        return f"in {plural(len(runs), 'fresh process')}"
+    servers = len({run.server for run in forked})
+    return (
+        f"in {plural(len(runs) - len(forked), 'fresh process')} and "
+        f"{plural(len(forked), 'fork')} of {servers} more"
     )
 
 

@@ -49,4 +49,5 @@ def join_words(words: list[str], last: str = "and") -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{ending * (number != 1)}"

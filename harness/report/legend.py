@@ -85,7 +85,7 @@ RESULTS = {
     "scenario": "the training job, with its overrides",
     "determinism": "the determinism setting; `a = b, c`: on this machine b and c have the same "
     "effect as a, so they share its runs",
-    "runs": "fresh processes × trainings in each process (repeats)",
+    "runs": "processes × trainings in each (repeats), or processes and all their trainings",
     "verdict": "`identical`: all runs and repeats gave the same bits; `no difference seen`: so did "
     f"all of fewer than {MIN_IDENTICAL} runs; `varies per call`: repeats in one process "
     "differ; `varies per process`: repeats agree, processes differ; `varies`: runs differ, and "

@@ -32,7 +32,7 @@ def _matrix_row(row: dict[str, Any]) -> MatrixRow:
     values = (
         row["scenario"],
         row["determinism"],
-        f"{row['trace_runs']} × {row['repeats']}" if row["trace_runs"] else DASH,
+        _format_runs(row),
         row["verdict_wording"],
         format_agreement(row),
         _format_divergence(row),
@@ -47,6 +47,14 @@ def _matrix_row(row: dict[str, Any]) -> MatrixRow:
         row["cost"] if identical and not row["is_baseline"] else "",
     )
     return MatrixRow(values, row["verdict"])
+
+
+def _format_runs(row: dict[str, Any]) -> str:
+    runs, repeats = row["trace_runs"], row["repeats"]
+    if not runs:
+        return DASH
+    is_uniform = row["trainings"] == runs * repeats
+    return f"{runs} × {repeats}" if is_uniform else f"{runs} ({row['trainings']} trainings)"
 
 
 def _format_divergence(row: dict[str, Any]) -> str:

@@ -26,9 +26,10 @@ from typing import Any
 
 import harness
 from harness.core.command_line import command, program
+from harness.core.completion import unfinished_runs
 from harness.core.errors import UsageError
 from harness.core.paths import RESULTS
-from harness.core.record import BadRecordError, Outcome, RunRecord, load_record, write_json
+from harness.core.record import BadRecordError, RunRecord, load_record, write_json
 from harness.core.spec import Cell, RunSpec, to_json
 from harness.host import container_image
 from harness.host.machine import describe_machine
@@ -114,13 +115,14 @@ class StudyFolder:
         return records
 
     def remaining(self, plan: Plan) -> list[RunSpec]:
-        """The runs that are not done, in the plan's order."""
-        done = self.done()
-        return [spec for spec in plan.runs if spec.run_id not in done]
+        """The runs that `resume` would run, in the plan's order."""
+        unfinished = self.unfinished()
+        return [spec for spec in plan.runs if spec.run_id in unfinished]
 
-    def done(self) -> set[str]:
-        """Ids of the runs with a record, except lost ones, which `resume` runs again."""
-        return {record.run_id for record in self.records() if record.outcome is not Outcome.lost}
+    def unfinished(self) -> set[str]:
+        """Ids of the runs that `resume` would run."""
+        stage = self.manifest["request"]["runs"].get("first")
+        return unfinished_runs(self.schedule, self.records(), stage)
 
 
 def create_folder(

@@ -1,6 +1,6 @@
 """The parent's end of fork servers, each of which forks one child per run.
 
-A run under ``launch.isolation=fork`` skips the import of its framework, most of a short run's time.
+A forked run skips the import of its framework, most of a short run's time.
 The children of one server share its hash seed and address layout and would hide a difference that
 depends on them. So each replicate of a study has a server of its own for each environment, which
 forks that replicate of every cell: the runs of one cell come from different servers.
@@ -21,7 +21,7 @@ from typing import TextIO
 
 from harness.core.frameworks import FRAMEWORKS
 from harness.core.protocol import module_command
-from harness.core.spec import Isolation, RunSpec
+from harness.core.spec import RunSpec
 from harness.study.child_process import environment
 from harness.study.worker_process import Descriptors, Process, StartProcess, spawn
 
@@ -44,14 +44,15 @@ def in_turn(number: int) -> int:
 
 
 @contextmanager
-def process_starter(isolation: Isolation, place: Place) -> Iterator[StartProcess]:
+def process_starter(place: Place) -> Iterator[StartProcess]:
     """Gives the function that starts a run's process; ends the fork servers afterwards."""
-    if isolation is Isolation.spawn:
-        yield spawn
-        return
     servers = ForkServers(place)
+
+    def start(spec: RunSpec, ends: Descriptors) -> Process:
+        return (servers.start if spec.forked else spawn)(spec, ends)
+
     try:
-        yield servers.start
+        yield start
     finally:
         servers.close()
 

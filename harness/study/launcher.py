@@ -8,10 +8,12 @@ whose OpenMP threads wait for each other in a spin loop was ten times slower bes
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
+from harness.core.blocks import runs_apart
 from harness.core.errors import StudyStoppedError
 from harness.core.protocol import DONE, READY, UNWRITTEN
 from harness.core.record import (
@@ -42,21 +44,27 @@ class LocalLauncher:
     tick: Callable[[], None]
     start: StartProcess = spawn
 
-    def launch(self, runs: Sequence[RunSpec], first_position: int) -> Iterator[RunRecord]:
+    def launch(self, runs: Iterable[RunSpec], first_position: int) -> Iterator[RunRecord]:
         """Yields the record of each run, in order, when it is on disk.
+
+        ``runs`` may depend on earlier records: a batch is drawn when the one before it has ended.
 
         Raises StudyStoppedError where a record cannot be written. Whatever ends the iteration
         early, Ctrl-C too, ends the workers.
         """
-        ahead = self.limits.ahead
-        for start in range(0, len(runs), ahead):
+        queue, position = iter(runs), first_position
+        while specs := list(islice(queue, self.limits.ahead)):
             batch: list[WorkerProcess] = []
             try:
-                for spec in runs[start : start + ahead]:
+                for spec in specs:
                     batch.append(self._spawn(spec))  # noqa: PERF401 - one by one, to end them all
                 words = [worker.wait(IMPORT_LIMIT_S, self.tick) for worker in batch]
-                for offset, (worker, word) in enumerate(zip(batch, words, strict=True)):
-                    yield self._run_to_end(worker, word, first_position + start + offset)
+                for worker, word in zip(batch, words, strict=True):
+                    record = self._run_to_end(worker, word, position)
+                    yield record
+                    if record.lacks_arms:
+                        yield from self._run_apart(record, position)
+                    position += 1
             finally:
                 for worker in batch:
                     worker.end()
@@ -68,6 +76,16 @@ class LocalLauncher:
             raise StudyStoppedError(
                 f"no worker for {spec.run_id} could be started ({error.strerror})"
             ) from error
+
+    def _run_apart(self, block: RunRecord, position: int) -> Iterator[RunRecord]:
+        """Times the arms of a block in processes of their own: one of them ended the block's."""
+        for spec in runs_apart(block.spec):
+            worker = self._spawn(spec)
+            try:
+                word = worker.wait(IMPORT_LIMIT_S, self.tick)
+                yield self._run_to_end(worker, word, position)
+            finally:
+                worker.end()
 
     def _run_to_end(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
         """Releases a warmed worker and gives its record; one killed from outside is run again."""
@@ -88,10 +106,11 @@ class LocalLauncher:
     ) -> RunRecord:
         watch = GpuMonitor(worker.spec.cell.device)
         watch.check_processes()
+        timeout_s = self.limits.timeout_s * max(1, len(worker.spec.arms))
         released = word == READY
         if released:
             worker.release(position, attempt)
-            word = worker.wait(self.limits.timeout_s, lambda: self._tick_and_monitor(watch))
+            word = worker.wait(timeout_s, lambda: self._tick_and_monitor(watch))
             watch.check_clocks()  # a run shorter than a tick is looked at too, before they fall
         if word is None:
             worker.dump_stacks()
@@ -105,7 +124,7 @@ class LocalLauncher:
             watch.check_processes()
             return self._add_observations(self._read_record(worker.spec), watch)
         limit = "launch.timeout_s" if released else "importing torch"
-        limit_s = self.limits.timeout_s if released else IMPORT_LIMIT_S
+        limit_s = timeout_s if released else IMPORT_LIMIT_S
         outcome, why = _classify_exit(word, status, f"{limit_s:g} s ({limit})")
         tail = _read_log_tail(worker.log)
         return self.save(
@@ -129,7 +148,7 @@ class LocalLauncher:
         Sharing spoils times, not bits, so it is no outcome of a run that is not timed.
         """
         seen = replace(record, throttled=watch.throttled)
-        if watch.contended and record.timed is not None:
+        if watch.contended and record.is_timed:
             seen = replace(seen, outcome=Outcome.contended)
         return record if seen == record else self.save(seen)
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from harness.core.blocks import group_for_timing, shared_environment
 from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.role import UNTIMED, Role
-from harness.core.spec import Cell, Kind, RunSpec
+from harness.core.spec import Arm, Cell, Isolation, Kind, RunSpec
 from harness.core.switches import count_overrides, same_experiment
 from harness.study.request import Request, RequestedCell
 
@@ -106,7 +107,8 @@ def _order_runs(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunS
 
     The order within a block is random, seeded by ``study.seed``, so that drift of the machine
     during the block affects all cells alike. Cells with a common baseline are timed next to each
-    other, or pairing them would remove nothing of that drift.
+    other, in one process where it can switch between their settings, or pairing them would remove
+    nothing of that drift.
     """
     distinct = [planned for planned in cells if planned.same_as is None]
     runs = request.runs
@@ -124,8 +126,11 @@ def _trace_block(request: Request, cells: Sequence[PlannedCell], number: int) ->
                 cell=planned.cell,
                 kind=Kind.trace,
                 number=number,
-                repeats=FRAMEWORKS[planned.cell.scenario.framework].repeats(request.runs.repeats),
+                repeats=FRAMEWORKS[planned.cell.scenario.framework].repeats(
+                    request.runs.trainings(number)
+                ),
                 environment=environment_of(planned.cell),
+                forked=request.launch.is_forked(planned.cell, Kind.trace, number),
             )
             for planned in cells
         ],
@@ -134,24 +139,44 @@ def _trace_block(request: Request, cells: Sequence[PlannedCell], number: int) ->
 
 
 def _timing_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:
-    timed = [(planned, False) for planned in cells if planned.role not in UNTIMED]
-    twins = [(planned, True) for planned in cells if planned.has_twin]
-    groups: dict[str, list[RunSpec]] = {}
-    for planned, twin in timed + twins:
-        groups.setdefault(planned.baseline or planned.cell.id, []).append(
-            RunSpec(
-                cell=planned.cell,
-                kind=Kind.timing,
-                number=number,
-                twin=twin,
-                warmup=request.timing.warmup,
-                min_s=_seconds_to_count(request, planned.cell),
-                environment=environment_of(planned.cell),
-            )
-        )
+    timed = [(planned, Arm(planned.cell)) for planned in cells if planned.role not in UNTIMED]
+    twins = [(planned, Arm(planned.cell, twin=True)) for planned in cells if planned.has_twin]
+    compared: dict[str, list[Arm]] = {}
+    for planned, arm in timed + twins:
+        compared.setdefault(planned.baseline or planned.cell.id, []).append(arm)
     seed = f"{request.study.seed}:timing:{number}"
-    shuffled = _shuffle(list(groups.values()), seed)
-    return [spec for group in shuffled for spec in _shuffle(group, f"{seed}:{group[0].cell.id}")]
+    blocks = []
+    for baseline, arms in compared.items():
+        shuffled = _shuffle(arms, f"{seed}:{baseline}")
+        blocks.append(
+            [_timing_run(request, group, number) for group in _processes(request, shuffled)]
+        )
+    return [spec for block in _shuffle(blocks, seed) for spec in block]
+
+
+def _processes(request: Request, arms: list[Arm]) -> list[list[Arm]]:
+    """The arms that share each process of a block."""
+    if request.launch.isolation is Isolation.spawn:
+        return [[arm] for arm in arms]
+    return group_for_timing(arms, lambda arm: arm.cell)
+
+
+def _timing_run(request: Request, arms: Sequence[Arm], number: int) -> RunSpec:
+    """The run that times these arms in turn, or the only arm alone; named after the first."""
+    cell = arms[0].cell
+    environment = shared_environment([arm.cell for arm in arms])
+    assert environment is not None
+    return RunSpec(
+        cell=cell,
+        kind=Kind.timing,
+        number=number,
+        twin=arms[0].twin if len(arms) == 1 else False,
+        warmup=request.timing.warmup,
+        min_s=_seconds_to_count(request, cell),
+        environment=environment,
+        forked=request.launch.is_forked(cell, Kind.timing, number),
+        arms=tuple(arms) if len(arms) > 1 else (),
+    )
 
 
 def _seconds_to_count(request: Request, cell: Cell) -> float:

@@ -22,7 +22,9 @@ REFRESH_EVERY_S = 0.5
 
 def estimate_s(runs: Sequence[RunSpec], cores: int) -> float:
     """Seconds that the runs are expected to take, before any of them has been measured."""
-    trainings = sum(spec.repeats if spec.kind is Kind.trace else 1 for spec in runs)
+    trainings = sum(
+        spec.repeats if spec.kind is Kind.trace else max(1, 2 * len(spec.arms)) for spec in runs
+    )
     return len(runs) * WARM_S / max(1, cores) + trainings * TRAIN_S
 
 

@@ -65,11 +65,10 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
 
 
 def _check_finished(folder: StudyFolder) -> None:
-    planned = folder.schedule
-    missing = len(set(planned) - folder.done())
+    missing = len(folder.unfinished())
     if missing:
         raise UsageError(
-            f"{folder.path} lacks {missing} of {len(planned)} runs; first run "
+            f"{folder.path} lacks {missing} of {len(folder.schedule)} runs; first run "
             f"`{command(['resume', str(folder.path)])}`, or publish what there is with --force"
         )
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.core.claims import Claim
 from harness.core.errors import UsageError
-from harness.core.spec import Algorithms, Cell, Determinism, Isolation, Noise
+from harness.core.frameworks import can_fork
+from harness.core.spec import Algorithms, Cell, Determinism, Isolation, Kind, Noise
 
 CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # of ATEN_CPU_CAPABILITY
 FRESH_MEMORY = ("zeros", "nan", "pattern")  # what uninitialized memory is filled with
@@ -20,11 +21,18 @@ PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precis
 
 @dataclass(frozen=True)
 class Runs:
-    """Fresh processes per cell, and trainings per trace run."""
+    """Runs per cell, and trainings per trace run."""
 
     trace: int = 5
     timing: int = 8
     repeats: int = 2
+    # The first trace runs of a cell. Later ones train once, and a cell of whose first runs half
+    # differ, or none completes, gets no more. None: all runs are alike.
+    first: int | None = None
+
+    def trainings(self, number: int) -> int:
+        """Trainings of the trace run with this number."""
+        return self.repeats if self.first is None or number <= self.first else 1
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,20 @@ class Launch:
     timeout_s: float = 600.0  # of one run, from its release
     ahead: int = 4  # workers that import torch while they wait for their turn
     retries: int = 2  # per run that is killed from outside
-    isolation: Isolation = Isolation.spawn
+    isolation: Isolation = Isolation.mixed
+    spawned: int = 2  # first trace runs of a cell that `mixed` starts as fresh interpreters
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Launch:
         """Also of studies begun before runs could be forked."""
         return cls(**{**document, "isolation": Isolation(document.get("isolation", "spawn"))})
+
+    def is_forked(self, cell: Cell, kind: Kind, number: int) -> bool:
+        """Whether a run is forked from a process that has imported its framework."""
+        if self.isolation is Isolation.spawn or not can_fork(cell):
+            return False
+        is_late_trace = kind is Kind.trace and number > self.spawned
+        return self.isolation is Isolation.fork or is_late_trace
 
 
 @dataclass(frozen=True)
@@ -150,7 +166,12 @@ class Request:
 
     def for_cell(self, cell: Cell, runs: Runs) -> Request:
         """The same request for this cell alone, without baseline and controls."""
-        return dataclasses.replace(self, asked=(RequestedCell(cell, None),), controls=(), runs=runs)
+        launch = self.launch
+        if launch.isolation is Isolation.mixed:  # forks save time only if cells share a server
+            launch = dataclasses.replace(launch, isolation=Isolation.spawn)
+        return dataclasses.replace(
+            self, asked=(RequestedCell(cell, None),), controls=(), runs=runs, launch=launch
+        )
 
     def check(self) -> None:
         """Raises UsageError for values that no study can run with."""
@@ -165,9 +186,11 @@ class Request:
             "diagnose.most": (self.diagnose.most, 2),
             "replay.step": (self.replay.step, 0),
             "launch.retries": (self.launch.retries, 0),
+            "launch.spawned": (self.launch.spawned, 0),
+            "runs.first": (self.runs.first, 2),
         }
         for key, (value, minimum) in minimums.items():
-            if value < minimum:
+            if value is not None and value < minimum:
                 raise UsageError(f"{key}={value}: must be at least {minimum}")
         _ = self.diagnose.steps  # raises if the window is malformed
         if self.runs.timing == 1:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.core.completion import is_settled
 from harness.core.paths import snapshots_of
 from harness.core.protocol import module_command
 from harness.core.record import RunRecord, read_distances
-from harness.core.spec import Kind
+from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import snapshots_match
 from harness.study.child_process import environment
 from harness.study.crash_check import CrashCheck
@@ -30,6 +32,9 @@ class Runner:
     plan: Plan
     references: dict[str, RunRecord] = field(default_factory=dict)  # first trace run, by cell
     remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs left, by cell
+    # trace runs of the first stage, by cell
+    first_runs: dict[str, list[RunRecord]] = field(default_factory=lambda: defaultdict(list))
+    settled: set[str] = field(default_factory=set)  # cells that get no more trace runs
 
     def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
@@ -41,14 +46,16 @@ class Runner:
         done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
         for record in sorted(done, key=lambda record: record.spec.number):
             self._note_reference(record)
+            self._note_first_run(record)
             self._measure_missing(record)
         self.remaining_traces.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
         next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
         launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick, start)
-        for record in launcher.launch(remaining, next_position):
+        for record in launcher.launch(self._needed(remaining, display), next_position):
             if record.spec.kind is Kind.trace:
                 self._after_trace(record)
             display.finished(record)
+            display.total += len(record.spec.arms) * record.lacks_arms  # each is timed again
             if crash_check and crash_check.all_crashed_with(record):
                 print(
                     "every run of the script has crashed; the other "
@@ -56,6 +63,24 @@ class Runner:
                     file=sys.stderr,
                 )
                 break
+
+    def _needed(self, runs: Sequence[RunSpec], display: Display) -> Iterator[RunSpec]:
+        """The runs without the trace runs of cells that have been settled meanwhile."""
+        for spec in runs:
+            if spec.kind is Kind.trace and spec.cell.id in self.settled:
+                self.remaining_traces[spec.cell.id] -= 1
+                self._delete_unneeded(spec.cell.id)
+                display.total -= 1
+            else:
+                yield spec
+
+    def _note_first_run(self, record: RunRecord) -> None:
+        """Settles a cell as soon as the runs of its first stage say enough."""
+        stage, cell = self.request.runs.first, record.spec.cell.id
+        if stage is not None and record.spec.number <= stage:
+            self.first_runs[cell].append(record)
+            if is_settled(self.first_runs[cell], stage):
+                self.settled.add(cell)
 
     def _note_reference(self, record: RunRecord) -> None:
         """Makes a cell's first completed trace run the one that its others are compared with."""
@@ -77,14 +102,12 @@ class Runner:
         """Measures the distances if the run diverged; deletes snapshots that nothing needs now."""
         cell = record.spec.cell.id
         self._note_reference(record)
+        self._note_first_run(record)
         reference = self.references.get(cell)
         if record.outcome.completed and reference and not snapshots_match(reference, record):
             self._measure_distances(reference, record)
         self.remaining_traces[cell] -= 1
-        if not self.request.trace.keep_snapshots:
-            self._delete_snapshots(
-                cell, keep=reference if self.remaining_traces[cell] > 0 else None
-            )
+        self._delete_unneeded(cell)
 
     def _measure_distances(self, reference: RunRecord, record: RunRecord) -> None:
         """Runs in a separate process, which has NumPy. If it fails, the distances stay unknown."""
@@ -96,7 +119,11 @@ class Runner:
             stderr=subprocess.DEVNULL,
         )
 
-    def _delete_snapshots(self, cell: str, keep: RunRecord | None) -> None:
+    def _delete_unneeded(self, cell: str) -> None:
+        """Deletes snapshots, except the reference's while the cell has runs left."""
+        if self.request.trace.keep_snapshots:
+            return
+        keep = self.references.get(cell) if self.remaining_traces[cell] > 0 else None
         folder = snapshots_of(self.folder.path, cell)
         kept = set(keep.repeats[0].snapshots.values()) if keep else set()
         for path in folder.glob("*.safetensors"):

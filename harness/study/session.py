@@ -134,7 +134,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
                 restore_source(folder.path, session.plan, folder.manifest.get("source"))
             runs = session.request.runs
             place = in_turn if inquiry else one_after_another(max(runs.trace, runs.timing))
-            with process_starter(session.request.launch.isolation, place) as start:
+            with process_starter(place) as start:
                 _run_plan(session, start)
                 answer = inquiry.answer(session, start) if inquiry else None
         except KeyboardInterrupt:
@@ -186,4 +186,5 @@ def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG
 
 def _has_failures(records: Iterable[RunRecord]) -> bool:
     """A loss that is not finite counts too, though its digests are evidence."""
-    return any(run.outcome.failed or run.outcome is Outcome.nan for run in records)
+    arms = (arm for run in records for arm in run.of_arms())
+    return any(arm.outcome.failed or arm.outcome is Outcome.nan for arm in arms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -23,7 +23,18 @@ MODULES = {
 class TimedRun:
     timed: Timed
     setup_s: float
-    peak_mb: float  # MiB, read before evaluation and digests, which may need more
+    # MiB, read before evaluation and digests, which may need more; None if others share the process
+    peak_mb: float | None
+
+
+@dataclass(frozen=True)
+class BlockArm:
+    """What a block found about one of its arms: a timed run, or the error that ended it."""
+
+    run: TimedRun | None = None
+    error: Exception | None = None
+    effective: dict[str, Any] = field(default_factory=dict)  # settings, as in Backend
+    threads: int | None = None
 
 
 class Backend(Protocol):
@@ -43,6 +54,9 @@ class Backend(Protocol):
 
     def run_timing(self, spec: RunSpec, study: Path) -> TimedRun:
         """Train once with a clock around it; compute digests only after the clock has stopped."""
+
+    def run_block(self, spec: RunSpec) -> list[BlockArm]:
+        """Time the arms of a run in turn. Only if the framework ``times_blocks``."""
 
     def run_operations(self, spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
         """Train once and log the operations of ``spec.window``.

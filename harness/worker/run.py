@@ -9,16 +9,16 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from harness.core.errors import ObserverError, UsageError
 from harness.core.paths import operations_of
-from harness.core.record import Outcome, RunRecord
+from harness.core.record import ArmResult, Outcome, RunRecord
 from harness.core.redact import redact
 from harness.core.spec import Kind, RunSpec
 from harness.host.system_load import SystemLoad
-from harness.worker.backend import load_backend
+from harness.worker.backend import BlockArm, TimedRun, load_backend
 
 TRACEBACK_LINES = 12
 FULL_BELOW = 64 * 2**20  # bytes; a large model's snapshot fails well before the last byte is used
@@ -61,7 +61,17 @@ def _trace_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
 
 
 def _timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
-    run = load_backend(spec.cell.scenario.framework).run_timing(spec, study)
+    backend = load_backend(spec.cell.scenario.framework)
+    if not spec.arms:
+        return _add_times(record, backend.run_timing(spec, study))
+    arms = backend.run_block(spec)
+    for arm in arms:
+        if arm.error and _is_disk_full(arm.error, study):
+            raise arm.error
+    return replace(record, arms=[_arm_result(record, arm, backend.REFUSALS) for arm in arms])
+
+
+def _add_times(record: RunRecord, run: TimedRun) -> RunRecord:
     return replace(
         record,
         peak_mb=run.peak_mb,
@@ -69,6 +79,15 @@ def _timing_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:
         setup_s=run.setup_s,
         timed=run.timed,
     )
+
+
+def _arm_result(record: RunRecord, arm: BlockArm, refusals: Sequence[re.Pattern[str]]) -> ArmResult:
+    found = replace(record, effective=arm.effective, threads=arm.threads)
+    if arm.run:
+        found = _add_times(found, arm.run)
+    elif arm.error:
+        found = _failed_record(found, arm.error, refusals)
+    return ArmResult(**{item.name: getattr(found, item.name) for item in fields(ArmResult)})
 
 
 def _operations_run(spec: RunSpec, record: RunRecord, study: Path) -> RunRecord:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from harness.core.frameworks import independent_runs, is_forked
+from harness.core.frameworks import can_fork, independent_runs
 from harness.core.record import RunRecord
-from harness.core.spec import Cell, Isolation, Scenario
+from harness.core.spec import Cell, Scenario
 
 
 def test_forked_runs_count_once_per_server(trace: Callable[..., RunRecord]) -> None:
@@ -28,11 +28,10 @@ def test_records_that_name_no_server_count_as_those_of_two(trace: Callable[..., 
 
 
 def test_scripts_are_never_forked(make_cell: Callable[..., Cell]) -> None:
-    """Only scenarios of torch are forked, on request."""
+    """Only scenarios of torch can be forked: what a script does before its import must work."""
     cell = make_cell()
     script = dataclasses.replace(
         cell, scenario=Scenario("script", "script", {}, framework="script")
     )
-    assert is_forked(cell, Isolation.fork)
-    assert not is_forked(cell, Isolation.spawn)
-    assert not is_forked(script, Isolation.fork)
+    assert can_fork(cell)
+    assert not can_fork(script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.blocks import split_blocks
+from harness.core.completion import done_runs
 from harness.core.errors import StudyStoppedError
 from harness.core.record import Outcome, RunRecord
-from harness.core.spec import Kind
+from harness.core.spec import Arm, Kind
 from harness.host.gpu_monitor import GpuMonitor
 from harness.study.child_process import environment
 from harness.study.launcher import LocalLauncher
@@ -84,6 +87,22 @@ def test_a_run_that_is_killed_every_time_is_lost_after_its_retries(run: Run, spe
     (record,) = run(spec("killed"), retries=1)
     assert (record.outcome, record.attempt) == (Outcome.lost, 2)
     assert "SIGKILL" in record.message
+
+
+def test_an_arm_that_ends_its_process_costs_the_others_nothing(run: Run, spec: Spec) -> None:
+    """The arms of a block that died are timed alone, and the crash is that of one of them."""
+    trains, dies = spec("train"), spec("segfault")
+    block = dataclasses.replace(trains, arms=(Arm(trains.cell), Arm(dies.cell)))
+    records = run(block, spec("train", number=2))
+    assert [record.outcome for record in records] == [
+        Outcome.crashed,  # the block
+        Outcome.ok,  # its first arm
+        Outcome.crashed,  # its second arm
+        Outcome.ok,
+    ]
+    arms = split_blocks(records)
+    assert [arm.outcome for arm in arms] == [Outcome.ok, Outcome.crashed, Outcome.ok]
+    assert done_runs(records) == {record.run_id for record in records}
 
 
 def test_every_record_is_on_disk_in_the_order_of_release(

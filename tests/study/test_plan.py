@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from harness.core.errors import UsageError
 from harness.core.role import Role
-from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Kind, Scenario
+from harness.core.spec import (
+    Algorithms,
+    Arm,
+    Cell,
+    Cudnn,
+    Determinism,
+    Isolation,
+    Kind,
+    RunSpec,
+    Scenario,
+)
 from harness.study.plan import Plan, plan
 from harness.study.request import Launch, Request, RequestedCell, Runs, Study, Timing, Trace
 
@@ -51,23 +61,66 @@ def make_plan(make_cell: MakeCell, **changes: int) -> Plan:
     return plan(make_request(make_cells(make_cell), make_cell("seed"), **changes), "cpu")
 
 
+def timed_arms(runs: Iterable[RunSpec]) -> list[Arm]:
+    """What the timing runs among these time, in order."""
+    timed = [run for run in runs if run.kind is Kind.timing]
+    return [arm for run in timed for arm in run.arms or (Arm(run.cell, run.twin),)]
+
+
+def isolated(request: Request, isolation: Isolation, **launch: int) -> Request:
+    return dataclasses.replace(request, launch=Launch(isolation=isolation, **launch))
+
+
 def test_a_missing_baseline_is_added_once_with_a_twin(make_cell: MakeCell) -> None:
     """A baseline that is not among the requested cells is planned once, and only it has a twin."""
     planned = make_plan(make_cell)
     roles = {cell.cell.setting: cell.role for cell in planned.cells}
     assert roles == {"full": Role.asked, "none": Role.asked, "seed": Role.baseline}
-    assert {spec.cell.setting for spec in planned.runs if spec.twin} == {"seed"}
+    assert {arm.cell.setting for arm in timed_arms(planned.runs) if arm.twin} == {"seed"}
+
+
+@pytest.mark.parametrize(("isolation", "processes"), [("spawn", 4), ("mixed", 1), ("fork", 1)])
+def test_a_block_is_one_process_unless_every_run_is_a_fresh_interpreter(
+    make_cell: MakeCell, isolation: str, processes: int
+) -> None:
+    """One process times a baseline, its twin and the cells that it can switch between."""
+    request = make_request(make_cells(make_cell), make_cell("seed"), timing=2)
+    runs = plan(isolated(request, Isolation(isolation)), "cpu").runs
+    blocks = Counter(run.number for run in runs if run.kind is Kind.timing)
+    assert blocks == {1: processes, 2: processes}
+    assert {run.forked for run in runs if run.kind is Kind.timing} == {isolation == "fork"}
+
+
+def test_a_cell_that_needs_another_environment_is_timed_in_its_own_process(
+    make_cell: MakeCell,
+) -> None:
+    """The instruction set of torch is fixed when a process starts."""
+    slow = make_cell("slow", determinism=Determinism(seed=42, cpu_capability="default"))
+    runs = plan(make_request([slow], make_cell("seed"), timing=2), "cpu").runs
+    blocks = [run for run in runs if run.kind is Kind.timing and run.number == 1]
+    assert sorted(len(run.arms) for run in blocks) == [0, 2]
+    alone = next(run for run in blocks if not run.arms)
+    assert alone.environment == {"ATEN_CPU_CAPABILITY": "default"}
+
+
+@pytest.mark.parametrize(
+    ("isolation", "forked"),
+    [("spawn", [False] * 3), ("mixed", [False, False, True]), ("fork", [True] * 3)],
+)
+def test_the_first_trace_runs_of_a_cell_are_fresh_interpreters(
+    make_cell: MakeCell, isolation: str, forked: list[bool]
+) -> None:
+    """Of three trace runs, ``mixed`` forks the one after the first ``launch.spawned``."""
+    request = make_request([make_cell()], None, timing=0)
+    runs = plan(isolated(request, Isolation(isolation), spawned=2), "cpu").runs
+    assert [run.forked for run in runs] == forked
 
 
 def test_every_timing_block_has_every_cell_and_twin_once(make_cell: MakeCell) -> None:
     """Each of the four timing blocks runs three cells and one twin, each exactly once."""
     for block in range(1, 5):
-        runs = [
-            run
-            for run in make_plan(make_cell).runs
-            if run.kind is Kind.timing and run.number == block
-        ]
-        assert Counter((run.cell.setting, run.twin) for run in runs) == {
+        runs = [run for run in make_plan(make_cell).runs if run.number == block]
+        assert Counter((arm.cell.setting, arm.twin) for arm in timed_arms(runs)) == {
             ("full", False): 1,
             ("none", False): 1,
             ("seed", False): 1,
@@ -86,9 +139,10 @@ def test_cells_with_a_common_baseline_are_timed_next_to_each_other(make_cell: Ma
     orders = set()
     for block in range(1, 5):
         runs = [run for run in plan(request, "cpu").runs if run.number == block]
-        names = [run.cell.scenario.label for run in runs if run.kind is Kind.timing]
+        arms = timed_arms(runs)
+        names = [arm.cell.scenario.label for arm in arms]
         assert sorted(names) in (names, names[::-1])
-        orders.add(tuple(f"{run.cell.id} {run.twin}" for run in runs))
+        orders.add(tuple(f"{arm.cell.id} {arm.twin}" for arm in arms))
     assert len(orders) > 1
 
 
@@ -108,9 +162,10 @@ def test_the_order_is_random_within_blocks_and_fixed_by_the_seed(make_cell: Make
     assert sorted(orders[0]) == sorted(orders[2])
     per_block = {
         tuple(
-            (run.cell.setting, run.twin)
-            for run in make_plan(make_cell, timing=9).runs
-            if run.kind is Kind.timing and run.number == block
+            (arm.cell.setting, arm.twin)
+            for arm in timed_arms(
+                run for run in make_plan(make_cell, timing=9).runs if run.number == block
+            )
         )
         for block in range(1, 10)
     }
@@ -123,6 +178,7 @@ def test_settings_that_differ_only_on_cuda_run_once_on_a_cpu(make_cell: MakeCell
     on_cpu = plan(make_request([cudnn], make_cell("seed")), "cpu")
     assert next(cell for cell in on_cpu.cells if cell.cell == cudnn).same_as == "mlp-seed-cpu"
     assert {run.cell.setting for run in on_cpu.runs} == {"seed"}
+    assert {arm.cell.setting for arm in timed_arms(on_cpu.runs)} == {"seed"}
 
 
 def test_the_same_settings_are_two_experiments_on_cuda(make_cell: MakeCell) -> None:
@@ -144,6 +200,7 @@ def test_an_added_control_is_traced_and_never_timed(make_cell: MakeCell) -> None
     planned = plan(make_request([make_cell("seed")], make_cell("seed"), controls=(control,)), "cpu")
     kinds = {run.kind for run in planned.runs if run.cell == control}
     assert kinds == {Kind.trace}
+    assert control not in [arm.cell for arm in timed_arms(planned.runs)]
 
 
 @pytest.mark.parametrize(("device", "cells"), [("cpu", 1), ("cuda", 2)])
@@ -165,7 +222,7 @@ def test_run_ids_are_unique(make_cell: MakeCell) -> None:
 def test_without_a_baseline_there_is_no_twin(make_cell: MakeCell) -> None:
     """Without a baseline, the requested cell is the only one and has no twin."""
     planned = plan(make_request([make_cell("full")], None), "cpu")
-    assert not any(spec.twin for spec in planned.runs)
+    assert not any(arm.twin for arm in timed_arms(planned.runs))
     assert len(planned.cells) == 1
 
 
@@ -181,7 +238,7 @@ def test_a_requested_cell_is_timed_even_if_a_control_equals_it(make_cell: MakeCe
     """If a requested cell and a control are one experiment, the requested cell is timed."""
     cudnn = make_cell("cudnn", determinism=Determinism(seed=42, cudnn=Cudnn(deterministic=True)))
     planned = plan(make_request([cudnn], None, controls=(make_cell("seed"),)), "cpu")
-    assert {run.cell.setting for run in planned.runs if run.kind is Kind.timing} == {"cudnn"}
+    assert {arm.cell.setting for arm in timed_arms(planned.runs)} == {"cudnn"}
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])

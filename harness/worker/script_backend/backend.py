@@ -22,10 +22,11 @@ from harness.worker.script_backend.torchrun import start_group
 from harness.worker.script_backend.trace import ScriptTrace, step_counts
 from harness.worker.script_backend.visible_device import show_only
 from harness.worker.torch_backend import settings
-from harness.worker.torch_backend.backend import REFUSALS, peak_mb, threads
+from harness.worker.torch_backend.backend import REFUSALS, threads
 from harness.worker.torch_backend.hook_recorder import HookRecorder
 from harness.worker.torch_backend.hooks import TrainingHooks
 from harness.worker.torch_backend.settings import effective_settings
+from harness.worker.torch_backend.timed_cell import peak_mb
 from harness.worker.torch_backend.timer import make_clock
 from harness.worker.torch_backend.warmup import warm_up
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import partial
 from pathlib import Path
 
@@ -12,24 +11,23 @@ from safetensors.torch import save_file
 
 from harness.core import op_log
 from harness.core.paths import operations_of, snapshots_of
-from harness.core.record import Repeat, Timed
+from harness.core.record import Repeat
 from harness.core.spec import RunSpec, Scenario
-from harness.host.peak_memory import peak_resident_mb
 from harness.worker import scenario_loader
 from harness.worker.backend import TimedRun
-from harness.worker.timing import add_times
-from harness.worker.torch_backend import components, op_window, trace
+from harness.worker.torch_backend import op_window, trace
 from harness.worker.torch_backend.ranks import apply_and_log
 from harness.worker.torch_backend.replay import run_replay
 from harness.worker.torch_backend.settings import effective_settings
-from harness.worker.torch_backend.timer import time_training
-from harness.worker.torch_backend.training import build_training
+from harness.worker.torch_backend.timed_cell import TimedCell
+from harness.worker.torch_backend.timing_block import run_block
 from harness.worker.torch_backend.warmup import warm_up
 
 __all__ = [
     "REFUSALS",
     "effective_settings",
     "load_scenario",
+    "run_block",
     "run_operations",
     "run_replay",
     "run_timing",
@@ -43,8 +41,6 @@ REFUSALS = (
     re.compile(r"this operation is not deterministic because it uses (CuBLAS)"),
 )
 
-LONGEST_TIMING = 4  # times ``min_s``, for trainings whose preparation takes longer than their steps
-
 
 def load_scenario(scenario: Scenario) -> None:
     scenario_loader.load_module(scenario)
@@ -57,31 +53,10 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
 
 
 def run_timing(spec: RunSpec, study: Path) -> TimedRun:  # noqa: ARG001
-    device = torch.device(spec.cell.device)
-    start = time.perf_counter()
-    training = build_training(spec, device)
-    setup_s = time.perf_counter() - start
-    times = time_training(training, spec.warmup, device)
-    peak = peak_mb(device)
-    evaluation = training.evaluate()
-    final = components.final_digests(training, times.loss, evaluation)
-    facts = training.facts()
-    deadline = time.perf_counter() + LONGEST_TIMING * spec.min_s
-    while times.counted_s < spec.min_s and time.perf_counter() < deadline:
-        times = add_times(times, time_training(build_training(spec, device), spec.warmup, device))
-    return TimedRun(
-        setup_s=setup_s,
-        peak_mb=peak,
-        timed=Timed(
-            counted_s=times.counted_s,
-            counted_steps=times.counted_steps,
-            step_s=times.step_s,
-            final=final,
-            loss=trace.mean_loss(times.loss),
-            accuracy=evaluation.accuracy,
-            facts=facts,
-        ),
-    )
+    cell = TimedCell(spec)
+    while not cell.is_done:
+        cell.train()
+    return cell.finish()
 
 
 def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
@@ -91,13 +66,6 @@ def run_operations(spec: RunSpec, study: Path, repeat: int) -> dict[str, str]:
     if window_log.kept:
         save_file(window_log.kept, op_log.tensors_path(folder, spec.run_id, repeat))
     return window_log.final
-
-
-def peak_mb(device: torch.device) -> float:
-    """Return the peak in MiB: device memory allocated on CUDA, else the resident set."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return peak_resident_mb()
 
 
 def threads() -> int:

@@ -11,13 +11,36 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.core.spec import Algorithms, Determinism
+from harness.core.spec import Algorithms, Cudnn, Determinism
 from harness.scenario import Context
 from harness.worker.torch_backend.memory_fill import fill_new_memory
 
 # As the interpreter started with it: a program may set the variable later, without effect.
 HASH_SEED = os.environ.get("PYTHONHASHSEED")
 memory: Any = torch.utils.deterministic  # a module with properties that the type stubs lack
+
+
+def remember() -> Callable[[], None]:
+    """Return a function that puts this process's switches back to what they are now.
+
+    ``apply`` sets only what a setting requests, so a process that applies several settings one
+    after the other has to undo each.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = Determinism(
+        threads=torch.get_num_threads(),
+        cudnn=Cudnn(cudnn.enabled, cudnn.deterministic, cudnn.benchmark),
+        algorithms=_effective_algorithms(),
+        fill_uninitialized_memory=memory.fill_uninitialized_memory,
+        matmul_precision=torch.get_float32_matmul_precision(),
+    )
+    tf32 = matmul.allow_tf32, cudnn.allow_tf32
+
+    def restore() -> None:
+        apply(before)
+        matmul.allow_tf32, cudnn.allow_tf32 = tf32
+
+    return restore
 
 
 def apply(setting: Determinism) -> None:

@@ -1,0 +1,79 @@
+"""One process that times several cells in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from harness.core.spec import Algorithms, Arm, Cell, Determinism, Kind, RunSpec
+from harness.worker.torch_backend import settings
+from harness.worker.torch_backend.timing_block import _orders, run_block
+
+MakeCell = Callable[..., Cell]
+FULL = Determinism(seed=42, threads=1, algorithms=Algorithms.require)
+
+
+@pytest.fixture
+def cells(make_cell: MakeCell) -> list[Cell]:
+    seed, full = make_cell("seed"), make_cell("full", determinism=FULL)
+    return [seed, full]
+
+
+def block_of(*arms: Arm, min_s: float = 0.0) -> RunSpec:
+    return RunSpec(arms[0].cell, Kind.timing, 1, warmup=1, min_s=min_s, arms=arms)
+
+
+def test_every_arm_trains_under_its_own_setting(cells: list[Cell]) -> None:
+    """Switches of one arm do not reach the next, and afterwards all are as before."""
+    before = settings.effective_settings()
+    seed, full = cells
+    first, second, twin = run_block(block_of(Arm(seed), Arm(full), Arm(seed, twin=True)))
+    assert second.effective["threads"] == 1
+    assert second.effective["algorithms"] == "require"
+    for arm in (first, twin):
+        assert arm.effective["threads"] == before["threads"]
+        assert arm.effective["algorithms"] == "allow"
+    assert settings.effective_settings() | {"seed": 0} == before | {"seed": 0}
+
+
+def test_arms_count_equally_many_trainings(cells: list[Cell]) -> None:
+    """All arms train until each has counted ``min_s``, so that drift affects them alike."""
+    arms = run_block(block_of(*map(Arm, cells), min_s=0.02))
+    counts = [arm.run.timed.counted_steps for arm in arms if arm.run]
+    assert len(counts) == 2
+    assert counts[0] == counts[1]
+    assert counts[0] % (2 * 2) == 0  # two counted steps a training, two trainings a round
+    assert all(arm.run.timed.counted_s >= 0.02 for arm in arms if arm.run)
+
+
+def test_equal_arms_end_with_equal_bits(cells: list[Cell]) -> None:
+    """A baseline and its twin end alike, whatever was trained between them."""
+    first, _, twin = run_block(block_of(Arm(cells[0]), Arm(cells[1]), Arm(cells[0], twin=True)))
+    assert first.run
+    assert twin.run
+    assert first.run.timed.final == twin.run.timed.final
+
+
+def test_an_arm_that_fails_keeps_its_error_and_spares_the_others(cells: list[Cell]) -> None:
+    """An exception ends one arm; the others are timed to the end, with the switches restored."""
+    broken = dataclasses.replace(cells[0].scenario, options={"steps": 0})
+    failing = dataclasses.replace(cells[1], scenario=broken)
+    failed, timed = run_block(block_of(Arm(failing), Arm(cells[0])))
+    assert failed.error is not None
+    assert failed.run is None
+    assert timed.run is not None
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_every_round_is_its_own_mirror_image() -> None:
+    """Each round trains in an order and back (ABBA), in changing orders that the seed fixes."""
+    orders = _orders(5, "seed")
+    rounds = [next(orders) for _ in range(20)]
+    assert all(order == order[::-1] for order in rounds)
+    assert all(sorted(order[:5]) == list(range(5)) for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 10
+    again = _orders(5, "seed")
+    assert [next(again) for _ in range(20)] == rounds
