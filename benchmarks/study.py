@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.alternate import seconds
+from harness.core.blocks import runs_apart
 from harness.core.spec import RunSpec, to_json
 from harness.study.child_process import environment
 from harness.study.folder import StudyFolder, request_from_manifest
@@ -33,7 +34,8 @@ def run() -> None:
         folder = Path(scratch) / "study"
         study_s = seconds(lambda: harness(folder))
         manifest = StudyFolder(folder).manifest
-        runs = plan(request_from_manifest(manifest), manifest["device"]).runs
+        planned = plan(request_from_manifest(manifest), manifest["device"]).runs
+        runs = [run for spec in planned for run in runs_apart(spec) or [spec]]
         plain_folder = Path(scratch) / "plain"
         (plain_folder / "runs").mkdir(parents=True)
         plain_s = sum(seconds(partial(script, spec, plain_folder)) for spec in runs)

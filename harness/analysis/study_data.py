@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,8 +129,10 @@ def read_study(folder: Path) -> StudyData:
         isolation = manifest["request"].get("launch", {}).get("isolation", Isolation.spawn)
         forked = isolation == Isolation.fork
         stage = manifest["request"]["runs"].get("first")
-        of_arms = split_blocks(records)
-        cells = [_read_cell(entry, specs, forked, of_arms, runs) for entry in manifest["cells"]]
+        by_cell: dict[str, list[RunRecord]] = defaultdict(list)
+        for run in sorted(split_blocks(records), key=_run_number):
+            by_cell[run.spec.cell.id].append(run)
+        cells = [_read_cell(entry, specs, forked, by_cell, runs) for entry in manifest["cells"]]
     return StudyData(
         name=folder.resolve().name,
         manifest=manifest,
@@ -163,12 +166,12 @@ def _read_cell(
     entry: dict[str, Any],
     specs: dict[str, Cell],
     forked: bool,
-    records: list[RunRecord],
+    by_cell: Mapping[str, list[RunRecord]],
     runs: Path,
 ) -> CellData:
     """Build the data of a cell; an alias gets the runs of the cell that it repeats."""
     measured = entry["same_as"] or entry["id"]
-    own = sorted((run for run in records if run.spec.cell == specs[measured]), key=_run_number)
+    own = by_cell.get(measured, [])
     path = runs / f"distances-{measured}.json"
     return CellData(
         id=entry["id"],

@@ -173,9 +173,8 @@ class RunRecord:
             return [self]
         lost = ArmResult(self.outcome, self.message, self.operation)
         records = []
-        for spec, arm in zip(
-            self.spec.of_arms(), self.arms or [lost] * len(self.spec.arms), strict=False
-        ):
+        results = self.arms or [lost] * len(self.spec.arms)
+        for spec, arm in zip(self.spec.of_arms(), results, strict=True):
             shared = self.outcome is Outcome.contended and arm.outcome.completed
             twin = "-twin" if spec.twin else ""
             records.append(

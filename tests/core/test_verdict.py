@@ -41,6 +41,16 @@ def test_equal_repeats_in_differing_runs_vary_per_process(trace: Make) -> None:
     assert judge(runs).verdict is Verdict.per_process
 
 
+def test_runs_that_train_once_agree_with_runs_whose_repeats_agree(trace: Make) -> None:
+    """A process whose two trainings are equal has the same result as one that trains once."""
+    runs = [trace(1, repeat("a"), repeat("a")), trace(2, repeat("a"), repeat("a"))]
+    judgement = judge([*runs, trace(3, repeat("a")), trace(4, repeat("b"))])
+    assert (judgement.agreement.differing, judgement.agreement.processes) == (1, 4)
+    assert judgement.verdict is Verdict.varies  # those with repeats do not differ
+    both = judge([*runs, trace(3, repeat("b"), repeat("b")), trace(4, repeat("a"))])
+    assert both.verdict is Verdict.per_process
+
+
 def test_differing_runs_without_repeats_vary(trace: Make) -> None:
     """Without repeats, it stays open whether differing runs vary per call or per process."""
     assert judge([trace(1, repeat("a")), trace(2, repeat("b"))]).verdict is Verdict.varies

@@ -116,6 +116,14 @@ def test_the_first_trace_runs_of_a_cell_are_fresh_interpreters(
     assert [run.forked for run in runs] == forked
 
 
+def test_trace_runs_after_the_first_stage_train_once(make_cell: MakeCell) -> None:
+    """Repeats tell calls from processes, which a few runs do; later runs only count processes."""
+    request = make_request([make_cell()], None, trace=4, timing=0)
+    staged = dataclasses.replace(request, runs=Runs(trace=4, timing=0, repeats=2, first=2))
+    assert [run.repeats for run in plan(request, "cpu").runs] == [2, 2, 2, 2]
+    assert [run.repeats for run in plan(staged, "cpu").runs] == [2, 2, 1, 1]
+
+
 def test_every_timing_block_has_every_cell_and_twin_once(make_cell: MakeCell) -> None:
     """Each of the four timing blocks runs three cells and one twin, each exactly once."""
     for block in range(1, 5):
