@@ -1,4 +1,4 @@
-"""python -m benchmarks [digest parent step watch script program study container]
+"""python -m benchmarks [digest parent step block watch script program study container]
 
 Without arguments, runs all but `container`, which needs root and Debian's Docker engine
 (tests/container/install_engine.sh).
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import container, digest, parent, program, script, step, study, watch
+from benchmarks import block, container, digest, parent, program, script, step, study, watch
 
 BENCHMARKS = {
     "digest": digest.run,
     "parent": parent.run,
     "step": step.run,
+    "block": block.run,
     "watch": watch.run,
     "script": script.run,
     "program": program.run,
