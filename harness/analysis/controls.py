@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.analysis import cost
+from harness.analysis.cell_table import twin_ratio
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
 from harness.core.verdict import Judgement, Verdict, judge
@@ -68,9 +69,8 @@ def _check_twins(study: StudyData) -> list[Twin]:
     measured = [cell for cell in study.cells if cell.twins and cell.same_as is None]
     twins = []
     for cell in measured:
-        times = cost.by_block(cell.twins), cost.by_block(cell.timings)
-        plain = cost.paired_ratio(*times)
-        together = cost.paired_ratio(*times, cost.simultaneous_level(len(measured)))
+        plain = twin_ratio(study, cell)
+        together = twin_ratio(study, cell, cost.simultaneous_level(len(measured)))
         if plain and together:
             detectable = cost.smallest_detectable(plain, study.costs)
             twins.append(Twin(cell.id, plain, together, cost.check_twin(together), detectable))

@@ -33,7 +33,8 @@ class Ratio:
     low: float
     high: float
     blocks: int
-    log_sd: float
+    log_sd: float  # of the first stage, if there is one
+    freedom: int  # degrees of freedom of log_sd
 
     def excludes_one(self) -> bool:
         return self.low > 1 or self.high < 1
@@ -75,26 +76,39 @@ def pool_arms(*arms: Mapping[int, float]) -> dict[int, float]:
 
 
 def paired_ratio(
-    cell: Mapping[int, float], baseline: Mapping[int, float], level: float = LEVEL
+    cell: Mapping[int, float],
+    baseline: Mapping[int, float],
+    level: float = LEVEL,
+    first: int | None = None,
 ) -> Ratio | None:
     """Return exp(mean of ln(t_cell / t_baseline)) over common blocks, with its t interval.
 
+    If the scatter in the ``first`` blocks decided how many there are, it must give the interval as
+    well: Stein's two-stage procedure (1945), whose coverage is exact for normal logarithms.
     Returns None with fewer than two common blocks: an interval needs at least two.
     """
     common = sorted(cell.keys() & baseline.keys())
-    if len(common) < 2:
-        return None
     logs = np.log([cell[block] / baseline[block] for block in common])
-    mean, sd = float(logs.mean()), float(logs.std(ddof=1))
-    error = sd / math.sqrt(len(logs))
-    reach = float(stdtrit(len(logs) - 1, (1 + level) / 2)) * error
+    stage = logs[: sum(first is None or block <= first for block in common)]
+    if len(stage) < 2:
+        return None
+    mean, sd, freedom = float(logs.mean()), float(stage.std(ddof=1)), len(stage) - 1
+    reach = float(stdtrit(freedom, (1 + level) / 2)) * sd / math.sqrt(len(logs))
     return Ratio(
         point=math.exp(mean),
         low=math.exp(mean - reach),
         high=math.exp(mean + reach),
         blocks=len(common),
         log_sd=sd,
+        freedom=freedom,
     )
+
+
+def blocks_needed(first_stage: Ratio, precision: float) -> int:
+    """Return how many blocks give a 95 % interval within ±``precision`` (Stein 1945)."""
+    reach = float(stdtrit(first_stage.freedom, (1 + LEVEL) / 2)) * first_stage.log_sd
+    needed = math.ceil((reach / math.log1p(precision)) ** 2)
+    return max(first_stage.blocks, needed)
 
 
 def cost_label(ratio: Ratio | None, together: Ratio | None, twin: Ratio | None) -> str:
@@ -140,7 +154,7 @@ def smallest_detectable(twin: Ratio, costs: int) -> float:
     its baseline is the mean of two: its standard error is √0.75 of the twin's, and that of its
     distance from the twin's ratio √1.75.
     """
-    freedom, error = twin.blocks - 1, twin.log_sd / math.sqrt(twin.blocks)
+    freedom, error = twin.freedom, twin.log_sd / math.sqrt(twin.blocks)
     own, power = stdtrit(freedom, [(1 + simultaneous_level(costs)) / 2, POWER])
     excludes_one = (own + power) * math.sqrt(0.75)
     leaves_twin = stdtrit(freedom, (1 + LEVEL) / 2) + power * math.sqrt(1.75)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.blocks import split_blocks
-from harness.core.completion import unfinished_runs
+from harness.core.completion import read_blocks, unfinished_runs
 from harness.core.frameworks import can_fork, independent_runs
 from harness.core.record import (
     BadRecordError,
@@ -104,6 +104,12 @@ class StudyData:
         return sorted(unique.values(), key=lambda run: run.position)
 
     @property
+    def first_blocks(self) -> int | None:
+        """The blocks of the first stage; None if every cell has the same number of blocks."""
+        first: int | None = self.manifest.get("request", {}).get("timing", {}).get("first")
+        return first
+
+    @property
     def costs(self) -> int:
         """How many cells have a cost of their own, relative to any baseline."""
         distinct = [cell for cell in self.cells if cell.same_as is None]
@@ -128,7 +134,6 @@ def read_study(folder: Path) -> StudyData:
         # studies of earlier versions always spawned their runs
         isolation = manifest["request"].get("launch", {}).get("isolation", Isolation.spawn)
         forked = isolation == Isolation.fork
-        stage = manifest["request"]["runs"].get("first")
         by_cell: dict[str, list[RunRecord]] = defaultdict(list)
         for run in sorted(split_blocks(records), key=_run_number):
             by_cell[run.spec.cell.id].append(run)
@@ -139,7 +144,11 @@ def read_study(folder: Path) -> StudyData:
         cells=cells,
         unreadable=unreadable,
         planned=len(schedule),
-        unfinished=len(unfinished_runs(schedule, records, stage)),
+        unfinished=len(
+            unfinished_runs(
+                schedule, records, manifest["request"]["runs"].get("first"), read_blocks(folder)
+            )
+        ),
         diagnosis=_read_diagnosis(folder),
     )
 

@@ -1,18 +1,20 @@
-"""Which planned runs are still to be run: not those with a record, nor those of settled cells.
+"""Which planned runs are still to be run: not those with a record, nor those that tell no more.
 
-A cell is settled if its first trace runs say enough, so that no more are spent on it.
-
-Only cells that obviously vary, or never complete, are settled. A cell whose runs agree, and one
+Timing blocks beyond those that a cell needs (blocks.json) tell no more, nor do the trace runs of a
+settled cell. Only cells that obviously vary, or never complete, are settled. A cell whose runs agree, and one
 that varies rarely, always get all their runs: the rule touches no bound that a report states.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from harness.core.agreement import Agreement
 from harness.core.blocks import runs_apart
+from harness.core.paths import BLOCKS
 from harness.core.record import RunRecord
 from harness.core.spec import Kind
 from harness.core.verdict import process_result
@@ -41,22 +43,36 @@ def settled_cells(records: Iterable[RunRecord], stage: int | None) -> set[str]:
     return {cell for cell, runs in traces.items() if is_settled(runs, stage)}
 
 
+def read_blocks(study: Path) -> dict[str, int]:
+    """The timing blocks that each cell needs; empty while that is not decided."""
+    path = study / BLOCKS
+    blocks: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return blocks
+
+
 def unfinished_runs(
-    planned: Iterable[str], records: Sequence[RunRecord], stage: int | None
+    planned: Iterable[str],
+    records: Sequence[RunRecord],
+    stage: int | None,
+    blocks: Mapping[str, int],
 ) -> set[str]:
-    """Ids of the planned runs that `resume` would run."""
-    settled = settled_cells(records, stage)
-    return {
-        run_id
-        for run_id in set(planned) - done_runs(records)
-        if not (stage is not None and _is_later_trace(run_id, settled, stage))
+    """Ids of the planned runs that `resume` would run.
+
+    ``stage`` is the number of a cell's first trace runs, ``blocks`` that of the timing blocks that
+    it needs.
+    """
+    most = {
+        Kind.trace: dict.fromkeys(settled_cells(records, stage), stage or 0),
+        Kind.timing: blocks,
     }
+    return {run_id for run_id in set(planned) - done_runs(records) if _is_needed(run_id, most)}
 
 
-def _is_later_trace(run_id: str, cells: set[str], stage: int) -> bool:
-    """Whether an id is that of a trace run of these cells, after the first stage."""
+def _is_needed(run_id: str, most: Mapping[Kind, Mapping[str, int]]) -> bool:
+    """Whether the number of a run is within that of the last one that its cell needs."""
     cell, kind, number, _ = run_id.rsplit(".", 3)
-    return cell in cells and kind == Kind.trace and int(number) > stage
+    last = most[Kind(kind)].get(cell.removesuffix("-twin"))
+    return last is None or int(number) <= last
 
 
 def done_runs(records: Iterable[RunRecord]) -> set[str]:

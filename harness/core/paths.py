@@ -21,6 +21,8 @@ SCENARIOS = _shipped("scenarios")
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"
 
+BLOCKS = "blocks.json"  # in a study's folder: timing blocks by cell, once they are decided
+
 
 # What a study keeps only as long as its runs need it.
 

@@ -5,6 +5,7 @@
     results/<id>/manifest.json   the request, the machine and the software versions
                  schedule.json   the ids of all runs in order
                  runs/           one record per run, and the distances between runs that diverge
+                 blocks.json     how many timing blocks each cell needs, if that was decided
                  logs/           the output of runs that print anything
                  source/         the working directory's files, until the runs of scripts are done
                  tables/ figures/ report.md report.html
@@ -26,7 +27,7 @@ from typing import Any
 
 import harness
 from harness.core.command_line import command, program
-from harness.core.completion import unfinished_runs
+from harness.core.completion import read_blocks, unfinished_runs
 from harness.core.errors import UsageError
 from harness.core.paths import RESULTS
 from harness.core.record import BadRecordError, RunRecord, load_record, write_json
@@ -122,7 +123,7 @@ class StudyFolder:
     def unfinished(self) -> set[str]:
         """Ids of the runs that `resume` would run."""
         stage = self.manifest["request"]["runs"].get("first")
-        return unfinished_runs(self.schedule, self.records(), stage)
+        return unfinished_runs(self.schedule, self.records(), stage, read_blocks(self.path))
 
 
 def create_folder(

@@ -20,12 +20,12 @@ from typing import Any
 
 from harness.core.command_line import command
 from harness.core.errors import UsageError
-from harness.core.paths import PUBLISHED
+from harness.core.paths import BLOCKS, PUBLISHED
 from harness.core.redact import mask_secrets, user_name
 from harness.study.folder import StudyFolder
 
 REQUIRED = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
-OPTIONAL = ("diagnosis.json",)
+OPTIONAL = ("diagnosis.json", BLOCKS)
 ARCHIVE = "runs.tar.xz"
 SUPERSEDED = "superseded.toml"
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")

@@ -39,6 +39,10 @@ class Runs:
 class Timing:
     warmup: int = 3  # steps that are recorded but not counted
     min_s: float = 0.5  # a run of torch trains again until so many seconds are counted
+    # Blocks after which it is decided how many of `runs.timing` a cell needs for intervals of its
+    # costs within ±precision. None: all.
+    first: int | None = None
+    precision: float = 0.05
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Timing:
@@ -188,6 +192,7 @@ class Request:
             "launch.retries": (self.launch.retries, 0),
             "launch.spawned": (self.launch.spawned, 0),
             "runs.first": (self.runs.first, 2),
+            "timing.first": (self.timing.first, 3),
         }
         for key, (value, minimum) in minimums.items():
             if value is not None and value < minimum:
@@ -201,6 +206,11 @@ class Request:
         if not 0 <= self.timing.min_s < math.inf:
             raise UsageError(
                 f"timing.min_s={self.timing.min_s}: must be a finite number, 0 or more"
+            )
+        if not 0 < self.timing.precision < math.inf:
+            raise UsageError(
+                f"timing.precision={self.timing.precision}: must be a finite number above 0, such "
+                "as 0.05 for ±5 %"
             )
         if not 0 < self.launch.timeout_s < math.inf:
             raise UsageError(

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.core.completion import is_settled
+from harness.core.completion import is_settled, read_blocks
 from harness.core.paths import snapshots_of
 from harness.core.protocol import module_command
 from harness.core.record import RunRecord, read_distances
@@ -35,6 +35,7 @@ class Runner:
     # trace runs of the first stage, by cell
     first_runs: dict[str, list[RunRecord]] = field(default_factory=lambda: defaultdict(list))
     settled: set[str] = field(default_factory=set)  # cells that get no more trace runs
+    blocks: dict[str, int] = field(default_factory=dict)  # timing blocks needed, by cell
 
     def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
@@ -65,14 +66,28 @@ class Runner:
                 break
 
     def _needed(self, runs: Sequence[RunSpec], display: Display) -> Iterator[RunSpec]:
-        """The runs without the trace runs of cells that have been settled meanwhile."""
+        """The runs without those that have meanwhile turned out to tell no more."""
         for spec in runs:
             if spec.kind is Kind.trace and spec.cell.id in self.settled:
                 self.remaining_traces[spec.cell.id] -= 1
                 self._delete_unneeded(spec.cell.id)
                 display.total -= 1
+            elif spec.kind is Kind.timing and not self._is_block_needed(spec):
+                display.total -= 1
             else:
                 yield spec
+
+    def _is_block_needed(self, spec: RunSpec) -> bool:
+        """Whether the block belongs to the first stage, or the scatter in that asks for more."""
+        first, cell = self.request.timing.first, spec.cell.id
+        if first is None or spec.number <= first:
+            return True
+        if cell not in self.blocks:
+            self._run_analysis("timing_precision", str(self.folder.path))
+            self.blocks = read_blocks(self.folder.path)
+        # of a cell whose block failed, which no interval can be computed for, all are run
+        self.blocks.setdefault(cell, self.request.runs.timing)
+        return spec.number <= self.blocks[cell]
 
     def _note_first_run(self, record: RunRecord) -> None:
         """Settles a cell as soon as the runs of its first stage say enough."""
@@ -110,10 +125,13 @@ class Runner:
         self._delete_unneeded(cell)
 
     def _measure_distances(self, reference: RunRecord, record: RunRecord) -> None:
-        """Runs in a separate process, which has NumPy. If it fails, the distances stay unknown."""
-        arguments = [str(self.folder.path), reference.run_id, record.run_id]
+        """If it fails, the distances stay unknown."""
+        self._run_analysis("distances", str(self.folder.path), reference.run_id, record.run_id)
+
+    def _run_analysis(self, module: str, *arguments: str) -> None:
+        """Runs in a separate process, which has NumPy."""
         subprocess.run(
-            module_command("harness.analysis.distances", *arguments),
+            module_command(f"harness.analysis.{module}", *arguments),
             check=False,
             env=environment({}),
             stderr=subprocess.DEVNULL,

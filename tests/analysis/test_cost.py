@@ -12,6 +12,7 @@ from harness.analysis.cost import (
     POWER,
     Ratio,
     TwinCheck,
+    blocks_needed,
     check_twin,
     cost_label,
     paired_ratio,
@@ -154,13 +155,38 @@ def test_only_common_blocks_are_paired() -> None:
     assert (ratio.point, ratio.blocks) == (pytest.approx(2), 2)
 
 
+def test_intervals_hold_if_the_scatter_decides_the_number_of_blocks() -> None:
+    """Stein's interval contains 1 in 95 % of studies and is as narrow as requested.
+
+    A t interval over all blocks, whose number depends on their own scatter, contains 1 less often.
+    """
+    random = np.random.default_rng(8)
+    first, precision, most, covered, naive, narrow = 5, 0.01, 400, 0, 0, 0
+    for _ in range(STUDIES * 5):
+        cell = dict(enumerate(np.exp(random.normal(0, SPREAD, most)).tolist(), 1))
+        base = dict.fromkeys(cell, 1.0)
+        stage = {block: cell[block] for block in range(1, first + 1)}
+        needed = blocks_needed(compute_ratio(stage, base), precision)
+        assert needed <= most
+        timed = {block: cell[block] for block in range(1, needed + 1)}
+        ratio = paired_ratio(timed, base, first=first)
+        assert ratio is not None
+        covered += not ratio.excludes_one()
+        narrow += ratio.half_width <= precision * 1.01
+        naive += not compute_ratio(timed, base).excludes_one()
+    low, high = stats.binom.interval(0.99, STUDIES * 5, 0.95)
+    assert low <= covered <= high
+    assert narrow == STUDIES * 5
+    assert naive < covered
+
+
 def test_one_block_has_no_interval() -> None:
     """A single block gives no ratio, since an interval needs at least two."""
     assert paired_ratio({1: 2.0}, {1: 1.0}) is None
 
 
 def make_ratio(low: float, high: float) -> Ratio:
-    return Ratio(math.sqrt(low * high), low, high, 10, 0.01)
+    return Ratio(math.sqrt(low * high), low, high, 10, 0.01, 9)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +239,7 @@ def test_a_twin_is_judged_by_its_interval(interval: tuple[float, float], check: 
 def test_the_smallest_detectable_cost_has_80_percent_power(costs: int) -> None:
     """Four of five studies label a cost of that size `slower`, by the rule of the label."""
     blocks, random = 10, np.random.default_rng(6)
-    quiet = Ratio(1.0, 1.0, 1.0, blocks, SPREAD * math.sqrt(2))
+    quiet = Ratio(1.0, 1.0, 1.0, blocks, SPREAD * math.sqrt(2), blocks - 1)
     slowdown = 1 + smallest_detectable(quiet, costs)
     labels = []
     for _ in range(STUDIES):

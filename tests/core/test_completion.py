@@ -45,13 +45,15 @@ def test_a_cell_that_never_completes_is_settled(trace: Trace) -> None:
 
 
 def test_later_trace_runs_of_a_settled_cell_are_not_missing(trace: Trace) -> None:
-    """A study is complete without them, but not without the timing runs of the cell."""
+    """A study is complete without them, and without the timing blocks that the cell does not need."""
     runs = [trace(number, repeat(result)) for number, result in enumerate("abc", 1)]
     timing = dataclasses.replace(runs[0].spec, kind=Kind.timing, number=3).run_id
     planned = [run.run_id for run in runs] + [timing]
-    assert unfinished_runs(planned, runs[:2], stage=2) == {timing}
-    assert unfinished_runs(planned, runs[:2], stage=None) == {timing, runs[2].run_id}
-    assert unfinished_runs(planned, runs[:1], stage=2) == {timing, runs[1].run_id, runs[2].run_id}
+    _, second, third = (run.run_id for run in runs)
+    assert unfinished_runs(planned, runs[:2], 2, {}) == {timing}
+    assert unfinished_runs(planned, runs[:2], None, {}) == {timing, third}
+    assert unfinished_runs(planned, runs[:1], 2, {}) == {timing, second, third}
+    assert unfinished_runs(planned, runs[:2], 2, {"mlp-seed-cpu": 2}) == set()
 
 
 @pytest.fixture

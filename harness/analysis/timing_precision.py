@@ -1,0 +1,38 @@
+"""``python -m harness.analysis.timing_precision STUDY``: how many timing blocks each cell needs.
+
+Decided once, from the scatter in the blocks of the first stage (``timing.first``), and written to
+blocks.json: the number of blocks by cell. A baseline and the cells that are compared with it have
+the same number, which makes all their intervals as narrow as ``timing.precision``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.analysis.cell_table import cost_ratio, twin_ratio
+from harness.analysis.cost import blocks_needed
+from harness.analysis.study_data import StudyData, read_study
+from harness.core.paths import BLOCKS
+from harness.core.record import write_json
+
+
+def decide_blocks(study: StudyData) -> dict[str, int]:
+    """Return the blocks by cell, for baselines of which every first block is timed."""
+    first, precision = study.first_blocks, study.manifest["request"]["timing"]["precision"]
+    decided = {}
+    for baseline in study.cells:
+        compared = [cell for cell in study.cells if cell.baseline == baseline.id]
+        if baseline.same_as or not baseline.twins or not compared:
+            continue
+        ratios = [twin_ratio(study, baseline), *(cost_ratio(study, cell) for cell in compared)]
+        known = [ratio for ratio in ratios if ratio]
+        if known and min(len(baseline.timings), len(baseline.twins)) >= (first or 0):
+            needed = max(blocks_needed(ratio, precision) for ratio in known)
+            decided |= {cell.measured_id: needed for cell in compared}
+    return decided
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    write_json(folder / BLOCKS, decide_blocks(read_study(folder)))
