@@ -1,8 +1,9 @@
 """Which planned runs are still to be run: not those with a record, nor those that tell no more.
 
 Timing blocks beyond those that a cell needs (blocks.json) tell no more, nor do the trace runs of a
-settled cell. Only cells that obviously vary, or never complete, are settled. A cell whose runs agree, and one
-that varies rarely, always get all their runs: the rule touches no bound that a report states.
+settled cell. Only cells that obviously vary, or never complete, are settled. A cell whose runs
+agree, and one that varies rarely, always get all their runs: the rule touches no bound that a
+report states.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ class ReportContent:
     first_calls: list[tuple[str, ...]]  # rows by legend.FIRST_CALLS
     matrix: list[MatrixRow]  # without the operations that these tables describe
     together: str  # one bound for all cells in which no difference was seen
+    stopped: str  # which cells got fewer runs than others, and why; or empty
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, setting, notes
     warnings: list[Caveat]
     machine: list[tuple[str, str]]
@@ -84,6 +85,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         first_calls=_first_calls_rows(tables.first_calls),
         matrix=matrix_rows(trainings[~trainings["twin"]]),
         together=_simultaneous_bound(trainings[~trainings["twin"]]),
+        stopped=_describe_stops(study),
         facts=[
             notes
             for cell in study.cells
@@ -241,6 +243,28 @@ def _simultaneous_bound(table: pd.DataFrame) -> str:
         f"process differs with probability at most {percent(bound)} (95 % upper bound for all "
         "together)."
     )
+
+
+def _describe_stops(study: StudyData) -> str:
+    """Why cells have fewer runs than were requested at most."""
+    request, parts = study.manifest["request"], []
+    measured = [cell for cell in study.cells if cell.same_as is None]
+    stage, most = request["runs"].get("first"), request["runs"]["trace"]
+    settled = sum(len(cell.traces) == stage < most for cell in measured) if stage else 0
+    if settled:
+        parts.append(
+            f"{plural(settled, 'cell')} got {stage} trace runs instead of {most}: at least half of "
+            "these differ, or none completed."
+        )
+    blocks = [len(cell.timings) for cell in measured if cell.timings]
+    if study.first_blocks and blocks:
+        fewest, largest = min(blocks), max(blocks)
+        span = f"{fewest}" if fewest == largest else f"{fewest} to {largest}"
+        parts.append(
+            f"Costs were timed in {span} blocks, as many as make their intervals as narrow as "
+            f"±{percent(request['timing']['precision'])}, at most {request['runs']['timing']}."
+        )
+    return " ".join(parts)
 
 
 def _scenario_notes(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:

@@ -85,9 +85,8 @@ class Runner:
         if cell not in self.blocks:
             self._run_analysis("timing_precision", str(self.folder.path))
             self.blocks = read_blocks(self.folder.path)
-        # of a cell whose block failed, which no interval can be computed for, all are run
-        self.blocks.setdefault(cell, self.request.runs.timing)
-        return spec.number <= self.blocks[cell]
+        # undecided if one of the first blocks failed: then all are run
+        return spec.number <= self.blocks.get(cell, self.request.runs.timing)
 
     def _note_first_run(self, record: RunRecord) -> None:
         """Settles a cell as soon as the runs of its first stage say enough."""

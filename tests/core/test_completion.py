@@ -45,7 +45,7 @@ def test_a_cell_that_never_completes_is_settled(trace: Trace) -> None:
 
 
 def test_later_trace_runs_of_a_settled_cell_are_not_missing(trace: Trace) -> None:
-    """A study is complete without them, and without the timing blocks that the cell does not need."""
+    """A study is complete without them, and without timing blocks that its cell does not need."""
     runs = [trace(number, repeat(result)) for number, result in enumerate("abc", 1)]
     timing = dataclasses.replace(runs[0].spec, kind=Kind.timing, number=3).run_id
     planned = [run.run_id for run in runs] + [timing]
