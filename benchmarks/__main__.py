@@ -1,4 +1,4 @@
-"""python -m benchmarks [digest parent step block watch script program study container]
+"""python -m benchmarks [digest parent step block watch script program study report container]
 
 Without arguments, runs all but `container`, which needs root and Debian's Docker engine
 (tests/container/install_engine.sh).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import block, container, digest, parent, program, script, step, study, watch
+from benchmarks import block, container, digest, parent, program, report, script, step, study, watch
 
 BENCHMARKS = {
     "digest": digest.run,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "script": script.run,
     "program": program.run,
     "study": study.run,
+    "report": report.run,
     "container": container.run,
 }
 
