@@ -54,8 +54,9 @@ def watched(parent: psutil.Process, records: Path) -> tuple[float, float]:
         parent.status()  # raises psutil.NoSuchProcess if the study has ended
         time.sleep(SAMPLE_S)
     began, used, peak = time.perf_counter(), burnt(parent), 0.0
-    planned = 4 * 8  # trace and timing runs of two cells; the twin's runs are a margin
-    while len(list(records.glob("*.t*.*.json"))) < planned and parent.is_running():
+    planned = 2 * 8  # trace runs of two cells; the timing runs are a margin
+    while len(list(records.glob("*.t*.*.json"))) < planned:
+        parent.status()  # raises psutil.NoSuchProcess if the study has ended
         peak = max(peak, parent.memory_info().rss / 2**20)
         last, at = burnt(parent), time.perf_counter()
         time.sleep(SAMPLE_S)

@@ -1,4 +1,4 @@
-"""Time and memory of the report of 1,240 and of 100,000 records, copies of those of a real study."""
+"""Time and memory of the report of many records, copies of those of a real study."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ class CellData:
     timings: list[RunRecord] = field(default_factory=list)
     twins: list[RunRecord] = field(default_factory=list)
     distances: Distances = field(default_factory=dict)
-    is_forked: bool = False  # else each run was a fresh interpreter
+    is_forked: bool = False  # by a study whose runs could all be forked
+    first_blocks: int | None = None  # that decided how many blocks there are
 
     @property
     def measured_id(self) -> str:
@@ -96,6 +97,7 @@ class StudyData:
     unreadable: list[str]
     planned: int
     unfinished: int = 0  # planned runs that `resume` would run
+    died: int = 0  # blocks whose process ended before its arms were timed
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
 
     @property
@@ -137,7 +139,10 @@ def read_study(folder: Path) -> StudyData:
         by_cell: dict[str, list[RunRecord]] = defaultdict(list)
         for run in sorted(split_blocks(records), key=_run_number):
             by_cell[run.spec.cell.id].append(run)
-        cells = [_read_cell(entry, specs, forked, by_cell, runs) for entry in manifest["cells"]]
+        first = manifest["request"].get("timing", {}).get("first")
+        cells = [
+            _read_cell(entry, specs, by_cell, runs, forked, first) for entry in manifest["cells"]
+        ]
     return StudyData(
         name=folder.resolve().name,
         manifest=manifest,
@@ -149,6 +154,7 @@ def read_study(folder: Path) -> StudyData:
                 schedule, records, manifest["request"]["runs"].get("first"), read_blocks(folder)
             )
         ),
+        died=sum(record.lacks_arms for record in records),
         diagnosis=_read_diagnosis(folder),
     )
 
@@ -174,9 +180,10 @@ def unpacked_runs(folder: Path) -> Iterator[Path]:
 def _read_cell(
     entry: dict[str, Any],
     specs: dict[str, Cell],
-    forked: bool,
     by_cell: Mapping[str, list[RunRecord]],
     runs: Path,
+    forked: bool,
+    first_blocks: int | None,
 ) -> CellData:
     """Build the data of a cell; an alias gets the runs of the cell that it repeats."""
     measured = entry["same_as"] or entry["id"]
@@ -193,6 +200,7 @@ def _read_cell(
         twins=[run for run in own if run.spec.kind is Kind.timing and run.spec.twin],
         distances=read_distances(path),
         is_forked=forked and can_fork(specs[measured]),
+        first_blocks=first_blocks,
     )
 
 

@@ -2,7 +2,8 @@
 
 Decided once, from the scatter in the blocks of the first stage (``timing.first``), and written to
 blocks.json: the number of blocks by cell. A baseline and the cells that are compared with it have
-the same number, which makes all their intervals as narrow as ``timing.precision``.
+the same number. It makes the intervals of those that share its process as narrow as
+``timing.precision``; between processes, no affordable number of blocks would.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def decide_blocks(study: StudyData) -> dict[str, int]:
         compared = [cell for cell in study.cells if cell.baseline == baseline.id]
         if baseline.same_as or not baseline.twins or not compared:
             continue
-        ratios = [twin_ratio(study, baseline), *(cost_ratio(study, cell) for cell in compared)]
+        processes = {run.process for run in baseline.timings}
+        together = [cell for cell in compared if processes & {run.process for run in cell.timings}]
+        ratios = [twin_ratio(study, baseline), *(cost_ratio(study, cell) for cell in together)]
         known = [ratio for ratio in ratios if ratio]
         if known and min(len(baseline.timings), len(baseline.twins)) >= (first or 0):
             needed = max(blocks_needed(ratio, precision) for ratio in known)

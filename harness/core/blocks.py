@@ -12,7 +12,6 @@ from harness.core.spec import Cell, Kind, RunSpec
 
 T = TypeVar("T")
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # torch.set_num_threads does the same
 NO_COST = ("PYTHONHASHSEED",)  # variables that change no step's time
 NO_COST_ON_CPU = ("CUBLAS_WORKSPACE_CONFIG",)
 
@@ -42,20 +41,20 @@ def split_blocks(records: Sequence[RunRecord]) -> list[RunRecord]:
     def identify(run: RunRecord) -> tuple[Kind, str, bool, int]:
         return run.spec.kind, run.spec.cell.id, run.spec.twin, run.spec.number
 
-    alone = {identify(run) for run in records if not run.spec.arms}
-    return [
-        arm
-        for run in records
-        for arm in run.of_arms()
-        if not run.spec.arms or identify(arm) not in alone
-    ]
+    arms = [arm for run in records if run.arms for arm in run.of_arms()]
+    known = {identify(run) for run in arms}  # its block succeeded, if only in a second attempt
+    alone = [run for run in records if not run.spec.arms and identify(run) not in known]
+    known |= {identify(run) for run in alone}
+    died = [arm for run in records if run.lacks_arms for arm in run.of_arms()]
+    return [*alone, *arms, *(arm for arm in died if identify(arm) not in known)]
 
 
 def shared_environment(cells: Sequence[Cell]) -> dict[str, str] | None:
     """The variables of a process that times all these cells; None if there can be none.
 
-    A variable without cost is set as soon as one cell requires it. Thread counts that differ are
-    left to torch.
+    A variable without cost is set as soon as one cell requires it. Numbers of threads must agree:
+    torch.set_num_threads also changes how MKL chooses among its own. So must cuDNN's benchmarking
+    on CUDA: a plan that it has chosen is used again without it, and the other way round.
     """
     if len(cells) == 1:
         return environment_of(cells[0])
@@ -63,7 +62,10 @@ def shared_environment(cells: Sequence[Cell]) -> dict[str, str] | None:
         return None
     if len({cell.device for cell in cells}) > 1:
         return None
-    free = NO_COST if cells[0].device.startswith("cuda") else (*NO_COST, *NO_COST_ON_CPU)
+    is_cuda = cells[0].device.startswith("cuda")
+    if is_cuda and len({bool(cell.determinism.cudnn.benchmark) for cell in cells}) > 1:
+        return None
+    free = NO_COST if is_cuda else (*NO_COST, *NO_COST_ON_CPU)
     environments = [environment_of(cell) for cell in cells]
     shared: dict[str, str] = {}
     for name in sorted({name for environment in environments for name in environment}):
@@ -71,6 +73,6 @@ def shared_environment(cells: Sequence[Cell]) -> dict[str, str] | None:
         required = values - {None}
         if len(required) == 1 and (len(values) == 1 or name in free):
             shared[name] = str(required.pop())
-        elif name not in THREADS:
+        else:
             return None
     return shared

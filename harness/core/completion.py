@@ -2,8 +2,7 @@
 
 Timing blocks beyond those that a cell needs (blocks.json) tell no more, nor do the trace runs of a
 settled cell. Only cells that obviously vary, or never complete, are settled. A cell whose runs
-agree, and one that varies rarely, always get all their runs: the rule touches no bound that a
-report states.
+agree always gets all its runs: the rule touches no bound that a report states.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from harness.core.blocks import runs_apart
 from harness.core.paths import BLOCKS
 from harness.core.record import RunRecord
 from harness.core.spec import Kind
-from harness.core.verdict import process_result
+from harness.core.verdict import process_results
 
 
 def is_settled(first_runs: Sequence[RunRecord], stage: int) -> bool:
@@ -29,7 +28,7 @@ def is_settled(first_runs: Sequence[RunRecord], stage: int) -> bool:
     runs = [run for run in first_runs if run.spec.number <= stage and run.is_done]
     if len(runs) < stage:
         return False
-    agreement = Agreement.of([process_result(run) for run in runs if run.outcome.completed])
+    agreement = Agreement.of(process_results([run for run in runs if run.outcome.completed]))
     return 2 * agreement.differing >= agreement.processes
 
 
@@ -76,14 +75,13 @@ def _is_needed(run_id: str, most: Mapping[Kind, Mapping[str, int]]) -> bool:
     return last is None or int(number) <= last
 
 
-def done_runs(records: Iterable[RunRecord]) -> set[str]:
+def done_runs(records: Sequence[RunRecord]) -> set[str]:
     """Ids of the runs that `resume` does not run again.
 
-    A lost run is not done, nor is a block that an arm has ended until each arm was timed alone.
+    A lost run is not done. A block whose process died is done once each arm was timed alone.
     """
-    ended = {run.run_id: run for run in records if run.is_done}
-    return {
-        name
-        for name, run in ended.items()
-        if not run.lacks_arms or all(spec.run_id in ended for spec in runs_apart(run.spec))
+    whole = {run.run_id for run in records if run.is_done and not run.lacks_arms}
+    died = [run for run in records if run.lacks_arms]
+    return whole | {
+        run.run_id for run in died if all(spec.run_id in whole for spec in runs_apart(run.spec))
     }

@@ -151,6 +151,11 @@ class RunRecord:
     schema: int = SCHEMA
 
     @property
+    def process(self) -> str:
+        """The name of the record, which the arms of a block share."""
+        return self.run_id.partition("/")[0]
+
+    @property
     def is_done(self) -> bool:
         """Whether `resume` leaves it as it is: a lost run is run again."""
         return self.outcome is not Outcome.lost
@@ -161,8 +166,8 @@ class RunRecord:
 
     @property
     def lacks_arms(self) -> bool:
-        """Whether one arm ended the process of all, so that each is timed again, alone."""
-        return bool(self.spec.arms) and not self.arms and self.is_done
+        """Whether the process ended before its arms were timed, so that each is timed alone."""
+        return bool(self.spec.arms) and not self.arms
 
     def of_arms(self) -> list[RunRecord]:
         """A record for each arm, as if it had been timed alone; this one if it has no arms.

@@ -78,7 +78,7 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
     """
     runs = [run for run in traces if run.outcome.completed and run.repeats]
     ends = [final_key(run.repeats[0].final) for run in runs]
-    agreement = Agreement.of([process_result(run) for run in runs])
+    agreement = Agreement.of(process_results(runs))
     verdict = _decide_verdict(runs, traces, timings)
     note = ""
     if not verdict.differs:
@@ -113,9 +113,10 @@ def _decide_verdict(
     return Verdict.identical if len(runs) > 1 else Verdict.not_tested
 
 
-def process_result(run: RunRecord) -> tuple[object, ...]:
-    """The different results of a run's trainings, in order: equal repeats count as one."""
-    return tuple(dict.fromkeys(map(outcome_key, run.repeats)))
+def process_results(runs: Sequence[RunRecord]) -> list[tuple[object, ...]]:
+    """The results of each run's trainings, of as many of them as every run has."""
+    fewest = min((len(run.repeats) for run in runs), default=0)
+    return [tuple(map(outcome_key, run.repeats[:fewest])) for run in runs]
 
 
 def outcome_key(repeat: Repeat) -> tuple[object, ...]:

@@ -63,6 +63,12 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             "address layout, and count as one run in the bounds.",
             "Set launch.isolation=spawn to give each run a fresh interpreter.",
         )
+    if study.died:
+        yield Caveat(
+            f"{plural(study.died, 'timing process')} died, so the cells that were timed there in "
+            "turn were timed alone in those blocks.",
+            "A cell that crashes has a warning of its own; see logs/ for the others.",
+        )
     yield from _count_caveats(study)
     yield from load_caveats(study.runs)
 
@@ -84,8 +90,8 @@ def _count_caveats(study: StudyData) -> Iterator[Caveat]:
 
 
 def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:
-    busy = {  # by position: the arms of a block are one run
-        run.position: run.other_load
+    busy = {  # by process: the arms of a block are one run
+        run.process: run.other_load
         for run in runs
         if run.timed and run.other_load is not None and run.other_load > BUSY
     }
@@ -95,7 +101,7 @@ def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:
             f"{plural(len(busy), 'timing run')}.",
             "Stop other programs, then measure again.",
         )
-    throttled = {run.position: run.throttled for run in runs if run.timed and run.throttled}
+    throttled = {run.process: run.throttled for run in runs if run.timed and run.throttled}
     if throttled:
         reasons = dict.fromkeys(reason for each in throttled.values() for reason in each)
         yield Caveat(
@@ -104,7 +110,7 @@ def load_caveats(runs: list[RunRecord]) -> Iterator[Caveat]:
             "Improve its cooling, raise its power limit, or lock its clocks "
             "(nvidia-smi --lock-gpu-clocks), then measure again.",
         )
-    repeated = len({run.position for run in runs if run.attempt > 1})
+    repeated = len({run.process for run in runs if run.attempt > 1})
     if repeated:
         yield Caveat(
             f"Killed from outside and repeated: {plural(repeated, 'run')}.",

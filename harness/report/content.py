@@ -15,6 +15,7 @@ from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
+from harness.core.completion import is_settled
 from harness.core.record import RunRecord
 from harness.core.verdict import Verdict
 from harness.report.caveats import Caveat, find_caveats
@@ -184,20 +185,22 @@ def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(study: StudyData) -> str:
-    processes = {run.position: run for run in study.runs}  # one for all arms of a block
+    processes = {run.process: run for run in study.runs}  # one for all arms of a block
     wall = sum(run.wall_s or 0 for run in processes.values())
     shared = sum(cell.same_as is not None for cell in study.cells)
     cells = plural(len(study.cells) - shared, "cell")
     return (
         f"{plural(len(study.runs), 'run')} of {cells}"
         f"{f' ({shared} more share their runs)' if shared else ''}, "
-        f"{_describe_processes(list(processes.values()))}; "
+        f"{_describe_processes(study, list(processes.values()))}; "
         f"{duration(wall)} of training and evaluation"
     )
 
 
-def _describe_processes(runs: list[RunRecord]) -> str:
+def _describe_processes(study: StudyData, runs: list[RunRecord]) -> str:
     forked = [run for run in runs if run.server is not None]
+    if not forked and any(cell.is_forked for cell in study.cells):
+        return "forked where possible"  # by a version that did not record the servers
     if not forked:
         return f"in {plural(len(runs), 'fresh process')}"
     servers = len({run.server for run in forked})
@@ -250,11 +253,12 @@ def _describe_stops(study: StudyData) -> str:
     request, parts = study.manifest["request"], []
     measured = [cell for cell in study.cells if cell.same_as is None]
     stage, most = request["runs"].get("first"), request["runs"]["trace"]
-    settled = sum(len(cell.traces) == stage < most for cell in measured) if stage else 0
+    few = [cell for cell in measured if len(cell.traces) < most]
+    settled = sum(is_settled(cell.traces, stage) for cell in few) if stage else 0
     if settled:
         parts.append(
-            f"{plural(settled, 'cell')} got {stage} trace runs instead of {most}: at least half of "
-            "these differ, or none completed."
+            f"{plural(settled, 'cell')} got fewer than {most} trace runs: at least half of the "
+            f"first {stage} differ, or none completed."
         )
     blocks = [len(cell.timings) for cell in measured if cell.timings]
     if study.first_blocks and blocks:

@@ -42,7 +42,7 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
         failed = next((run for run in runs if run.outcome.failed), None)
         if failed is None:
             continue
-        log = folder / "logs" / f"{failed.run_id}.log"
+        log = folder / "logs" / f"{failed.process}.log"
         where = f" Log: {log}." if log.exists() else ""
         if "SystemExit" in failed.reason and log.exists():  # such as argparse's, which prints why
             where = f" It printed last: {_last_line(log)}{where}"

@@ -88,8 +88,9 @@ RESULTS = {
     "runs": "processes × trainings in each (repeats), or processes and all their trainings",
     "verdict": "`identical`: all runs and repeats gave the same bits; `no difference seen`: so did "
     f"all of fewer than {MIN_IDENTICAL} runs; `varies per call`: repeats in one process "
-    "differ; `varies per process`: repeats agree, processes differ; `varies`: runs differ, and "
-    "repeats are too few to tell which; `rarely varies`: under 10 % of the processes differ; "
+    "differ; `varies per process`: repeats agree, processes differ; `varies`: processes differ, "
+    "but none of those that trained more than once; `rarely varies`: under 10 % of the processes "
+    "differ; "
     "`refused`: an operation has no deterministic "
     "implementation; `failed`: a run crashed, timed out or was killed; `not tested`: fewer than "
     "two runs completed",
@@ -102,8 +103,8 @@ RESULTS = {
     "churn": "share of predicted classes that differ between two trainings, mean over all pairs",
     "weight distance": "largest ‖w−w₁‖/‖w₁‖ between the final weights w of a training and w₁ of "
     "the first; exactly 0 means the same bits",
-    "peak memory": "largest memory of a timing run up to its last step: of the process on a CPU, "
-    "allocated device memory on CUDA",
+    "peak memory": "largest memory of a timing run up to its last step: allocated device memory on "
+    "CUDA, on a CPU that of the process if it times no other cell",
     "step time": "mean time of a counted step, geometric mean over timing runs (counted steps and "
     "seconds of a run)",
     "cost": "time per step relative to the baseline in the same block, geometric mean over blocks, "

@@ -68,13 +68,9 @@ class ForkServers:
         self.servers: dict[tuple[str, frozenset[tuple[str, str]], int], _ForkServer] = {}
 
     def start(self, spec: RunSpec, ends: Descriptors) -> Process:
-        """Forks a child for the run, or spawns one if its framework must not be forked.
-
-        Raises OSError.
-        """
+        """Forks a child for the run. Raises OSError."""
         module = FRAMEWORKS[spec.cell.scenario.framework].fork_server
-        if module is None:
-            return spawn(spec, ends)
+        assert module is not None, "runs of this framework cannot be forked"
         place = self.place(spec.number)
         self._close_before(place - 1)
         key = (module, frozenset(spec.environment.items()), place)

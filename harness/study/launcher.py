@@ -62,9 +62,10 @@ class LocalLauncher:
                 for worker, word in zip(batch, words, strict=True):
                     record = self._run_to_end(worker, word, position)
                     yield record
-                    if record.lacks_arms:
-                        yield from self._run_apart(record, position)
                     position += 1
+                    for apart in self._run_apart(record, position):
+                        yield apart
+                        position += 1
             finally:
                 for worker in batch:
                     worker.end()
@@ -77,15 +78,26 @@ class LocalLauncher:
                 f"no worker for {spec.run_id} could be started ({error.strerror})"
             ) from error
 
-    def _run_apart(self, block: RunRecord, position: int) -> Iterator[RunRecord]:
-        """Times the arms of a block in processes of their own: one of them ended the block's."""
-        for spec in runs_apart(block.spec):
+    def _run_apart(self, block: RunRecord, first_position: int) -> Iterator[RunRecord]:
+        """Times the arms of a block whose process died in processes of their own.
+
+        Arms that were timed before an interruption are not timed again.
+        """
+        apart = runs_apart(block.spec) if block.lacks_arms else []
+        missing = [spec for spec in apart if not self._has_record(spec)]
+        for position, spec in enumerate(missing, first_position):
             worker = self._spawn(spec)
             try:
                 word = worker.wait(IMPORT_LIMIT_S, self.tick)
                 yield self._run_to_end(worker, word, position)
             finally:
                 worker.end()
+
+    def _has_record(self, spec: RunSpec) -> bool:
+        try:
+            return load_record(self.study / "runs" / f"{spec.run_id}.json").is_done
+        except (OSError, BadRecordError):
+            return False
 
     def _run_to_end(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
         """Releases a warmed worker and gives its record; one killed from outside is run again."""

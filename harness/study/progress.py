@@ -25,7 +25,8 @@ def estimate_s(runs: Sequence[RunSpec], cores: int) -> float:
     trainings = sum(
         spec.repeats if spec.kind is Kind.trace else max(1, 2 * len(spec.arms)) for spec in runs
     )
-    return len(runs) * WARM_S / max(1, cores) + trainings * TRAIN_S
+    imports = sum(not spec.forked for spec in runs) + len({spec.number for spec in runs})
+    return imports * WARM_S / max(1, cores) + trainings * TRAIN_S
 
 
 def format_duration(seconds: float) -> str:
@@ -88,7 +89,9 @@ class Display:
         self.last_shown = now
         if self.bar:
             left = self._time_left()
-            self.bar.update(self.task, completed=self.done, left=left, doing=self.doing)
+            self.bar.update(
+                self.task, total=self.total, completed=self.done, left=left, doing=self.doing
+            )
             self.bar.refresh()
         else:
             print(

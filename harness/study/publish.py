@@ -14,7 +14,7 @@ import socket
 import tarfile
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,17 @@ def _describe_checks(checks: list[tuple[str, str]]) -> str:
     return "; ".join(parts)
 
 
+def _count_runs(study: Path, request: Mapping[str, Any]) -> str:
+    """How many runs are recorded, and of how many planned ones if all were needed."""
+    planned = json.loads((study / "schedule.json").read_text())
+    with tarfile.open(study / ARCHIVE) as archive:
+        files = set(archive.getnames())
+    recorded = sum(f"runs/{run_id}.json" in files for run_id in planned)
+    has_stages = request["runs"].get("first") or request["timing"].get("first")
+    is_short = recorded < len(planned) and not has_stages
+    return f"{recorded:,}" + f" of {len(planned):,}" * is_short
+
+
 def _write_index() -> None:
     """Rewrites results/published/README.md from the published studies.
 
@@ -168,11 +179,7 @@ def _write_index() -> None:
         machine, cuda = manifest["machine"], manifest["cuda"]
         name = path.parent.name
         device = cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores"
-        planned = json.loads((path.parent / "schedule.json").read_text())
-        with tarfile.open(path.parent / ARCHIVE) as archive:
-            files = set(archive.getnames())
-        recorded = sum(f"runs/{run_id}.json" in files for run_id in planned)
-        runs = f"{recorded:,}" + f" of {len(planned):,}" * (recorded < len(planned))
+        runs = _count_runs(path.parent, manifest["request"])
         newer_name = replaced_by.get(name)
         row = (
             f"[{name}]({name}/report.md)",

@@ -36,6 +36,7 @@ class Runner:
     first_runs: dict[str, list[RunRecord]] = field(default_factory=lambda: defaultdict(list))
     settled: set[str] = field(default_factory=set)  # cells that get no more trace runs
     blocks: dict[str, int] = field(default_factory=dict)  # timing blocks needed, by cell
+    asked: set[int] = field(default_factory=set)  # blocks before which that was computed
 
     def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
@@ -50,13 +51,16 @@ class Runner:
             self._note_first_run(record)
             self._measure_missing(record)
         self.remaining_traces.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
+        for cell in self.settled:
+            self._delete_unneeded(cell)
+        self.blocks = read_blocks(self.folder.path)
         next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
         launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick, start)
         for record in launcher.launch(self._needed(remaining, display), next_position):
             if record.spec.kind is Kind.trace:
                 self._after_trace(record)
             display.finished(record)
-            display.total += len(record.spec.arms) * record.lacks_arms  # each is timed again
+            display.total += len(record.spec.arms) * record.lacks_arms  # each is timed alone
             if crash_check and crash_check.all_crashed_with(record):
                 print(
                     "every run of the script has crashed; the other "
@@ -82,7 +86,8 @@ class Runner:
         first, cell = self.request.timing.first, spec.cell.id
         if first is None or spec.number <= first:
             return True
-        if cell not in self.blocks:
+        if cell not in self.blocks and spec.number not in self.asked:
+            self.asked.add(spec.number)
             self._run_analysis("timing_precision", str(self.folder.path))
             self.blocks = read_blocks(self.folder.path)
         # undecided if one of the first blocks failed: then all are run

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from harness.core.blocks import split_blocks
 from harness.core.command_line import command
 from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
@@ -133,7 +134,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
             if inquiry or folder.remaining(session.plan):
                 restore_source(folder.path, session.plan, folder.manifest.get("source"))
             runs = session.request.runs
-            place = in_turn if inquiry else one_after_another(max(runs.trace, runs.timing))
+            place = in_turn if inquiry else one_after_another(runs.trace)
             with process_starter(place) as start:
                 _run_plan(session, start)
                 answer = inquiry.answer(session, start) if inquiry else None
@@ -186,5 +187,5 @@ def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG
 
 def _has_failures(records: Iterable[RunRecord]) -> bool:
     """A loss that is not finite counts too, though its digests are evidence."""
-    arms = (arm for run in records for arm in run.of_arms())
+    arms = split_blocks(list(records))
     return any(arm.outcome.failed or arm.outcome is Outcome.nan for arm in arms)

@@ -22,7 +22,7 @@ MODULES = {
 @dataclass(frozen=True)
 class TimedRun:
     timed: Timed
-    setup_s: float
+    setup_s: float | None  # None if others prepared the process
     # MiB, read before evaluation and digests, which may need more; None if others share the process
     peak_mb: float | None
 

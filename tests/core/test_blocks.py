@@ -9,12 +9,13 @@ import pytest
 
 from harness.core.blocks import group_for_timing, runs_apart, shared_environment, split_blocks
 from harness.core.record import ArmResult, Outcome, RunRecord, Timed
-from harness.core.spec import Arm, Cell, Determinism, Kind, RunSpec, Scenario, to_json
+from harness.core.spec import Arm, Cell, Cudnn, Determinism, Kind, RunSpec, Scenario, to_json
 
 MakeCell = Callable[..., Cell]
 SEED = Determinism(seed=42)
 FULL = Determinism(seed=42, python_hash_seed=0, cublas_workspace=":4096:8")
 ONE_THREAD = Determinism(seed=42, threads=1)
+BENCHMARK = Determinism(seed=42, cudnn=Cudnn(benchmark=True))
 AVX2 = Determinism(seed=42, cpu_capability="avx2")
 TIMED = Timed(1.0, 10, [0.1] * 11, {"params": "a"}, 1.0, None, {})
 
@@ -30,7 +31,9 @@ def environment_of_all(make_cell: MakeCell, *settings: Determinism, device: str 
         ((SEED, FULL), "cpu", {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),
         ((SEED, FULL), "cuda", None),
         ((FULL, FULL), "cuda", {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),
-        ((SEED, ONE_THREAD), "cpu", {}),
+        ((SEED, ONE_THREAD), "cpu", None),
+        ((SEED, BENCHMARK), "cuda", None),
+        ((SEED, BENCHMARK), "cpu", {}),
         ((ONE_THREAD, ONE_THREAD), "cpu", {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}),
         ((SEED, AVX2), "cpu", None),
         ((FULL, dataclasses.replace(FULL, python_hash_seed=1)), "cpu", None),
@@ -42,7 +45,7 @@ def test_cells_share_a_process_if_it_can_switch_between_their_settings(
     device: str,
     environment: dict[str, str] | None,
 ) -> None:
-    """Variables without cost are set for all, threads are left to torch, others must agree."""
+    """Variables without cost are set for all; others must agree, and so must benchmarking."""
     assert environment_of_all(make_cell, *settings, device=device) == environment
 
 

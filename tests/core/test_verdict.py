@@ -51,6 +51,14 @@ def test_runs_that_train_once_agree_with_runs_whose_repeats_agree(trace: Make) -
     assert both.verdict is Verdict.per_process
 
 
+def test_processes_are_compared_by_as_many_trainings(trace: Make) -> None:
+    """If each second training differs from the first, processes that train once differ in none."""
+    runs = [trace(number, repeat("a"), repeat("b")) for number in (1, 2)]
+    judgement = judge([*runs, *(trace(number, repeat("a")) for number in range(3, 31))])
+    assert judgement.agreement.differing == 0
+    assert judgement.verdict is Verdict.per_call
+
+
 def test_differing_runs_without_repeats_vary(trace: Make) -> None:
     """Without repeats, it stays open whether differing runs vary per call or per process."""
     assert judge([trace(1, repeat("a")), trace(2, repeat("b"))]).verdict is Verdict.varies

@@ -167,7 +167,8 @@ def test_the_order_is_random_within_blocks_and_fixed_by_the_seed(make_cell: Make
         [run.run_id for run in make_plan(make_cell, timing=9, seed=seed).runs] for seed in (0, 0, 1)
     ]
     assert orders[0] == orders[1] != orders[2]
-    assert sorted(orders[0]) == sorted(orders[2])
+    traces = [sorted(name for name in order if ".trace." in name) for order in orders]
+    assert traces[0] == traces[2]  # of a block, the order is part of the request
     per_block = {
         tuple(
             (arm.cell.setting, arm.twin)

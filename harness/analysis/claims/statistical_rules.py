@@ -222,7 +222,7 @@ def faster_each(claim: Claim, cells: Cells, table: Rows) -> Ruling:
         }
         for role, cell in cells.items()
     }
-    ratio = paired_ratio(times["one"], times["other"])
+    ratio = paired_ratio(times["one"], times["other"], first=cells["one"].first_blocks)
     if ratio is None:
         return Ruling(Answer.open, "fewer than two timing blocks in common")
     measured = f"{ratio.point:.3f} × ({ratio.low:.3f}–{ratio.high:.3f})"

@@ -14,6 +14,7 @@ import torch
 from harness.core.spec import Algorithms, Cudnn, Determinism
 from harness.scenario import Context
 from harness.worker.torch_backend.memory_fill import fill_new_memory
+from harness.worker.torch_backend.warmup import reseed
 
 # As the interpreter started with it: a program may set the variable later, without effect.
 HASH_SEED = os.environ.get("PYTHONHASHSEED")
@@ -24,23 +25,36 @@ def remember() -> Callable[[], None]:
     """Return a function that puts this process's switches back to what they are now.
 
     ``apply`` sets only what a setting requests, so a process that applies several settings one
-    after the other has to undo each.
+    after the other has to undo each. Generators get a new random state, as in a new process.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = Determinism(
-        threads=torch.get_num_threads(),
         cudnn=Cudnn(cudnn.enabled, cudnn.deterministic, cudnn.benchmark),
         algorithms=_effective_algorithms(),
         fill_uninitialized_memory=memory.fill_uninitialized_memory,
-        matmul_precision=torch.get_float32_matmul_precision(),
     )
-    tf32 = matmul.allow_tf32, cudnn.allow_tf32
+    precision, tf32 = _effective_matmul_precision(), _read_tf32()
 
     def restore() -> None:
         apply(before)
-        matmul.allow_tf32, cudnn.allow_tf32 = tf32
+        if precision is not None and precision != _effective_matmul_precision():
+            torch.set_float32_matmul_precision(precision)
+        if tf32 is not None and tf32 != _read_tf32():
+            matmul.allow_tf32, cudnn.allow_tf32 = tf32
+        random.seed()
+        reseed()
+        if torch.cuda.is_initialized():
+            torch.cuda.seed_all()
 
     return restore
+
+
+def _read_tf32() -> tuple[bool, bool] | None:
+    """The flags of matrix products and cuDNN; None if a program has used torch's newer ones."""
+    try:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        return None
 
 
 def apply(setting: Determinism) -> None:

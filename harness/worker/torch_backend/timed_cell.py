@@ -25,7 +25,7 @@ class TimedCell:
     def __init__(self, spec: RunSpec) -> None:
         self.spec, self.device = spec, torch.device(spec.cell.device)
         self.times: StepTimes | None = None
-        self.spent_s = 0.0
+        self.spent_s = 0.0  # on the trainings after the first one
         self.result: TimedRun
 
     @property
@@ -58,7 +58,9 @@ class TimedCell:
                     facts=training.facts(),
                 ),
             )
-        self.times = add_times(self.times, times) if self.times else times
+            self.times = times
+            return
+        self.times = add_times(self.times, times)
         self.spent_s += time.perf_counter() - start
 
     def finish(self) -> TimedRun:

@@ -7,7 +7,9 @@ the reverse of that order (ABBA), which cancels any drift that is linear in time
 
 from __future__ import annotations
 
+import gc
 import random
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,20 +19,22 @@ from harness.core.spec import RunSpec
 from harness.worker.backend import BlockArm
 from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.timed_cell import TimedCell
-from harness.worker.torch_backend.trace import release_memory
 
 
 def run_block(spec: RunSpec) -> list[BlockArm]:
     """Time all arms until each has counted ``min_s``; all that complete get equally many trainings.
 
-    The arm that an exception ends keeps that as its result. Order: that of ``spec.arms`` and its
+    The arm that an exception ends keeps that as its result. Raises RuntimeError if an arm has made
+    the device unusable. Order: that of ``spec.arms`` and its
     reverse in the first round, then drawn from a generator that the run's id seeds.
     """
     arms = [_TimedArm(arm) for arm in spec.of_arms()]
     restore = settings.remember()
+    gc.freeze()  # so that collecting a training's garbage takes no time
     for order in _orders(len(arms), spec.run_id):
         for index in order:
             restore()
+            gc.collect()
             arms[index].train()
         if all(arm.is_done for arm in arms):
             break
@@ -60,13 +64,14 @@ class _TimedArm:
             return
         is_first = self.cell.times is None
         if is_first:
-            release_memory(self.cell.device)
             _reset_peak(self.cell.device)
         error = None
         try:
             self.cell.train()
         except Exception as raised:  # noqa: BLE001 - it becomes the arm's outcome
             error = raised
+            traceback.clear_frames(raised.__traceback__)  # which hold the training
+            _check_device(self.cell.device)
         if is_first or error:
             self.outcome = BlockArm(
                 error=error,
@@ -75,15 +80,24 @@ class _TimedArm:
             )
 
     def finish(self) -> BlockArm:
-        """On a CPU without peak memory: that of the process is the peak of all arms together."""
+        """Without what the arms share: the first prepares the device for all, and on a CPU the
+        process's peak memory is that of all.
+        """
         if self.outcome.error is not None:
             return self.outcome
-        run = self.cell.finish()
+        run = replace(self.cell.finish(), setup_s=None)
         if self.cell.device.type != "cuda":
             run = replace(run, peak_mb=None)
         return replace(self.outcome, run=run)
 
 
 def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
+    if device.type == "cuda" and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+
+
+def _check_device(device: torch.device) -> None:
+    """Raises RuntimeError if an error has made the device unusable for this process."""
+    if device.type == "cuda" and torch.cuda.is_initialized():
+        torch.cuda.synchronize(device)

@@ -8,12 +8,20 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from harness.core.spec import Algorithms, Arm, Cell, Determinism, Kind, RunSpec
-from harness.worker.torch_backend import settings
+from harness.core.spec import Algorithms, Arm, Cell, Cudnn, Determinism, Kind, RunSpec
+from harness.worker.torch_backend import memory_fill, settings
 from harness.worker.torch_backend.timing_block import _orders, run_block
 
 MakeCell = Callable[..., Cell]
-FULL = Determinism(seed=42, threads=1, algorithms=Algorithms.require)
+FULL = Determinism(
+    seed=42,
+    cudnn=Cudnn(enabled=False, deterministic=True, benchmark=True),
+    algorithms=Algorithms.require,
+    fill_uninitialized_memory=False,
+    tf32=True,
+    matmul_precision="medium",
+    fresh_memory="pattern",
+)
 
 
 @pytest.fixture
@@ -28,15 +36,26 @@ def block_of(*arms: Arm, min_s: float = 0.0) -> RunSpec:
 
 def test_every_arm_trains_under_its_own_setting(cells: list[Cell]) -> None:
     """Switches of one arm do not reach the next, and afterwards all are as before."""
-    before = settings.effective_settings()
+    before = settings.effective_settings() | {"seed": 42}
     seed, full = cells
     first, second, twin = run_block(block_of(Arm(seed), Arm(full), Arm(seed, twin=True)))
-    assert second.effective["threads"] == 1
-    assert second.effective["algorithms"] == "require"
-    for arm in (first, twin):
-        assert arm.effective["threads"] == before["threads"]
-        assert arm.effective["algorithms"] == "allow"
-    assert settings.effective_settings() | {"seed": 0} == before | {"seed": 0}
+    requested = {name: value for name, value in FULL.switches().items() if name in before}
+    assert {name: second.effective[name] for name in requested if requested[name] is not None} == {
+        name: value for name, value in requested.items() if value is not None
+    }
+    assert first.effective == twin.effective == before
+    assert settings.effective_settings() | {"seed": 42} == before
+    assert not torch.empty(1000).eq(memory_fill.PATTERN).all()
+
+
+def test_an_unseeded_arm_is_not_seeded_by_its_neighbours(make_cell: MakeCell) -> None:
+    """Two arms that seed nothing differ, although a seeded arm trains before each of them."""
+    none, seed = make_cell("none", determinism=Determinism()), make_cell("seed")
+    arms = (Arm(seed), Arm(none), Arm(seed), Arm(none, twin=True))
+    _, first, _, second = run_block(block_of(*arms))
+    assert first.run
+    assert second.run
+    assert first.run.timed.final["params"] != second.run.timed.final["params"]
 
 
 def test_arms_count_equally_many_trainings(cells: list[Cell]) -> None:
