@@ -104,11 +104,13 @@ def paired_ratio(
     )
 
 
-def blocks_needed(first_stage: Ratio, precision: float) -> int:
-    """Return how many blocks give a 95 % interval within ±``precision`` (Stein 1945)."""
-    reach = float(stdtrit(first_stage.freedom, (1 + LEVEL) / 2)) * first_stage.log_sd
-    needed = math.ceil((reach / math.log1p(precision)) ** 2)
-    return max(first_stage.blocks, needed)
+def blocks_needed(ratio: Ratio, precision: float) -> int:
+    """Return how many blocks give a 95 % interval within ±``precision`` (Stein 1945).
+
+    Decided by the scatter in the first stage alone, however many blocks there are by now.
+    """
+    reach = float(stdtrit(ratio.freedom, (1 + LEVEL) / 2)) * ratio.log_sd
+    return max(ratio.freedom + 1, math.ceil((reach / math.log1p(precision)) ** 2))
 
 
 def cost_label(ratio: Ratio | None, together: Ratio | None, twin: Ratio | None) -> str:

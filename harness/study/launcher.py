@@ -37,22 +37,25 @@ EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT
 
 @dataclass(frozen=True)
 class LocalLauncher:
-    """``tick`` is called about twice a second while something is awaited."""
+    """``tick`` is called about twice a second while something is awaited.
+
+    ``is_needed`` is asked before a worker is started, and again before it is released: what the
+    runs before it have shown may have made it superfluous.
+    """
 
     study: Path
     limits: Launch
     tick: Callable[[], None]
     start: StartProcess = spawn
+    is_needed: Callable[[RunSpec], bool] = lambda _: True
 
     def launch(self, runs: Iterable[RunSpec], first_position: int) -> Iterator[RunRecord]:
-        """Yields the record of each run, in order, when it is on disk.
-
-        ``runs`` may depend on earlier records: a batch is drawn when the one before it has ended.
+        """Yields the record of each run that is needed, in order, when it is on disk.
 
         Raises StudyStoppedError where a record cannot be written. Whatever ends the iteration
         early, Ctrl-C too, ends the workers.
         """
-        queue, position = iter(runs), first_position
+        queue, position = filter(self.is_needed, runs), first_position
         while specs := list(islice(queue, self.limits.ahead)):
             batch: list[WorkerProcess] = []
             try:
@@ -60,6 +63,8 @@ class LocalLauncher:
                     batch.append(self._spawn(spec))  # noqa: PERF401 - one by one, to end them all
                 words = [worker.wait(IMPORT_LIMIT_S, self.tick) for worker in batch]
                 for worker, word in zip(batch, words, strict=True):
+                    if not self.is_needed(worker.spec):
+                        continue
                     record = self._run_to_end(worker, word, position)
                     yield record
                     position += 1

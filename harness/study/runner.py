@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.core.completion import is_settled, read_blocks
@@ -36,7 +35,7 @@ class Runner:
     first_runs: dict[str, list[RunRecord]] = field(default_factory=lambda: defaultdict(list))
     settled: set[str] = field(default_factory=set)  # cells that get no more trace runs
     blocks: dict[str, int] = field(default_factory=dict)  # timing blocks needed, by cell
-    asked: set[int] = field(default_factory=set)  # blocks before which that was computed
+    asked: int = -1  # how many runs were done when that was computed
 
     def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
@@ -55,8 +54,14 @@ class Runner:
             self._delete_unneeded(cell)
         self.blocks = read_blocks(self.folder.path)
         next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
-        launcher = LocalLauncher(self.folder.path, self.request.launch, display.tick, start)
-        for record in launcher.launch(self._needed(remaining, display), next_position):
+        launcher = LocalLauncher(
+            self.folder.path,
+            self.request.launch,
+            display.tick,
+            start,
+            is_needed=lambda spec: self._is_needed(spec, display),
+        )
+        for record in launcher.launch(remaining, next_position):
             if record.spec.kind is Kind.trace:
                 self._after_trace(record)
             display.finished(record)
@@ -69,37 +74,38 @@ class Runner:
                 )
                 break
 
-    def _needed(self, runs: Sequence[RunSpec], display: Display) -> Iterator[RunSpec]:
-        """The runs without those that have meanwhile turned out to tell no more."""
-        for spec in runs:
-            if spec.kind is Kind.trace and spec.cell.id in self.settled:
-                self.remaining_traces[spec.cell.id] -= 1
-                self._delete_unneeded(spec.cell.id)
-                display.total -= 1
-            elif spec.kind is Kind.timing and not self._is_block_needed(spec):
-                display.total -= 1
-            else:
-                yield spec
+    def _is_needed(self, spec: RunSpec, display: Display) -> bool:
+        """Whether a run tells anything after those that are done. Takes others off the total."""
+        is_settled = spec.kind is Kind.trace and spec.cell.id in self.settled
+        is_beyond = spec.kind is Kind.timing and spec.number > self._last_block(spec, display)
+        display.total -= is_settled or is_beyond
+        return not (is_settled or is_beyond)
 
-    def _is_block_needed(self, spec: RunSpec) -> bool:
-        """Whether the block belongs to the first stage, or the scatter in that asks for more."""
+    def _last_block(self, spec: RunSpec, display: Display) -> int:
+        """The last block that the run's cell needs, once the scatter in the first ones is known."""
         first, cell = self.request.timing.first, spec.cell.id
-        if first is None or spec.number <= first:
-            return True
-        if cell not in self.blocks and spec.number not in self.asked:
-            self.asked.add(spec.number)
+        if first is None or spec.number <= first or cell not in self.compared:
+            return self.request.runs.timing
+        if cell not in self.blocks and self.asked < display.done:
+            self.asked = display.done
             self._run_analysis("timing_precision", str(self.folder.path))
             self.blocks = read_blocks(self.folder.path)
-        # undecided if one of the first blocks failed: then all are run
-        return spec.number <= self.blocks.get(cell, self.request.runs.timing)
+        # undecided while a first block is under way, and for good if one failed
+        return self.blocks.get(cell, self.request.runs.timing)
+
+    @property
+    def compared(self) -> set[str]:
+        """Ids of the cells that have a cost, and of their baselines."""
+        return {planned.cell.id for planned in self.plan.cells if planned.baseline}
 
     def _note_first_run(self, record: RunRecord) -> None:
         """Settles a cell as soon as the runs of its first stage say enough."""
         stage, cell = self.request.runs.first, record.spec.cell.id
-        if stage is not None and record.spec.number <= stage:
-            self.first_runs[cell].append(record)
-            if is_settled(self.first_runs[cell], stage):
-                self.settled.add(cell)
+        if stage is None or record.spec.number > stage:
+            return
+        self.first_runs[cell].append(record)
+        if is_settled(self.first_runs[cell], stage):
+            self.settled.add(cell)
 
     def _note_reference(self, record: RunRecord) -> None:
         """Makes a cell's first completed trace run the one that its others are compared with."""
@@ -145,7 +151,8 @@ class Runner:
         """Deletes snapshots, except the reference's while the cell has runs left."""
         if self.request.trace.keep_snapshots:
             return
-        keep = self.references.get(cell) if self.remaining_traces[cell] > 0 else None
+        more = self.remaining_traces[cell] > 0 and cell not in self.settled
+        keep = self.references.get(cell) if more else None
         folder = snapshots_of(self.folder.path, cell)
         kept = set(keep.repeats[0].snapshots.values()) if keep else set()
         for path in folder.glob("*.safetensors"):

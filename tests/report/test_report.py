@@ -13,7 +13,8 @@ import pytest
 
 from harness.analysis.study_data import read_study
 from harness.core.exit_codes import DONE, FINDING
-from harness.core.record import load_record
+from harness.core.record import RunRecord, load_record
+from harness.core.spec import Kind
 from harness.report.__main__ import main
 from harness.report.matrix_rows import MATRIX_COLUMNS
 from tests.conftest import Done, command
@@ -105,10 +106,12 @@ def test_twins_are_timed_but_not_traced(study: Path) -> None:
 
 
 def test_every_run_has_a_row(study: Path) -> None:
-    """The table of runs has a row for each record, at consecutive positions."""
+    """The table has a row for each run, and for each cell of a block, at consecutive positions."""
     runs = pd.read_csv(study / "tables" / "runs.csv")
-    assert sorted(runs["position"]) == list(range(len(runs)))
-    assert len(runs) == len(list((study / "runs").glob("*.t*.*.json")))
+    records = [load_record(path) for path in (study / "runs").glob("*.t*.*.json")]
+    assert sorted(set(runs["position"])) == list(range(len(records)))
+    assert len(runs) == sum(len(record.of_arms()) for record in records)
+    assert runs["run"].is_unique
 
 
 def test_sections_have_a_fixed_order(study: Path) -> None:
@@ -197,6 +200,12 @@ def test_damaged_distances_are_reported(study: Path, tmp_path: Path) -> None:
     assert weights == "–"
 
 
+def runs_of(study: Path) -> list[RunRecord]:
+    """The runs, with one for each cell of a block."""
+    records = [load_record(path) for path in (study / "runs").glob("*.t*.*.json")]
+    return [run for record in records for run in record.of_arms()]
+
+
 def test_snapshots_are_deleted(study: Path) -> None:
     """A finished study keeps no snapshots of parameters."""
     assert not (study / "snapshots").exists()
@@ -204,8 +213,10 @@ def test_snapshots_are_deleted(study: Path) -> None:
 
 def test_records_have_the_effective_settings(study: Path) -> None:
     """A record under `full` says which algorithms and hash seed were in effect."""
-    for path in (study / "runs").glob("mlp-full*.json"):
-        effective = load_record(path).effective
+    full = [run for run in runs_of(study) if run.spec.cell.id.startswith("mlp-full")]
+    assert full
+    for run in full:
+        effective = run.effective
         assert effective["algorithms"] == "require"
         assert effective["python_hash_seed"] == 42
 
@@ -222,7 +233,7 @@ def test_step_times_divide_to_the_cost(study: Path) -> None:
 
 def test_a_timing_run_trains_until_enough_is_counted(study: Path) -> None:
     """A run of a short training trains again, and its record has every counted step."""
-    timed = [load_record(path) for path in (study / "runs").glob("mlp-*.timing.*.json")]
+    timed = [run for run in runs_of(study) if run.spec.kind is Kind.timing]
     assert timed
     for run in timed:
         assert run.timed is not None

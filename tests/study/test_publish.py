@@ -75,7 +75,7 @@ def test_force_publishes_an_unfinished_study_and_says_so(project: Path) -> None:
     published = project / "results" / "published"
     planned = len(json.loads((published / "mine" / "schedule.json").read_text()))
     assert f"| {planned - 1} of {planned} |" in (published / "README.md").read_text()
-    assert f"1 of {planned} runs have no record" in (published / "mine" / "report.md").read_text()
+    assert f"1 of {planned} runs are not done" in (published / "mine" / "report.md").read_text()
 
 
 def test_a_failed_control_is_published_only_by_force(project: Path) -> None:
