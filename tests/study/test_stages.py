@@ -16,7 +16,7 @@ STAGES = ["runs.trace=4", "runs.first=2", "runs.timing=5", "timing.first=3", "ti
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An unseeded net, which varies, and a seeded one, timed until costs are within a factor of 1000."""
+    """An unseeded net, which varies, and a seeded one, with costs of any precision."""
     cwd = tmp_path_factory.mktemp("stages")
     words = [
         "-m",
