@@ -1,8 +1,8 @@
 """A block in one process: a baseline, its twin and other cells are timed in turn.
 
 Step times differ more between processes (by a tenth on a small machine) than within one, so ratios
-within a process are far more precise. Each round trains every cell once in random order and once in
-the reverse of that order (ABBA), which cancels any drift that is linear in time.
+within a process are far more precise. Each round trains every cell once, in random order, and the
+next one in the reverse of that order (ABBA), which cancels any drift that is linear in time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
     arms = [_TimedArm(arm) for arm in spec.of_arms()]
     restore = settings.remember()
     gc.freeze()  # so that collecting a training's garbage takes no time
-    for order in _orders(len(arms), spec.run_id):
+    for order in orders(len(arms), spec.run_id):
         for index in order:
             restore()
             gc.collect()
@@ -42,11 +42,13 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
     return [arm.finish() for arm in arms]
 
 
-def _orders(arms: int, seed: str) -> Iterator[list[int]]:
+def orders(arms: int, seed: str) -> Iterator[list[int]]:
+    """Yield the order of each round: each second one is the reverse of the one before it."""
     shuffle = random.Random(seed).shuffle
     order = list(range(arms))
     while True:
-        yield [*order, *reversed(order)]
+        yield list(order)
+        yield order[::-1]
         shuffle(order)
 
 
