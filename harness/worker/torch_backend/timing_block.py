@@ -24,9 +24,8 @@ from harness.worker.torch_backend.timed_cell import TimedCell
 def run_block(spec: RunSpec) -> list[BlockArm]:
     """Time all arms until each has counted ``min_s``; all that complete get equally many trainings.
 
-    The arm that an exception ends keeps that as its result. Raises RuntimeError if an arm has made
-    the device unusable. Order: that of ``spec.arms`` and its
-    reverse in the first round, then drawn from a generator that the run's id seeds.
+    An arm that an exception ends keeps that as its result. Raises RuntimeError if an arm has made
+    the device unusable.
     """
     arms = [_TimedArm(arm) for arm in spec.of_arms()]
     restore = settings.remember()
@@ -43,7 +42,7 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
 
 
 def orders(arms: int, seed: str) -> Iterator[list[int]]:
-    """Yield the order of each round: each second one is the reverse of the one before it."""
+    """Yield the order of each round: as given, reversed, then drawn anew and reversed, and so on."""
     shuffle = random.Random(seed).shuffle
     order = list(range(arms))
     while True:
