@@ -42,7 +42,7 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
 
 
 def orders(arms: int, seed: str) -> Iterator[list[int]]:
-    """Yield the order of each round: as given, reversed, then drawn anew and reversed, and so on."""
+    """Yield the order of each round: as given, reversed, drawn anew, that reversed, and so on."""
     shuffle = random.Random(seed).shuffle
     order = list(range(arms))
     while True:
