@@ -21,7 +21,7 @@ from harness.core.record import write_json
 def decide_blocks(study: StudyData) -> dict[str, int]:
     """Return the blocks by cell, for baselines of which every first block is timed."""
     first, precision = study.first_blocks, study.manifest["request"]["timing"]["precision"]
-    decided = {}
+    decided: dict[str, int] = {}
     for baseline in study.cells:
         compared = [cell for cell in study.cells if cell.baseline == baseline.id]
         if baseline.same_as or not baseline.twins or not compared:
