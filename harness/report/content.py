@@ -15,14 +15,13 @@ from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
-from harness.core.completion import is_settled
-from harness.core.record import RunRecord
 from harness.core.verdict import Verdict
 from harness.report.caveats import Caveat, find_caveats
-from harness.report.format import DASH, duration, figure, interval, is_known, percent, plural
+from harness.report.format import DASH, figure, interval, is_known, percent, plural
 from harness.report.labels import scenario_labels
 from harness.report.matrix_rows import MatrixRow, format_agreement, matrix_rows, with_detail
 from harness.report.operations import operation_cells, operation_sentences
+from harness.report.run_counts import describe_stops, summarize_runs
 from harness.report.summary import sentences
 from harness.report.tables import Tables
 
@@ -86,7 +85,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         first_calls=_first_calls_rows(tables.first_calls),
         matrix=matrix_rows(trainings[~trainings["twin"]]),
         together=_simultaneous_bound(trainings[~trainings["twin"]]),
-        stopped=_describe_stops(study),
+        stopped=describe_stops(study),
         facts=[
             notes
             for cell in study.cells
@@ -95,7 +94,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         warnings=find_caveats(study, controls),
         machine=machine_rows(study),
         command=command(manifest["words"]),
-        summary=_summary(study),
+        summary=summarize_runs(study),
     )
 
 
@@ -184,32 +183,6 @@ def _merge_aliases(cells: pd.DataFrame) -> pd.DataFrame:
     return measured.assign(determinism=names)
 
 
-def _summary(study: StudyData) -> str:
-    processes = {run.process: run for run in study.runs}  # one for all arms of a block
-    wall = sum(run.wall_s or 0 for run in processes.values())
-    shared = sum(cell.same_as is not None for cell in study.cells)
-    cells = plural(len(study.cells) - shared, "cell")
-    return (
-        f"{plural(len(study.runs), 'run')} of {cells}"
-        f"{f' ({shared} more share their runs)' if shared else ''}, "
-        f"{_describe_processes(study, list(processes.values()))}; "
-        f"{duration(wall)} of training and evaluation"
-    )
-
-
-def _describe_processes(study: StudyData, runs: list[RunRecord]) -> str:
-    forked = [run for run in runs if run.server is not None]
-    if not forked and any(cell.is_forked for cell in study.cells):
-        return "forked where possible"  # by a version that did not record the servers
-    if not forked:
-        return f"in {plural(len(runs), 'fresh process')}"
-    servers = len({run.server for run in forked})
-    return (
-        f"in {plural(len(runs) - len(forked), 'fresh process')} and "
-        f"{plural(len(forked), 'fork')} of {servers} more"
-    )
-
-
 def _twin_row(twin: Twin) -> tuple[str, ...]:
     return (
         twin.cell,
@@ -246,29 +219,6 @@ def _simultaneous_bound(table: pd.DataFrame) -> str:
         f"process differs with probability at most {percent(bound)} (95 % upper bound for all "
         "together)."
     )
-
-
-def _describe_stops(study: StudyData) -> str:
-    """Why cells have fewer runs than were requested at most."""
-    request, parts = study.manifest["request"], []
-    measured = [cell for cell in study.cells if cell.same_as is None]
-    stage, most = request["runs"].get("first"), request["runs"]["trace"]
-    few = [cell for cell in measured if len(cell.traces) < most]
-    settled = sum(is_settled(cell.traces, stage) for cell in few) if stage else 0
-    if settled:
-        parts.append(
-            f"{plural(settled, 'cell')} got fewer than {most} trace runs: at least half of the "
-            f"first {stage} differ, or none completed."
-        )
-    blocks = [len(cell.timings) for cell in measured if cell.timings]
-    if study.first_blocks and blocks:
-        fewest, largest = min(blocks), max(blocks)
-        span = f"{fewest}" if fewest == largest else f"{fewest} to {largest}"
-        parts.append(
-            f"Costs were timed in {span} blocks, as many as make their intervals as narrow as "
-            f"±{percent(request['timing']['precision'])}, at most {request['runs']['timing']}."
-        )
-    return " ".join(parts)
 
 
 def _scenario_notes(cell: CellData) -> tuple[str, str, list[tuple[str, str]]] | None:
