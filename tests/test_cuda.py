@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from harness.scenarios import mlp
+from torch import Tensor
 
 from harness.scenario import Context
+from harness.worker.torch_backend import device_hash
+from harness.worker.torch_backend.device_hash import BLOCK, word_sums
 from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.timer import time_training
 from tests.conftest import SMALL, harness, study_of
+from tests.worker.torch_backend.test_digest import FAULTS
 
 pytestmark = [
     pytest.mark.cuda,
@@ -20,10 +25,58 @@ pytestmark = [
 ]
 
 
-def test_a_tensor_has_the_same_digest_on_both_devices() -> None:
-    """A tensor on CUDA has the digest of the tensor that it was copied from."""
-    tensor = torch.randn(1000)
-    assert digest([("w", tensor.cuda())]) == digest([("w", tensor)])
+def test_the_device_and_the_host_compute_the_same_sums() -> None:
+    """Tensors of several dtypes, sizes and strides have the same sums on both devices."""
+    torch.manual_seed(0)
+    tensors = [
+        torch.randn(2 * BLOCK + 7),
+        torch.randn(33, 65).T,
+        torch.randn(101).bfloat16(),
+        torch.arange(-5, 5),
+        torch.randn(7) > 0,
+        torch.zeros(0, 3),
+    ]
+    assert torch.equal(word_sums([tensor.cuda() for tensor in tensors]), word_sums(tensors))
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "lazy parameter"])
+def test_a_planted_difference_is_detected(fault: str) -> None:
+    """Two tensors on CUDA that differ in only one respect have different digests."""
+    first, second = (digest([("w", tensor.cuda())]) for tensor in FAULTS[fault])
+    assert first != second
+
+
+def test_a_digest_leaves_the_program_its_addresses() -> None:
+    """The program's next tensors have the addresses and the memory that they have unobserved."""
+
+    def allocate(observe: Callable[[Tensor], object]) -> list[int]:
+        torch.cuda.empty_cache()
+        kept, addresses = torch.ones(3 * BLOCK, device="cuda"), []
+        for size in (5, BLOCK // 2, 3 * BLOCK):
+            observe(kept)
+            kept = torch.ones(size, device="cuda")
+            addresses.append(kept.data_ptr())
+        return addresses
+
+    allocate(lambda tensor: digest([("w", tensor)]))  # the pool's first blocks
+    assert allocate(lambda tensor: digest([("w", tensor)])) == allocate(lambda _: None)
+
+
+def test_the_host_steps_in_where_memory_is_full() -> None:
+    """With no memory left on the device, the sums are the same."""
+    tensor = torch.randn(BLOCK, device="cuda")
+    device_hash._keys.cache_clear()
+    device_hash._pool.cache_clear()
+    torch.cuda.empty_cache()
+    expected = word_sums([tensor.cpu()])
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_reserved() / total)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.ones(2**26, device="cuda")
+        assert torch.equal(word_sums([tensor]), expected)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_every_step_is_timed() -> None:

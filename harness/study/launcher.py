@@ -1,14 +1,16 @@
 """Runs on this machine: workers import in parallel and train one at a time.
 
 A batch of workers is started, all of them import torch side by side, and only when the last of them
-is ready is the first released. So nothing of ours ever runs beside a run: on two cores a training
-whose OpenMP threads wait for each other in a spin loop was ten times slower beside one import.
+is ready is the first released. So nothing of ours ever runs on a run's cores: on two cores a
+training whose OpenMP threads wait for each other in a spin loop was ten times slower beside one
+import. Runs train side by side only if each has cores of its own.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,12 +29,26 @@ from harness.core.record import (
 from harness.core.redact import redact
 from harness.core.spec import RunSpec
 from harness.host.gpu_monitor import GpuMonitor
+from harness.study.lanes import Cores, most_lanes, side_by_side
 from harness.study.request import Launch
 from harness.study.worker_process import IMPORT_LIMIT_S, StartProcess, WorkerProcess, spawn
 
 LOG_TAIL_LINES = 16
 LOG_TAIL_BYTES = 8192
 EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that is under way, unless ``word`` says that its worker never was ready."""
+
+    worker: WorkerProcess
+    word: str | None
+    position: int
+    attempt: int
+    watch: GpuMonitor
+    timeout_s: float
+    released: float  # time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -57,20 +73,24 @@ class LocalLauncher:
         """
         queue, position = filter(self.is_needed, runs), first_position
         while specs := list(islice(queue, self.limits.ahead)):
+            specs += islice(queue, max(0, most_lanes(specs) - len(specs)))
             batch: list[WorkerProcess] = []
             try:
                 for spec in specs:
                     batch.append(self._spawn(spec))  # noqa: PERF401 - one by one, to end them all
                 words = [worker.wait(IMPORT_LIMIT_S, self.tick) for worker in batch]
-                for worker, word in zip(batch, words, strict=True):
-                    if not self.is_needed(worker.spec):
-                        continue
-                    record = self._run_to_end(worker, word, position)
-                    yield record
-                    position += 1
-                    for apart in self._run_apart(record, position):
-                        yield apart
+                for group in side_by_side(specs):
+                    needed = [
+                        (batch[n], words[n], cores)
+                        for n, cores in group
+                        if self.is_needed(specs[n])
+                    ]
+                    for record in self._run_together(needed, position):
+                        yield record
                         position += 1
+                        for apart in self._run_apart(record, position):
+                            yield apart
+                            position += 1
             finally:
                 for worker in batch:
                     worker.end()
@@ -94,7 +114,7 @@ class LocalLauncher:
             worker = self._spawn(spec)
             try:
                 word = worker.wait(IMPORT_LIMIT_S, self.tick)
-                yield self._run_to_end(worker, word, position)
+                yield from self._run_together([(worker, word, None)], position)
             finally:
                 worker.end()
 
@@ -104,30 +124,49 @@ class LocalLauncher:
         except (OSError, BadRecordError):
             return False
 
-    def _run_to_end(self, worker: WorkerProcess, word: str | None, position: int) -> RunRecord:
-        """Releases a warmed worker and gives its record; one killed from outside is run again."""
-        record = self._supervise(worker, word, position, attempt=1)
+    def _run_together(
+        self, workers: Sequence[tuple[WorkerProcess, str | None, Cores]], first_position: int
+    ) -> list[RunRecord]:
+        """Releases warmed workers and gives their records, in order, when all of them have ended.
+
+        One killed from outside is run again, alone.
+        """
+        runs = [
+            self._release(worker, word, cores, position, attempt=1)
+            for position, (worker, word, cores) in enumerate(workers, first_position)
+        ]
+        records = [self._await_end(run) for run in runs]
+        return [self._repeat_lost(record) for record in records]
+
+    def _repeat_lost(self, record: RunRecord) -> RunRecord:
         for attempt in range(2, self.limits.retries + 2):
             if record.outcome is not Outcome.lost:
                 break
-            again = self._spawn(worker.spec)
+            again = self._spawn(record.spec)
             try:
                 word = again.wait(IMPORT_LIMIT_S, self.tick)
-                record = self._supervise(again, word, position, attempt)
+                run = self._release(again, word, None, record.position, attempt)
+                record = self._await_end(run)
             finally:
                 again.end()
         return record
 
-    def _supervise(
-        self, worker: WorkerProcess, word: str | None, position: int, attempt: int
-    ) -> RunRecord:
+    def _release(
+        self, worker: WorkerProcess, word: str | None, cores: Cores, position: int, attempt: int
+    ) -> _Run:
         watch = GpuMonitor(worker.spec.cell.device)
         watch.check_processes()
         timeout_s = self.limits.timeout_s * max(1, len(worker.spec.arms))
+        if word == READY:
+            worker.release(position, attempt, cores)
+        return _Run(worker, word, position, attempt, watch, timeout_s, time.monotonic())
+
+    def _await_end(self, run: _Run) -> RunRecord:
+        worker, word, watch = run.worker, run.word, run.watch
         released = word == READY
         if released:
-            worker.release(position, attempt)
-            word = worker.wait(timeout_s, lambda: self._tick_and_monitor(watch))
+            left_s = max(0.0, run.released + run.timeout_s - time.monotonic())
+            word = worker.wait(left_s, lambda: self._tick_and_monitor(watch))
             watch.check_clocks()  # a run shorter than a tick is looked at too, before they fall
         if word is None:
             worker.dump_stacks()
@@ -141,7 +180,7 @@ class LocalLauncher:
             watch.check_processes()
             return self._add_observations(self._read_record(worker.spec), watch)
         limit = "launch.timeout_s" if released else "importing torch"
-        limit_s = timeout_s if released else IMPORT_LIMIT_S
+        limit_s = run.timeout_s if released else IMPORT_LIMIT_S
         outcome, why = _classify_exit(word, status, f"{limit_s:g} s ({limit})")
         tail = _read_log_tail(worker.log)
         return self.save(
@@ -149,8 +188,8 @@ class LocalLauncher:
                 run_id=worker.spec.run_id,
                 spec=worker.spec,
                 outcome=outcome,
-                position=position,
-                attempt=attempt,
+                position=run.position,
+                attempt=run.attempt,
                 message=f"{why}\n{tail}".strip(),
             )
         )

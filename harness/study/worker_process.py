@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -92,8 +92,9 @@ class WorkerProcess:
             os.close(reply_end)
         self._send({"spec": to_json(spec), "study": str(self.study)})
 
-    def release(self, position: int, attempt: int) -> None:
-        self._send({"position": position, "attempt": attempt})
+    def release(self, position: int, attempt: int, cores: Set[int] | None) -> None:
+        """Lets it train, on ``cores`` alone if there are any."""
+        self._send({"cores": sorted(cores or ()), "position": position, "attempt": attempt})
 
     def _send(self, message: dict[str, object]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died: the next wait will find out
@@ -103,14 +104,16 @@ class WorkerProcess:
     def wait(self, timeout_s: float, tick: Callable[[], None]) -> str | None:
         """The worker's next word; "" if it has ended without one, None after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
-        while (left := deadline - time.monotonic()) > 0:
+        while True:
+            left = max(0.0, deadline - time.monotonic())
             if select.select([self.replies], [], [], min(TICK_S, left))[0]:
                 return self.replies.readline().strip()
             if self.process.poll() is not None:  # a DataLoader worker may hold the pipe open
                 has_word = select.select([self.replies], [], [], 0)[0]  # sent just before the end
                 return self.replies.readline().strip() if has_word else ""
+            if left == 0:
+                return None
             tick()
-        return None
 
     def dump_stacks(self) -> None:
         """Has a hanging worker print all stacks: faulthandler does so on SIGABRT."""

@@ -46,6 +46,8 @@ def run_worker(
     if release is None:
         parent.send(READY)
         release = json.loads(parent.receive())
+        if cores := release.pop("cores"):
+            os.sched_setaffinity(0, cores)  # threads inherit it, and none has computed yet
     try:
         save_record(study / "runs", replace(execute(spec, study), server=server, **release))
     except ProcessReplaced as replaced:

@@ -56,6 +56,11 @@ class Acting(Training):
             os.kill(os.getpid(), signal.SIGKILL)
         if act == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if act == "meet":
+            Path(self.options.mark, str(os.getpid())).touch()
+            while len(os.listdir(self.options.mark)) < 2:
+                time.sleep(0.01)
+            self.cores = sorted(os.sched_getaffinity(0))
         if act == "refuse":
             return torch.ones(1, 1, requires_grad=True).sum() * torch.nn.functional.max_unpool2d(
                 torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.long), 2).sum().detach()
@@ -64,6 +69,8 @@ class Acting(Training):
         return loss.detach()
     def evaluate(self):
         return Evaluation(torch.zeros(3), None)
+    def facts(self):
+        return {"cores": self.cores} if self.options.act == "meet" else {}
 
 def build(options, context):
     print("hello from the training")
@@ -82,12 +89,17 @@ def acting_study(tmp_path: Path) -> Path:
 @pytest.fixture
 def spec(acting_study: Path) -> Callable[..., RunSpec]:
     def make(
-        act: str = "train", number: int = 1, kind: Kind = Kind.timing, **options: str
+        act: str = "train",
+        number: int = 1,
+        kind: Kind = Kind.timing,
+        threads: int | None = None,
+        **options: str,
     ) -> RunSpec:
         path = str(acting_study / "acting.py")
-        scenario = Scenario("acting", "acting", {"act": act, **options}, source=path)
+        scenario = Scenario("acting", "acting", {"act": act, **options}, False, path)
         algorithms = Algorithms.require if act == "refuse" else Algorithms.allow
-        cell = Cell(scenario, "seed", Determinism(seed=1, algorithms=algorithms), "cpu")
+        setting = Determinism(seed=1, algorithms=algorithms, threads=threads)
+        cell = Cell(scenario, "seed", setting, "cpu")
         return RunSpec(cell, kind, number, warmup=1)
 
     return make

@@ -1,4 +1,8 @@
-"""Digests of torch tensors: equal bits give equal digests for any strides, offset or file."""
+"""Digests of torch tensors: equal bits give equal digests for any strides, offset or file.
+
+Tensors on CUDA are hashed there, by another function than those in host memory, so a tensor and its
+copy on another kind of device have different digests.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from harness.worker.hashing import CHUNK, Part, hash_parts
+from harness.worker.hashing import CHUNK, Part, array_part, hash_parts
+from harness.worker.torch_backend.device_hash import word_sums
 
 __all__ = ["CHUNK", "Named", "digest"]
 
@@ -25,9 +30,18 @@ def digest(named: Named, values: Mapping[str, Any] | None = None) -> str:
 
 
 def _to_parts(named: Named) -> Iterator[Part]:
+    """Yield the tensors; the bytes of those on CUDA are in the sums that follow the last one."""
+    on_device: list[Tensor] = []
     for name, tensor in named:
         for part_name, part in dense_parts(name, tensor):
-            yield Part(part_name, str(part.dtype), tuple(part.shape), _raw_bytes(part))
+            elements = _resolved(part)
+            if part.is_cuda:
+                on_device.append(elements)
+            data = memoryview(b"") if part.is_cuda else _raw_bytes(elements)
+            yield Part(part_name, str(part.dtype), tuple(part.shape), data)
+    for device in dict.fromkeys(tensor.device for tensor in on_device):
+        sums = word_sums([tensor for tensor in on_device if tensor.device == device])
+        yield array_part("words", sums.numpy())
 
 
 def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
@@ -62,11 +76,14 @@ def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
     )
 
 
-def _raw_bytes(tensor: Tensor) -> memoryview:
-    """Return the elements as contiguous bytes in host memory, without a copy if possible."""
+def _resolved(tensor: Tensor) -> Tensor:
+    """Return the elements without gradient tracking, lazy conjugation and lazy negation."""
     values = tensor.detach()
     if tensor.is_complex() or tensor.is_neg():
         values = values.resolve_conj().resolve_neg()
-    if not tensor.is_cpu:
-        values = values.cpu()
-    return values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return values
+
+
+def _raw_bytes(tensor: Tensor) -> memoryview:
+    """Return the elements as contiguous bytes in host memory, without a copy if possible."""
+    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

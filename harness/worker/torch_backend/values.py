@@ -76,7 +76,8 @@ def _to_leaves(name: str, leaf: Any) -> TensorLeaves:
 
 
 def _leaf_of(name: str, tensor: Tensor) -> Leaf:
-    return Leaf(name, str(tensor.dtype), digest([(name, tensor)]), tuple(tensor.shape))
+    """Digest a copy in host memory: a stored value may come from a machine without the device."""
+    return Leaf(name, str(tensor.dtype), digest([(name, tensor.cpu())]), tuple(tensor.shape))
 
 
 def _array_to_tensor(name: str, array: np.ndarray[Any, Any]) -> Tensor:
