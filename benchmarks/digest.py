@@ -9,7 +9,12 @@ from benchmarks.alternate import format_ratio, ratio_of
 from harness.worker.torch_backend.digest import digest
 
 ELEMENTS = 25_000_000  # float32: 100 MB
-ON_DEVICE = {"one number": [1], "62 tensors of 0.7 MB": [180_000] * 62, "400 MB": [4 * ELEMENTS]}
+ON_DEVICE = {
+    "one number": [1],
+    "ten numbers": [1] * 10,
+    "62 tensors of 0.7 MB": [180_000] * 62,
+    "400 MB": [4 * ELEMENTS],
+}
 
 
 def run() -> None:

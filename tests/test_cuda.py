@@ -11,11 +11,13 @@ import torch
 from harness.scenarios import mlp
 from torch import Tensor
 
+from harness.core.spec import Arm, Cell, Determinism, Kind, RunSpec, Scenario
 from harness.scenario import Context
 from harness.worker.torch_backend import device_hash
 from harness.worker.torch_backend.device_hash import BLOCK, word_sums
 from harness.worker.torch_backend.digest import digest
 from harness.worker.torch_backend.timer import time_training
+from harness.worker.torch_backend.timing_block import run_block
 from tests.conftest import SMALL, harness, study_of
 from tests.worker.torch_backend.test_digest import FAULTS
 
@@ -85,6 +87,18 @@ def test_every_step_is_timed() -> None:
     reading = time_training(training, 5, torch.device("cuda"))
     assert (reading.counted_steps, len(reading.step_s)) == (15, 20)
     assert sum(reading.step_s[5:]) == pytest.approx(reading.counted_s, rel=0.5)
+
+
+def test_an_arm_of_a_block_is_charged_for_its_own_memory() -> None:
+    """Equal trainings in one block have equal peaks: none counts what another one has kept."""
+    scenario = Scenario("mlp", "mlp", {"steps": 20}, uses_loader=False)
+    cell = Cell(scenario, "seed", Determinism(seed=1), "cuda")
+    spec = RunSpec(
+        cell, Kind.timing, 1, warmup=1, arms=(Arm(cell), Arm(cell, twin=True), Arm(cell))
+    )
+    peaks = [arm.run.peak_mb for arm in run_block(spec) if arm.run]
+    assert len(peaks) == 3
+    assert len(set(peaks)) == 1, peaks
 
 
 def test_the_control_varies_with_seed_and_not_with_full(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ class _TimedArm:
 
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda" and torch.cuda.is_initialized():
+        torch._C._cuda_clearCublasWorkspaces()  # each arm allocates its own, as alone in a process
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
