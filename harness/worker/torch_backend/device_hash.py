@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 BLOCK = 2**20  # words: 4 MiB, which a device's cache holds together with the keys
-FEW, SMALL = 4, 2**16  # tensors and bytes that are copied to the host sooner than summed
 SEED = 20261126  # of the keys; part of the hash's definition, as BLOCK is
 
 
@@ -27,13 +26,10 @@ def word_sums(tensors: Sequence[Tensor]) -> Tensor:
     """Return the sums of all blocks, int64 of shape [blocks, 2], in host memory.
 
     The tensors are dense, have no lazy conjugation or negation, and share one device. Their words,
-    one tensor after the other, are cut into blocks. The host computes the sums of a few small
-    tensors, and those of all where the device's memory is full.
+    one tensor after the other, are cut into blocks. Where the device's memory is full, the host
+    computes the same sums.
     """
     device = tensors[0].device
-    is_little = len(tensors) <= FEW and sum(tensor.nbytes for tensor in tensors) <= SMALL
-    if is_little and device.type != "cpu":
-        return word_sums([tensor.cpu() for tensor in tensors])
     try:
         with _separate_memory(device):
             return torch.cat(_sum_blocks(tensors, device)).cpu()

@@ -1,7 +1,7 @@
 """Digests of torch tensors: equal bits give equal digests for any strides, offset or file.
 
-Tensors on CUDA are hashed there, by another function than those in host memory, so a tensor and its
-copy on another kind of device have different digests.
+What would take long to copy from CUDA is hashed there, by another function than in host memory, so
+a large tensor and its copy in host memory have different digests.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from harness.worker.torch_backend.device_hash import word_sums
 
 __all__ = ["CHUNK", "Named", "digest"]
 
+FEW, SMALL = 4, 2**16  # tensors and bytes; part of the digest's definition
 Named = Iterable[tuple[str, Tensor]]
 
 
@@ -30,18 +31,21 @@ def digest(named: Named, values: Mapping[str, Any] | None = None) -> str:
 
 
 def _to_parts(named: Named) -> Iterator[Part]:
-    """Yield the tensors; the bytes of those on CUDA are in the sums that follow the last one."""
-    on_device: list[Tensor] = []
-    for name, tensor in named:
-        for part_name, part in dense_parts(name, tensor):
-            elements = _resolved(part)
-            if part.is_cuda:
-                on_device.append(elements)
-            data = memoryview(b"") if part.is_cuda else _raw_bytes(elements)
-            yield Part(part_name, str(part.dtype), tuple(part.shape), data)
-    for device in dict.fromkeys(tensor.device for tensor in on_device):
-        sums = word_sums([tensor for tensor in on_device if tensor.device == device])
+    """Yield the tensors; the bytes of those that stay on CUDA are in the sums that follow."""
+    tensors = [part for name, tensor in named for part in dense_parts(name, tensor)]
+    staying = _staying([tensor for _, tensor in tensors if tensor.is_cuda])
+    for name, tensor in tensors:
+        data = memoryview(b"") if staying and tensor.is_cuda else _raw_bytes(_resolved(tensor))
+        yield Part(name, str(tensor.dtype), tuple(tensor.shape), data)
+    for device in dict.fromkeys(tensor.device for tensor in staying):
+        sums = word_sums([_resolved(tensor) for tensor in staying if tensor.device == device])
         yield array_part("words", sums.numpy())
+
+
+def _staying(tensors: list[Tensor]) -> list[Tensor]:
+    """Return the tensors to hash on their device: none if they are soon copied to the host."""
+    is_little = len(tensors) <= FEW and sum(tensor.nbytes for tensor in tensors) <= SMALL
+    return [] if is_little else tensors
 
 
 def dense_parts(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:

@@ -54,6 +54,7 @@ def orders(arms: int, seed: str) -> Iterator[list[int]]:
 class _TimedArm:
     def __init__(self, spec: RunSpec) -> None:
         self.cell = TimedCell(spec)
+        self.held_mb = 0.0  # by the results of other arms, when this one was first trained
         self.outcome = BlockArm()
 
     @property
@@ -65,7 +66,7 @@ class _TimedArm:
             return
         is_first = self.cell.times is None
         if is_first:
-            _reset_peak(self.cell.device)
+            self.held_mb = _reset_peak(self.cell.device)
         error = None
         try:
             self.cell.train()
@@ -86,17 +87,21 @@ class _TimedArm:
         """
         if self.outcome.error is not None:
             return self.outcome
-        run = replace(self.cell.finish(), setup_s=None)
-        if self.cell.device.type != "cuda":
-            run = replace(run, peak_mb=None)
-        return replace(self.outcome, run=run)
+        run = self.cell.finish()
+        peak_mb = None
+        if self.cell.device.type == "cuda" and run.peak_mb is not None:
+            peak_mb = run.peak_mb - self.held_mb
+        return replace(self.outcome, run=replace(run, setup_s=None, peak_mb=peak_mb))
 
 
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda" and torch.cuda.is_initialized():
-        torch._C._cuda_clearCublasWorkspaces()  # each arm allocates its own, as alone in a process
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+def _reset_peak(device: torch.device) -> float:
+    """Release what earlier arms can spare and return what they hold, in MiB."""
+    if device.type != "cuda" or not torch.cuda.is_initialized():
+        return 0.0
+    torch._C._cuda_clearCublasWorkspaces()  # each arm allocates its own, as alone in a process
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device) / 2**20
 
 
 def _check_device(device: torch.device) -> None:
