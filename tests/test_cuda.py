@@ -27,6 +27,25 @@ pytestmark = [
 ]
 
 
+# First the studies: after the first tensor on CUDA, this process is one that computes on the GPU.
+
+
+def test_the_control_varies_with_seed_and_not_with_full(tmp_path: Path) -> None:
+    """The positive control varies with seeds alone and is identical with the full setting."""
+    words = ["-m", "scenario=indexing", "determinism=seed,full", "device=cuda", *SMALL]
+    study = study_of(harness(*words, cwd=tmp_path), tmp_path)
+    cells = pd.read_csv(study / "tables" / "cells.csv").query("not twin")
+    verdicts = dict(zip(cells["determinism"], cells["verdict"], strict=True))
+    assert verdicts["seed"].startswith("varies")
+    assert verdicts["full"] == "identical"
+
+
+def test_no_run_is_taken_for_contended(tmp_path: Path) -> None:
+    """The harness's own use of the GPU is not reported as contention."""
+    study = study_of(harness("scenario=mlp", "device=cuda", *SMALL, cwd=tmp_path), tmp_path)
+    assert set(pd.read_csv(study / "tables" / "runs.csv")["outcome"]) == {"ok"}
+
+
 def test_the_device_and_the_host_compute_the_same_sums() -> None:
     """Tensors of several dtypes, sizes and strides have the same sums on both devices."""
     torch.manual_seed(0)
@@ -102,19 +121,3 @@ def test_an_arm_of_a_block_is_charged_for_its_own_memory() -> None:
     peaks = [arm.run.peak_mb for arm in run_block(spec) if arm.run]
     assert len(peaks) == 3
     assert len({f"{peak:.4f}" for peak in peaks}) == 1, peaks
-
-
-def test_the_control_varies_with_seed_and_not_with_full(tmp_path: Path) -> None:
-    """The positive control varies with seeds alone and is identical with the full setting."""
-    words = ["-m", "scenario=indexing", "determinism=seed,full", "device=cuda", *SMALL]
-    study = study_of(harness(*words, cwd=tmp_path), tmp_path)
-    cells = pd.read_csv(study / "tables" / "cells.csv").query("not twin")
-    verdicts = dict(zip(cells["determinism"], cells["verdict"], strict=True))
-    assert verdicts["seed"].startswith("varies")
-    assert verdicts["full"] == "identical"
-
-
-def test_no_run_is_taken_for_contended(tmp_path: Path) -> None:
-    """The harness's own use of the GPU is not reported as contention."""
-    study = study_of(harness("scenario=mlp", "device=cuda", *SMALL, cwd=tmp_path), tmp_path)
-    assert set(pd.read_csv(study / "tables" / "runs.csv")["outcome"]) == {"ok"}

@@ -14,11 +14,13 @@ from docs.figures.studies import (
     AUDIT_CPU,
     AUDIT_H100,
     BITS_H100,
+    CLAIMS,
     CLAIMS_OLD,
     COST_H100,
     EXAMPLE,
     EXAMPLE_DIAGNOSIS,
     FIRST_CALLS_AMD,
+    FIRST_CALLS_INTEL,
     NOISE,
     NOISE_OLD,
     RESNET_H100,
@@ -36,6 +38,7 @@ README = DOCS.parent / "README.md"
 RACE = DOCS / "findings" / "mkl-first-call.md"
 H100 = DOCS / "findings" / "h100.md"
 SETTINGS = DOCS / "settings.md"
+CLAIMS_PAGE = DOCS / "claims.md"
 RACE_RECORD = DOCS / "findings" / "mkl-first-call.json"
 
 
@@ -164,6 +167,23 @@ def record_of_the_race() -> Iterator[Sentence]:
     yield Sentence(RACE, RACE_RECORD.name, f"{first}, {counts[1]}, and {counts[2]}")
 
 
+def first_calls_on_an_intel_cpu() -> Iterator[Sentence]:
+    """The operations whose first call differs where the race was found."""
+    read = study(FIRST_CALLS_INTEL)
+    table = read.tables.first_calls
+    hit = table[table["differ"] > 0]
+    (processes,) = set(table["processes"])
+    text = f"in {len(hit)} of {len(table)} operations, in {processes} processes each"
+    yield Sentence(RACE, FIRST_CALLS_INTEL, text)
+    missing = f"before {read.data.unfinished} of {read.data.planned} were tried"
+    yield Sentence(RACE, FIRST_CALLS_INTEL, missing)
+    raced = hit[~hit["operation"].isin(["index_put", "put"])]
+    yield Sentence(RACE, FIRST_CALLS_INTEL, f"The other {len(raced)} are among")
+    for differ, rows in raced.groupby("differ"):
+        names = ", ".join(f"`{name}`" for name in rows["operation"])
+        yield Sentence(RACE, FIRST_CALLS_INTEL, f"| {names} | {differ} of {processes} |")
+
+
 def first_calls_on_another_cpu() -> Iterator[Sentence]:
     """The machine on which the race was looked for and not seen."""
     table = study(FIRST_CALLS_AMD).tables.first_calls
@@ -179,6 +199,11 @@ def audit_of_a_cpu() -> Iterator[Sentence]:
     seeds = varying(table, "bits")
     assert sorted(seeds) == ["index", "index_put", "put", "take"]
     yield Sentence(README, AUDIT_CPU, f"{len(seeds)} of {len(table)} operations vary on a CPU")
+
+
+def claims_on_a_cpu() -> Iterator[Sentence]:
+    """How many published claims hold on a CPU."""
+    yield Sentence(CLAIMS_PAGE, CLAIMS, study(CLAIMS).content.answers.rstrip(".").split(".")[0])
 
 
 def sources_of_noise() -> Iterator[Sentence]:
@@ -213,7 +238,9 @@ SECTIONS = (
     audit_of_the_h100,
     symptom_of_the_race,
     record_of_the_race,
+    first_calls_on_an_intel_cpu,
     first_calls_on_another_cpu,
+    claims_on_a_cpu,
     audit_of_a_cpu,
     sources_of_noise,
 )
