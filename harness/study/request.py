@@ -18,6 +18,8 @@ CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # of A
 FRESH_MEMORY = ("zeros", "nan", "pattern")  # what uninitialized memory is filled with
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
+REPEATED = 2  # runs that train `runs.repeats` times, which shows what varies within a process
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -26,13 +28,13 @@ class Runs:
     trace: int = 5
     timing: int = 8
     repeats: int = 2
-    # The first trace runs of a cell. Later ones train once, and a cell of whose first runs half
-    # differ, or none completes, gets no more. None: all runs are alike.
+    # The first trace runs of a cell: one of which half differ, or none completes, gets no more.
+    # Runs after the second train once. None: all runs are alike.
     first: int | None = None
 
     def trainings(self, number: int) -> int:
         """Trainings of the trace run with this number."""
-        return self.repeats if self.first is None or number <= self.first else 1
+        return self.repeats if self.first is None or number <= REPEATED else 1
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ child has ended.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ def main() -> None:
     die_with_parent()
     requests = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
+    gc.freeze()  # a child's collections would write to, and so copy, every page of the modules
     # Python 3.12 warns of forks beside threads; those here are idle and hold no lock.
     warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
     server = _ForkServer(requests)
