@@ -25,7 +25,7 @@ def cell_table(study: StudyData) -> pd.DataFrame:
     for cell in study.cells:
         rows.append(cell_row(study, cell))
         if cell.twins and cell.same_as is None:
-            rows.append(_twin_row(study, cell))
+            rows.append(_twin_row(cell))
     return pd.DataFrame(rows)
 
 
@@ -44,10 +44,10 @@ def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
     }
 
 
-def _twin_row(study: StudyData, cell: CellData) -> dict[str, Any]:
+def _twin_row(cell: CellData) -> dict[str, Any]:
     """Return the row of the A/A copy, which is only timed; its expected cost ratio is 1."""
     untraced = dataclasses.replace(cell, traces=[])
-    ratio = twin_ratio(study, cell)
+    ratio = twin_ratio(cell)
     return {
         **_identity_columns(cell, twin=True),
         **_verdict_columns(untraced, judge(untraced.traces)),
@@ -138,7 +138,7 @@ def cost_ratio(study: StudyData, cell: CellData, level: float = cost.LEVEL) -> c
         return None
     baseline = _measured_baseline(study, cell)
     both_arms = _pooled_by_block([*baseline.timings, *baseline.twins])
-    return cost.paired_ratio(cost.by_block(cell.timings), both_arms, level, study.first_blocks)
+    return cost.paired_ratio(cost.by_block(cell.timings), both_arms, level, cell.first_blocks)
 
 
 def _pooled_by_block(runs: Sequence[RunRecord]) -> dict[int, float]:
@@ -155,15 +155,13 @@ def is_baseline(study: StudyData, cell: CellData) -> bool:
 
 
 def _twin_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
-    return twin_ratio(study, _measured_baseline(study, cell)) if cell.baseline else None
+    return twin_ratio(_measured_baseline(study, cell)) if cell.baseline else None
 
 
-def twin_ratio(
-    study: StudyData, baseline: CellData, level: float = cost.LEVEL
-) -> cost.Ratio | None:
+def twin_ratio(baseline: CellData, level: float = cost.LEVEL) -> cost.Ratio | None:
     """Return the ratio of a baseline's twin to it, whose true value is 1."""
     times = cost.by_block(baseline.twins), cost.by_block(baseline.timings)
-    return cost.paired_ratio(*times, level, study.first_blocks)
+    return cost.paired_ratio(*times, level, baseline.first_blocks)
 
 
 def _measured_baseline(study: StudyData, cell: CellData) -> CellData:

@@ -69,8 +69,8 @@ def _check_twins(study: StudyData) -> list[Twin]:
     measured = [cell for cell in study.cells if cell.twins and cell.same_as is None]
     twins = []
     for cell in measured:
-        plain = twin_ratio(study, cell)
-        together = twin_ratio(study, cell, cost.simultaneous_level(len(measured)))
+        plain = twin_ratio(cell)
+        together = twin_ratio(cell, cost.simultaneous_level(len(measured)))
         if plain and together:
             detectable = cost.smallest_detectable(plain, study.costs)
             twins.append(Twin(cell.id, plain, together, cost.check_twin(together), detectable))

@@ -44,7 +44,7 @@ class CellData:
     twins: list[RunRecord] = field(default_factory=list)
     distances: Distances = field(default_factory=dict)
     is_forked: bool = False  # by a study whose runs could all be forked
-    first_blocks: int | None = None  # that decided how many blocks there are
+    first_blocks: int | None = None  # that decided how many blocks there are; None: all have alike
 
     @property
     def measured_id(self) -> str:
@@ -104,12 +104,6 @@ class StudyData:
     def runs(self) -> list[RunRecord]:
         unique = {run.run_id: run for cell in self.cells for run in cell.all_runs}
         return sorted(unique.values(), key=lambda run: run.position)
-
-    @property
-    def first_blocks(self) -> int | None:
-        """The blocks of the first stage; None if every cell has the same number of blocks."""
-        first: int | None = self.manifest.get("request", {}).get("timing", {}).get("first")
-        return first
 
     @property
     def costs(self) -> int:

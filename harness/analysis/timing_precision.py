@@ -20,7 +20,7 @@ from harness.core.record import write_json
 
 def decide_blocks(study: StudyData) -> dict[str, int]:
     """Return the blocks by cell, for baselines of which every first block is timed."""
-    first, precision = study.first_blocks, study.manifest["request"]["timing"]["precision"]
+    precision = study.manifest["request"]["timing"]["precision"]
     decided: dict[str, int] = {}
     for baseline in study.cells:
         compared = [cell for cell in study.cells if cell.baseline == baseline.id]
@@ -28,9 +28,11 @@ def decide_blocks(study: StudyData) -> dict[str, int]:
             continue
         processes = {run.process for run in baseline.timings}
         together = [cell for cell in compared if processes & {run.process for run in cell.timings}]
-        ratios = [twin_ratio(study, baseline), *(cost_ratio(study, cell) for cell in together)]
+        ratios = [twin_ratio(baseline), *(cost_ratio(study, cell) for cell in together)]
         known = [ratio for ratio in ratios if ratio]
-        if known and min(len(baseline.timings), len(baseline.twins)) >= (first or 0):
+        if known and min(len(baseline.timings), len(baseline.twins)) >= (
+            baseline.first_blocks or 0
+        ):
             needed = max(blocks_needed(ratio, precision) for ratio in known)
             decided |= {cell.measured_id: needed for cell in compared}
     return decided

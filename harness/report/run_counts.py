@@ -48,7 +48,7 @@ def describe_stops(study: StudyData) -> str:
             f"first {stage} differ, or none completed."
         )
     blocks = [len(cell.timings) for cell in measured if cell.timings]
-    if study.first_blocks and blocks:
+    if request["timing"].get("first") and blocks:
         fewest, largest = min(blocks), max(blocks)
         span = f"{fewest}" if fewest == largest else f"{fewest} to {largest}"
         parts.append(
