@@ -71,6 +71,12 @@ def test_it_runs_on_a_cpu_only() -> None:
         first_op.build(first_op.Options(), Context(torch.device("cuda")))
 
 
+def test_the_command_asks_for_the_cpu_of_a_machine_with_a_gpu(tmp_path: Path) -> None:
+    """`audit first_call=true` does not leave the device to `auto`, which a GPU would be."""
+    done = harness("audit", "first_call=true", "--cfg", "job", cwd=tmp_path)
+    assert "device: cpu" in done.stdout.split("\n"), done.stdout + done.stderr
+
+
 def test_an_unknown_value_of_the_command_is_refused(tmp_path: Path) -> None:
     """`audit first_call=yes` says which values there are."""
     done = command("audit", "first_call=yes", cwd=tmp_path)
