@@ -23,6 +23,8 @@ from docs.figures.studies import (
     FIRST_CALLS_INTEL,
     NOISE,
     NOISE_OLD,
+    PUBLISH_MIXED,
+    PUBLISH_SPAWNED,
     RESNET_H100,
     study,
     varying,
@@ -38,6 +40,7 @@ README = DOCS.parent / "README.md"
 RACE = DOCS / "findings" / "mkl-first-call.md"
 H100 = DOCS / "findings" / "h100.md"
 SETTINGS = DOCS / "settings.md"
+OVERHEAD = DOCS / "overhead.md"
 CLAIMS_PAGE = DOCS / "claims.md"
 RACE_RECORD = DOCS / "findings" / "mkl-first-call.json"
 
@@ -206,6 +209,23 @@ def claims_on_a_cpu() -> Iterator[Sentence]:
     yield Sentence(CLAIMS_PAGE, CLAIMS, study(CLAIMS).content.answers.rstrip(".").split(".")[0])
 
 
+def two_ways_to_launch() -> Iterator[Sentence]:
+    """Whether forks and blocks see what spawned runs see, and how precise their costs are."""
+    ways = [study(name).tables.cells for name in (PUBLISH_SPAWNED, PUBLISH_MIXED)]
+    shown = ["cell", "verdict", "first_step", "first_component"]
+    spawned, mixed = (table[~table["twin"]][shown].sort_values("cell") for table in ways)
+    assert spawned.reset_index(drop=True).equals(mixed.reset_index(drop=True))
+    text = f"the first divergence of all {len(mixed)} cells"
+    widths = []
+    for table in ways:
+        own = table[table["cost_low"].notna() & (table["same_as"] == "")]
+        widths.append(((own["cost_high"] / own["cost_low"]) ** 0.5 - 1).median())
+    for source in (PUBLISH_SPAWNED, PUBLISH_MIXED):
+        yield Sentence(OVERHEAD, source, text)
+    yield Sentence(OVERHEAD, PUBLISH_SPAWNED, f"is ±{percent(widths[0])} where each")
+    yield Sentence(OVERHEAD, PUBLISH_MIXED, f"and ±{percent(widths[1])} where one process")
+
+
 def sources_of_noise() -> Iterator[Sentence]:
     """How far the machine, the seed and one flipped bit move two trainings."""
     rows = {
@@ -241,6 +261,7 @@ SECTIONS = (
     first_calls_on_an_intel_cpu,
     first_calls_on_another_cpu,
     claims_on_a_cpu,
+    two_ways_to_launch,
     audit_of_a_cpu,
     sources_of_noise,
 )

@@ -19,6 +19,8 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 
 CLAIMS_OLD = "20261121-093041-20-scenarios-f466"
 NOISE_OLD = "20261121-095503-4-scenarios-d7a0"
+PUBLISH_SPAWNED = "20261126-043504-7-scenarios-c542"
+PUBLISH_MIXED = "20261126-091956-7-scenarios-71d7"
 CLAIMS = "20261126-075720-20-scenarios-9426"
 FIRST_CALLS_INTEL = "20261126-082157-first_op-h100"
 FIRST_CALLS_AMD = "20261126-034649-first_op-6edf"
