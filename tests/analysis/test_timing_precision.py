@@ -25,12 +25,13 @@ def made_up_study(timing: Timing, wobble: float, blocks: int = 6) -> StudyData:
         ]
 
     cell = runs("seed")[0].spec.cell
-    timed = {"timings": runs("seed"), "twins": runs("seed-twin")}
+    seed = CellData("seed", cell, "baseline", "seed", None, first_blocks=6)
+    full = CellData("full", cell, "asked", "seed", None, first_blocks=6)
     cells = [
-        CellData("seed", cell, "baseline", "seed", None, **timed),
-        CellData("full", cell, "asked", "seed", None, timings=runs("full", wobble)),
+        dataclasses.replace(seed, timings=runs("seed"), twins=runs("seed-twin")),
+        dataclasses.replace(full, timings=runs("full", wobble)),
     ]
-    request = {"timing": {"first": 6, "precision": 0.05}}
+    request = {"timing": {"precision": 0.05}}
     return StudyData("s", {"request": request}, cells, [], 0)
 
 
