@@ -30,9 +30,8 @@ def decide_blocks(study: StudyData) -> dict[str, int]:
         together = [cell for cell in compared if processes & {run.process for run in cell.timings}]
         ratios = [twin_ratio(baseline), *(cost_ratio(study, cell) for cell in together)]
         known = [ratio for ratio in ratios if ratio]
-        if known and min(len(baseline.timings), len(baseline.twins)) >= (
-            baseline.first_blocks or 0
-        ):
+        timed = min(len(baseline.timings), len(baseline.twins))
+        if known and timed >= (baseline.first_blocks or 0):
             needed = max(blocks_needed(ratio, precision) for ratio in known)
             decided |= {cell.measured_id: needed for cell in compared}
     return decided
