@@ -15,6 +15,7 @@ from typing import Any
 from harness.core.blocks import split_blocks
 from harness.core.completion import read_blocks, unfinished_runs
 from harness.core.frameworks import can_fork, independent_runs
+from harness.core.paths import BUDGET
 from harness.core.record import (
     BadRecordError,
     Distances,
@@ -97,6 +98,7 @@ class StudyData:
     unreadable: list[str]
     planned: int
     unfinished: int = 0  # planned runs that `resume` would run
+    is_cut: bool = False  # by its time budget, so that what is unfinished is no accident
     died: int = 0  # blocks whose process ended before its arms were timed
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
 
@@ -148,6 +150,7 @@ def read_study(folder: Path) -> StudyData:
                 schedule, records, manifest["request"]["runs"].get("first"), read_blocks(folder)
             )
         ),
+        is_cut=(folder / BUDGET).exists(),
         died=sum(record.lacks_arms for record in records),
         diagnosis=_read_diagnosis(folder),
     )

@@ -21,7 +21,9 @@ SCENARIOS = _shipped("scenarios")
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"
 
-BLOCKS = "blocks.json"  # in a study's folder: timing blocks by cell, once they are decided
+# In a study's folder.
+BLOCKS = "blocks.json"  # timing blocks by cell, once they are decided
+BUDGET = "budget.json"  # if the time budget ended before all planned runs
 
 
 # What a study keeps only as long as its runs need it.

@@ -50,7 +50,7 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             f"Settings skipped on a CPU: {', '.join(skipped)}.",
             "To run them here too, list them, as in determinism=warn,full.",
         )
-    if study.unfinished:
+    if study.unfinished and not study.is_cut:
         yield Caveat(
             f"{study.unfinished} of {study.planned} runs are not done.",
             "Run `python -m harness resume` on this study.",

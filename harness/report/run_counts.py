@@ -52,7 +52,12 @@ def describe_stops(study: StudyData) -> str:
         fewest, largest = min(blocks), max(blocks)
         span = f"{fewest}" if fewest == largest else f"{fewest} to {largest}"
         parts.append(
-            f"Costs were timed in {span} blocks, as many as make their intervals as narrow as "
-            f"±{percent(request['timing']['precision'])}, at most {request['runs']['timing']}."
+            f"Costs were timed in {span} blocks: at most {request['runs']['timing']}, fewer where "
+            f"their intervals are within ±{percent(request['timing']['precision'])}."
+        )
+    if study.is_cut:
+        parts.append(
+            f"The time budget of {duration(request['study']['budget_s'])} (study.budget_s) ended "
+            f"before {study.unfinished} of {study.planned} planned runs; `resume` runs them."
         )
     return " ".join(parts)

@@ -6,6 +6,7 @@
                  schedule.json   the ids of all runs in order
                  runs/           one record per run, and the distances between runs that diverge
                  blocks.json     how many timing blocks each cell needs, if that was decided
+                 budget.json     that the time budget ended before all planned runs, if it did
                  logs/           the output of runs that print anything
                  source/         the working directory's files, until the runs of scripts are done
                  tables/ figures/ report.md report.html
@@ -29,7 +30,7 @@ import harness
 from harness.core.command_line import command, program
 from harness.core.completion import read_blocks, unfinished_runs
 from harness.core.errors import UsageError
-from harness.core.paths import RESULTS
+from harness.core.paths import BUDGET, RESULTS
 from harness.core.record import BadRecordError, RunRecord, load_record, write_json
 from harness.core.spec import Cell, RunSpec, to_json
 from harness.host import container_image
@@ -119,6 +120,19 @@ class StudyFolder:
         """The runs that `resume` would run, in the plan's order."""
         unfinished = self.unfinished()
         return [spec for spec in plan.runs if spec.run_id in unfinished]
+
+    def note_budget(self, budget_s: float | None) -> None:
+        """Note that the budget has ended the study before all planned runs; None: it has not."""
+        path = self.path / BUDGET
+        if budget_s is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_json(path, {"budget_s": budget_s})
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the budget ended it, so that what remains is no accident."""
+        return (self.path / BUDGET).exists()
 
     def unfinished(self) -> set[str]:
         """Ids of the runs that `resume` would run."""

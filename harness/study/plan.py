@@ -108,15 +108,19 @@ def _order_runs(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunS
     The order within a block is random, seeded by ``study.seed``, so that drift of the machine
     during the block affects all cells alike. Cells with a common baseline are timed next to each
     other, in one process where it can switch between their settings, or pairing them would remove
-    nothing of that drift.
+    nothing of that drift. Blocks after the first stage come last, since a budget may end a study
+    in which bits matter more than narrower intervals of costs.
     """
     distinct = [planned for planned in cells if planned.same_as is None]
     runs = request.runs
-    for number in range(1, max(runs.trace, runs.timing) + 1):
+    first = min(request.timing.first or runs.timing, runs.timing)
+    for number in range(1, max(runs.trace, first) + 1):
         if number <= runs.trace:
             yield from _trace_block(request, distinct, number)
-        if number <= runs.timing:
+        if number <= first:
             yield from _timing_block(request, distinct, number)
+    for number in range(first + 1, runs.timing + 1):
+        yield from _timing_block(request, distinct, number)
 
 
 def _trace_block(request: Request, cells: Sequence[PlannedCell], number: int) -> list[RunSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Display:
     total: int
     done: int
     guess_s: float
+    deadline: float = math.inf  # time.monotonic() after which no run is started
     console: Console = field(default_factory=lambda: Console(stderr=True))
 
     def __post_init__(self) -> None:
@@ -101,7 +103,9 @@ class Display:
             )
 
     def _time_left(self) -> str:
+        now = time.monotonic()
         done, to_do = self.done - self.first, self.total - self.done
+        left = (now - self.began) / max(1, done) * to_do
         if done < 5:  # too few to extrapolate from
-            return format_duration(self.guess_s * to_do / max(1, self.total - self.first))
-        return format_duration((time.monotonic() - self.began) / done * to_do)
+            left = self.guess_s * to_do / max(1, self.total - self.first)
+        return format_duration(max(0.0, min(left, self.deadline - now)))

@@ -20,12 +20,12 @@ from typing import Any
 
 from harness.core.command_line import command
 from harness.core.errors import UsageError
-from harness.core.paths import BLOCKS, PUBLISHED
+from harness.core.paths import BLOCKS, BUDGET, PUBLISHED
 from harness.core.redact import mask_secrets, user_name
 from harness.study.folder import StudyFolder
 
 REQUIRED = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
-OPTIONAL = ("diagnosis.json", BLOCKS)
+OPTIONAL = ("diagnosis.json", BLOCKS, BUDGET)
 ARCHIVE = "runs.tar.xz"
 SUPERSEDED = "superseded.toml"
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
@@ -66,7 +66,7 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
 
 def _check_finished(folder: StudyFolder) -> None:
     missing = len(folder.unfinished())
-    if missing:
+    if missing and not folder.is_cut:
         raise UsageError(
             f"{folder.path} lacks {missing} of {len(folder.schedule)} runs; first run "
             f"`{command(['resume', str(folder.path)])}`, or publish what there is with --force"

@@ -64,6 +64,7 @@ class Study:
     control: str | None = "indexing"  # a scenario that must vary; null: no control
     seed: int = 0  # of the order of the runs
     repeat_failed: bool = True  # run the study once more if a control fails
+    budget_s: float | None = None  # of one command; it starts no run after it. None: no limit
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,11 @@ class Request:
         if not 0 < self.launch.timeout_s < math.inf:
             raise UsageError(
                 f"launch.timeout_s={self.launch.timeout_s}: must be a finite number above 0"
+            )
+        if self.study.budget_s is not None and not 0 < self.study.budget_s < math.inf:
+            raise UsageError(
+                f"study.budget_s={self.study.budget_s}: must be a finite number of seconds above "
+                "0, such as 600, or null"
             )
         for requested in self.asked:
             _check_switches(requested.cell.determinism)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -29,6 +31,7 @@ class Runner:
     folder: StudyFolder
     request: Request
     plan: Plan
+    deadline: float = math.inf  # time.monotonic() after which no run is started
     references: dict[str, RunRecord] = field(default_factory=dict)  # first trace run, by cell
     remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs left, by cell
     # trace runs of the first stage, by cell
@@ -75,11 +78,15 @@ class Runner:
                 break
 
     def _is_needed(self, spec: RunSpec, display: Display) -> bool:
-        """Whether a run tells anything after those that are done. Takes others off the total."""
+        """Whether there is time for a run that tells anything new. Takes others off the total."""
+        is_late = time.monotonic() > self.deadline
         is_settled = spec.kind is Kind.trace and spec.cell.id in self.settled
-        is_beyond = spec.kind is Kind.timing and spec.number > self._last_block(spec, display)
-        display.total -= is_settled or is_beyond
-        return not (is_settled or is_beyond)
+        is_superfluous = is_late or is_settled or self._is_beyond(spec, display)
+        display.total -= is_superfluous
+        return not is_superfluous
+
+    def _is_beyond(self, spec: RunSpec, display: Display) -> bool:
+        return spec.kind is Kind.timing and spec.number > self._last_block(spec, display)
 
     def _last_block(self, spec: RunSpec, display: Display) -> int:
         """The last block that the run's cell needs, once the scatter in the first ones is known."""

@@ -7,9 +7,11 @@ further runs once the planned ones are done.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +41,15 @@ from harness.study.runner import Runner
 from harness.study.source_copy import remove_source, restore_source
 from harness.study.worker_process import StartProcess
 
+REPORT_S = 10.0  # of a budget, for the report; a tenth of a small one
+
 
 @dataclass(frozen=True)
 class Session:
     folder: StudyFolder
     request: Request
     plan: Plan
+    began: float  # time.monotonic() when the command was typed
 
 
 class Answer(Protocol):
@@ -78,10 +83,11 @@ def bench(request: Request) -> tuple[Path, int]:
 
     Returns the folder of the last study and the exit status.
     """
+    began = time.monotonic()
     request.check()
     probed = probe(request)
     request = request.without_frameworks(probed.missing)
-    session = _create_session(request, probed)
+    session = _create_session(request, probed, began)
     status = _run_session(session)
     if status == FAILED and request.study.repeat_failed and request.runs.timing:
         print(f"a control failed in {session.folder.path}; running once more, in another order")
@@ -92,12 +98,14 @@ def bench(request: Request) -> tuple[Path, int]:
 
 def run_inquiry(request: Request, inquiry: Inquiry) -> int:
     """Runs a study, then answers the inquiry from it and from further runs."""
+    began = time.monotonic()
     request.check()
-    return _run_session(_create_session(request, probe(request)), inquiry)
+    return _run_session(_create_session(request, probe(request), began), inquiry)
 
 
 def resume(path: Path) -> int:
     """Completes a study, on the machine and with the versions that it was started with."""
+    began = time.monotonic()
     folder = StudyFolder(path)
     document = folder.manifest
     check_version(document)
@@ -105,12 +113,14 @@ def resume(path: Path) -> int:
         raise UsageError(f"{path} has no runs/: a published study is complete; start a new one")
     request = request_from_manifest(document)
     check_same_machine(document, probe(request))
-    return _run_session(Session(folder, request, plan(request, document["device"])))
+    return _run_session(Session(folder, request, plan(request, document["device"]), began))
 
 
-def _create_session(request: Request, probed: Probe, repeat_of: str | None = None) -> Session:
+def _create_session(
+    request: Request, probed: Probe, began: float, repeat_of: str | None = None
+) -> Session:
     planned = plan(request, probed.device)
-    return Session(create_folder(request, planned, probed, repeat_of), request, planned)
+    return Session(create_folder(request, planned, probed, repeat_of), request, planned, began)
 
 
 def _repeat_session(failed: Session, probed: Probe) -> Session:
@@ -122,7 +132,7 @@ def _repeat_session(failed: Session, probed: Probe) -> Session:
         repeat_failed=False,
     )
     request = dataclasses.replace(failed.request, study=study)
-    return _create_session(request, probed, repeat_of=failed.folder.path.name)
+    return _create_session(request, probed, time.monotonic(), failed.folder.path.name)
 
 
 def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
@@ -160,15 +170,27 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
 def _run_plan(session: Session, start: StartProcess) -> None:
     total = len(session.plan.runs)
     remaining = session.folder.remaining(session.plan)
+    budget_s = session.request.study.budget_s
     estimate = estimate_s(remaining, os.cpu_count() or 1)
+    limit = f", at most {format_duration(budget_s)} (study.budget_s)" if budget_s else ""
     print(
         f"{len(remaining)} runs of {len(session.plan.cells)} cells, "
-        f"about {format_duration(estimate)}",
+        f"about {format_duration(estimate)}{limit}",
         file=sys.stderr,
         flush=True,
     )
-    with Display(total, total - len(remaining), estimate) as display:
-        Runner(session.folder, session.request, session.plan).run(start, display)
+    deadline = math.inf
+    if budget_s:
+        deadline = session.began + budget_s - min(REPORT_S, budget_s / 10)
+    with Display(total, total - len(remaining), estimate, deadline) as display:
+        Runner(session.folder, session.request, session.plan, deadline).run(start, display)
+    left = len(session.folder.remaining(session.plan))
+    is_cut = left > 0 and time.monotonic() > deadline
+    session.folder.note_budget(budget_s if is_cut else None)
+    if is_cut:
+        print(
+            f"study.budget_s={budget_s:g} is used up; {left} runs are not started", file=sys.stderr
+        )
 
 
 def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:

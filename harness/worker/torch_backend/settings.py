@@ -27,26 +27,57 @@ def remember() -> Callable[[], None]:
     ``apply`` sets only what a setting requests, so a process that applies several settings one
     after the other has to undo each. Generators get a new random state, as in a new process.
     """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = Determinism(
-        cudnn=Cudnn(cudnn.enabled, cudnn.deterministic, cudnn.benchmark),
-        algorithms=_effective_algorithms(),
-        fill_uninitialized_memory=memory.fill_uninitialized_memory,
-    )
-    precision, tf32 = _effective_matmul_precision(), _read_tf32()
+    switch_back = _remember_switches(fresh_memory=None)
 
     def restore() -> None:
-        apply(before)
-        if precision is not None and precision != _effective_matmul_precision():
-            torch.set_float32_matmul_precision(precision)
-        if tf32 is not None and tf32 != _read_tf32():
-            matmul.allow_tf32, cudnn.allow_tf32 = tf32
+        switch_back()
         random.seed()
         reseed()
         if torch.cuda.is_initialized():
             torch.cuda.seed_all()
 
     return restore
+
+
+def suspend(setting: Determinism) -> Callable[[], None]:
+    """Return a function that puts back this process's switches and the state of its generators.
+
+    ``setting`` is the one in effect, so that a training can go on after one with another setting.
+    """
+    switch_back = _remember_switches(setting.fresh_memory)
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def resume() -> None:
+        switch_back()
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+
+    return resume
+
+
+def _remember_switches(fresh_memory: str | None) -> Callable[[], None]:
+    """Remember what can be read; what fills new memory has to be given."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = Determinism(
+        cudnn=Cudnn(cudnn.enabled, cudnn.deterministic, cudnn.benchmark),
+        algorithms=_effective_algorithms(),
+        fill_uninitialized_memory=memory.fill_uninitialized_memory,
+        fresh_memory=fresh_memory,
+    )
+    precision, tf32 = _effective_matmul_precision(), _read_tf32()
+
+    def switch_back() -> None:
+        apply(before)
+        if precision is not None and precision != _effective_matmul_precision():
+            torch.set_float32_matmul_precision(precision)
+        if tf32 is not None and tf32 != _read_tf32():
+            matmul.allow_tf32, cudnn.allow_tf32 = tf32
+
+    return switch_back
 
 
 def _read_tf32() -> tuple[bool, bool] | None:

@@ -63,6 +63,13 @@ class TimedCell:
         self.times = add_times(self.times, times)
         self.spent_s += time.perf_counter() - start
 
+    def count_instead(self, counted_s: float, counted_steps: int) -> None:
+        """Replace what was counted by what was counted in turns with other cells."""
+        assert self.times is not None
+        self.times = dataclasses.replace(
+            self.times, counted_s=counted_s, counted_steps=counted_steps
+        )
+
     def finish(self) -> TimedRun:
         """Return the first training's results with the times of all."""
         assert self.times is not None

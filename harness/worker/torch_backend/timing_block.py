@@ -1,8 +1,10 @@
 """A block in one process: a baseline, its twin and other cells are timed in turn.
 
 Step times differ more between processes (by a tenth on a small machine) than within one, so ratios
-within a process are far more precise. Each round trains every cell once, in random order, and the
-next one in the reverse of that order (ABBA), which cancels any drift that is linear in time.
+within a process are far more precise. First every cell trains once, which gives its results. Then
+they take turns of a few steps, or, where that is not possible, train again one after the other. A
+round of turns or trainings is in random order, and the next one in the reverse of that order
+(ABBA), which cancels any drift that is linear in time.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import gc
 import random
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -19,10 +21,11 @@ from harness.core.spec import RunSpec
 from harness.worker.backend import BlockArm
 from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.timed_cell import TimedCell
+from harness.worker.torch_backend.turns import TurnTaker, take_turns
 
 
 def run_block(spec: RunSpec) -> list[BlockArm]:
-    """Time all arms until each has counted ``min_s``; all that complete get equally many trainings.
+    """Time all arms until each has counted ``min_s``; all that complete count equally many steps.
 
     An arm that an exception ends keeps that as its result. Raises RuntimeError if an arm has made
     the device unusable.
@@ -30,15 +33,39 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
     arms = [_TimedArm(arm) for arm in spec.of_arms()]
     restore = settings.remember()
     gc.freeze()  # so that collecting a training's garbage takes no time
-    for order in orders(len(arms), spec.run_id):
-        for index in order:
-            restore()
-            gc.collect()
-            arms[index].train()
-        if all(arm.is_done for arm in arms):
-            break
+    rounds = orders(len(arms), spec.run_id)
+    _train_all(arms, next(rounds), restore)
+    if not _alternate([arm for arm in arms if arm.outcome.error is None], spec, restore):
+        while not all(arm.is_done for arm in arms):
+            _train_all(arms, next(rounds), restore)
     restore()
     return [arm.finish() for arm in arms]
+
+
+def _train_all(
+    arms: Sequence[_TimedArm], order: Sequence[int], restore: Callable[[], None]
+) -> None:
+    for index in order:
+        restore()
+        gc.collect()
+        arms[index].train()
+
+
+def _alternate(arms: Sequence[_TimedArm], spec: RunSpec, restore: Callable[[], None]) -> bool:
+    """Replace the times of all arms by those of turns; whether that was possible."""
+    if not spec.min_s or not arms:
+        return False
+    takers = [TurnTaker(arm.cell.spec) for arm in arms]
+    times = [arm.cell.times for arm in arms if arm.cell.times]
+    try:
+        if not take_turns(takers, times[0], orders(len(arms), spec.run_id), restore):
+            return False
+    except Exception:  # noqa: BLE001 - in a further training it becomes the outcome of its arm
+        _check_device(takers[0].device)
+        return False
+    for arm, taker in zip(arms, takers, strict=True):
+        arm.cell.count_instead(taker.counted_s, taker.counted_steps)
+    return True
 
 
 def orders(arms: int, seed: str) -> Iterator[list[int]]:

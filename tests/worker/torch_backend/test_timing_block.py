@@ -65,14 +65,12 @@ def with_steps(cell: Cell, steps: int) -> Cell:
     )
 
 
-def test_arms_count_equally_many_trainings(cells: list[Cell]) -> None:
-    """All arms train until each has counted ``min_s``, so that drift affects them alike."""
-    long = [with_steps(cell, 61) for cell in cells]  # so that counting, not preparing, takes long
-    arms = run_block(block_of(*map(Arm, long), min_s=0.02))
+def test_arms_count_equally_many_steps(cells: list[Cell]) -> None:
+    """All arms take turns until each has counted ``min_s``, so that drift affects them alike."""
+    arms = run_block(block_of(*map(Arm, cells), min_s=0.02))
     counts = [arm.run.timed.counted_steps for arm in arms if arm.run]
     assert len(counts) == 2
     assert counts[0] == counts[1]
-    assert counts[0] % 60 == 0  # counted steps of a training
     assert all(arm.run.timed.counted_s >= 0.02 for arm in arms if arm.run)
 
 

@@ -1,0 +1,180 @@
+"""Trainings that take turns of a few steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import cycle
+
+import numpy as np
+import pytest
+import torch
+
+from harness.core.spec import Algorithms, Arm, Cell, Determinism, Kind, RunSpec, Scenario
+from harness.worker.timing import StepTimes
+from harness.worker.torch_backend import settings, turns
+from harness.worker.torch_backend.timing_block import run_block
+from harness.worker.torch_backend.turns import TurnTaker, steps_in_turn, take_turns
+
+MakeCell = Callable[..., Cell]
+FORTH_AND_BACK = cycle([[0, 1], [1, 0]])
+
+
+def timing_of(cell: Cell, min_s: float = 0.01) -> RunSpec:
+    return RunSpec(cell, Kind.timing, 1, warmup=1, min_s=min_s)
+
+
+class Drawing:
+    """Draws a number from every global generator, and reads a switch, in each step."""
+
+    def __init__(self, steps: int = 40, step_s: float = 0.0) -> None:
+        self.steps, self.step_s = steps, step_s
+        self.seen: list[tuple[float, float, float, bool]] = []
+
+    def batches(self) -> Iterator[None]:
+        for _ in range(self.steps):
+            yield
+
+    def step(self, _: None) -> None:
+        time.sleep(self.step_s)
+        switch = torch.are_deterministic_algorithms_enabled()
+        self.seen.append((random.random(), np.random.random(), torch.rand(1).item(), switch))
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Drawing]:
+    """The trainings that the takers build, in the order of building."""
+    trainings: list[Drawing] = []
+
+    def build(spec: RunSpec, device: torch.device) -> Drawing:
+        settings.apply(spec.determinism)
+        options = spec.cell.scenario.options
+        trainings.append(Drawing(**options))
+        return trainings[-1]
+
+    monkeypatch.setattr(turns, "build_training", build)
+    return trainings
+
+
+def with_options(cell: Cell, **options: float) -> Cell:
+    return replace(cell, scenario=replace(cell.scenario, options=options))
+
+
+def alone(setting: Determinism, steps: int) -> list[tuple[float, float, float, bool]]:
+    """What a training sees that nothing interrupts."""
+    restore = settings.remember()
+    settings.apply(setting)
+    training = Drawing(steps)
+    for batch in training.batches():
+        training.step(batch)
+    restore()
+    return training.seen
+
+
+def test_each_training_keeps_its_own_generators_and_switches(
+    make_cell: MakeCell, built: list[Drawing]
+) -> None:
+    """Two trainings in turns see what each sees alone."""
+    require = Determinism(seed=2, algorithms=Algorithms.require)
+    one = with_options(make_cell("one", determinism=Determinism(seed=1)))
+    two = with_options(make_cell("two", determinism=require))
+    restore = settings.remember()
+    takers = [TurnTaker(timing_of(cell)) for cell in (one, two)]
+    for taker in takers:
+        restore()
+        taker.begin()
+    for order in ([0, 1], [1, 0], [0, 1]):
+        for index in order:
+            assert takers[index].take(5)
+    restore()
+    for cell, training in zip((one, two), built, strict=True):
+        assert len(training.seen) == 19  # one of warm-up, and three turns of one and five
+        assert training.seen == alone(cell.determinism, 19)
+
+
+def test_a_turn_counts_the_time_of_its_later_steps(
+    make_cell: MakeCell, built: list[Drawing]
+) -> None:
+    """Each step of a turn but the first takes its 2 ms in what is counted."""
+    taker = TurnTaker(timing_of(with_options(make_cell(), step_s=0.002)))
+    taker.begin()
+    taker.take(4)
+    [(seconds, steps)] = taker.pending
+    assert steps == 4
+    assert seconds >= 0.008
+    assert len(built[0].seen) == 6
+
+
+@pytest.mark.usefixtures("built")
+def test_a_pair_of_rounds_that_a_training_does_not_complete_is_not_counted(
+    make_cell: MakeCell,
+) -> None:
+    """Of 40 steps that count, all fit into whole pairs of rounds, equally many of each training."""
+    takers = [TurnTaker(timing_of(with_options(make_cell()), min_s=0.002)) for _ in range(2)]
+    first = StepTimes(counted_s=0.39, counted_steps=39, step_s=[], loss=None)  # one step in a turn
+    assert take_turns(takers, first, FORTH_AND_BACK, settings.remember())
+    assert takers[0].counted_steps == takers[1].counted_steps
+    assert takers[0].counted_steps % 2 == 0
+
+
+@pytest.mark.usefixtures("built")
+def test_trainings_of_too_few_steps_take_no_turns(make_cell: MakeCell) -> None:
+    """A training without two turns is not counted in turns, its own or that of another arm."""
+    short = StepTimes(counted_s=0.03, counted_steps=3, step_s=[], loss=None)
+    assert steps_in_turn(short) == 0
+    cells = [with_options(make_cell()), with_options(make_cell(), steps=4)]
+    long = StepTimes(counted_s=0.39, counted_steps=39, step_s=[], loss=None)
+    takers = [TurnTaker(timing_of(cell)) for cell in cells]
+    assert not take_turns(takers, long, FORTH_AND_BACK, settings.remember())
+
+
+@pytest.mark.parametrize(
+    ("step_s", "steps"), [(0.001, 10), (0.004, 2), (0.3, 1)], ids=["1 ms", "4 ms", "300 ms"]
+)
+def test_a_turn_takes_about_ten_milliseconds(step_s: float, steps: int) -> None:
+    """A turn has as many steps as 10 ms hold, and at least one."""
+    times = StepTimes(counted_s=100 * step_s, counted_steps=100, step_s=[], loss=None)
+    assert steps_in_turn(times) == steps
+
+
+def test_trainings_with_workers_are_timed_one_after_the_other(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loader workers would go on in the turn of another training, so each trains as a whole."""
+    scenario = Scenario("loader", "loader", {"epochs": 1, "samples": 64})
+    cell = replace(make_cell(), scenario=scenario)
+    taken: list[int] = []
+
+    def note(_: TurnTaker, steps: int) -> bool:
+        taken.append(steps)
+        return False
+
+    monkeypatch.setattr(TurnTaker, "take", note)
+    arms = (Arm(cell), Arm(cell, twin=True))
+    block = RunSpec(cell, Kind.timing, 1, warmup=1, min_s=0.005, arms=arms)
+    first, twin = run_block(block)
+    assert not taken
+    assert first.run
+    assert twin.run
+    assert first.run.timed.counted_steps == twin.run.timed.counted_steps
+    assert not multiprocessing.active_children()
+
+
+def test_an_arm_that_fails_in_its_turn_is_timed_by_whole_trainings(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception in turns loses no arm: each trains as a whole instead."""
+
+    def fail(*_: object) -> bool:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(turns.TurnTaker, "take", fail)
+    cell = make_cell()
+    block = replace(timing_of(cell), arms=(Arm(cell), Arm(cell, twin=True)))
+    for arm in run_block(block):
+        assert arm.error is None
+        assert arm.run
+        assert arm.run.timed.counted_steps > 0
