@@ -18,8 +18,9 @@ import pytest
 from filelock import FileLock
 
 from harness.__main__ import main
-from harness.core.record import Components, Outcome, Repeat, RunRecord, Timed
+from harness.core.record import Outcome, Repeat, RunRecord, Timed
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
+from harness.core.steps import Components, Steps
 
 ROOT = Path(__file__).resolve().parent.parent
 FORK = "launch.isolation=fork"
@@ -126,7 +127,7 @@ def repeat(final: str = "a", steps: Sequence[str] = ("a", "a"), **changes: objec
     rows = [Components("r", "b", buffers=x, loss=x, grads=x, params=x, optimizer=x) for x in steps]
     made = Repeat(
         initial="start",
-        steps=rows,
+        steps=Steps.of(rows),
         losses=[1.0] * len(rows),
         final={"params": final, "predictions": final},
         predictions=[1, 2, 3, 4],

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class CellData:
         """The cell whose runs these are; another cell if this cell is an alias of it."""
         return self.same_as or self.id
 
-    @property
+    @cached_property
     def completed(self) -> list[RunRecord]:
         return [run for run in self.traces if run.outcome.completed and run.repeats]
 
@@ -75,7 +76,7 @@ class CellData:
         trajectories: list[Trajectory] = measured["repeats"]
         return trajectories
 
-    @property
+    @cached_property
     def unmeasured(self) -> list[RunRecord]:
         """Runs whose snapshots differ from the first run's, without a measured distance."""
         runs = self.completed
@@ -102,7 +103,7 @@ class StudyData:
     died: int = 0  # blocks whose process ended before its arms were timed
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
 
-    @property
+    @cached_property
     def runs(self) -> list[RunRecord]:
         unique = {run.run_id: run for cell in self.cells for run in cell.all_runs}
         return sorted(unique.values(), key=lambda run: run.position)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import UsageError
-from harness.core.record import COMPONENTS
+from harness.core.steps import COMPONENTS
 
 # Each rule, with the roles of the cells it reads; harness/analysis/claims/*_rules.py have the code.
 RULES: dict[str, tuple[str, ...]] = {

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.spec import RunSpec, to_json
+from harness.core.steps import Steps
 
 SCHEMA = 1
 ENDED_ITSELF = "ended its process itself"  # begins the message of a run that left no record
@@ -48,32 +49,12 @@ class Outcome(StrEnum):
         return self in (Outcome.ok, Outcome.nan, Outcome.contended)
 
 
-# The components of a step, in the order in which a step produces them. EXPLAINING components help
-# to explain a divergence; only OUTCOMES decide verdicts.
-EXPLAINING = ("rng", "batch")
-OUTCOMES = ("buffers", "loss", "grads", "params", "optimizer")
-COMPONENTS = (*EXPLAINING, *OUTCOMES)
-
-
-@dataclass(frozen=True)
-class Components:
-    """One digest per component of one step."""
-
-    rng: str
-    batch: str
-    buffers: str
-    loss: str
-    grads: str
-    params: str
-    optimizer: str
-
-
 @dataclass(frozen=True)
 class Repeat:
     """One training inside a trace run."""
 
     initial: str  # parameters and buffers before the first step
-    steps: list[Components]
+    steps: Steps
     losses: list[float | str]  # by step, or empty; "nan", "inf", "-inf" as strings, for JSON
     final: dict[str, str]  # outcome digests at the end, including predictions
     predictions: list[float | int | str]
@@ -83,8 +64,7 @@ class Repeat:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Repeat:
-        steps = [Components(*row) for row in document["steps"]]
-        return cls(**{**document, "steps": steps})
+        return cls(**{**document, "steps": Steps.from_json(document["steps"])})
 
 
 @dataclass(frozen=True)
@@ -93,7 +73,7 @@ class Timed:
 
     counted_s: float  # synchronized end minus synchronized start
     counted_steps: int
-    step_s: list[float]  # of each step, including warm-up; descriptive only
+    step_s: list[float]  # of each step of a whole training, with warm-up; descriptive only
     final: dict[str, str]
     loss: float | str | None  # of the last step; None if the training does not expose it
     accuracy: float | None
@@ -239,10 +219,8 @@ class BadRecordError(Exception):
 
 
 def _pack_repeat(repeat: Repeat) -> dict[str, Any]:
-    """Pack steps into rows in the order of COMPONENTS: a tenth of the size of named fields."""
     shallow = {f.name: getattr(repeat, f.name) for f in dataclasses.fields(repeat)}
-    rows = [[getattr(step, name) for name in COMPONENTS] for step in repeat.steps]
-    return {**shallow, "steps": rows}
+    return {**shallow, "steps": repeat.steps.to_json()}
 
 
 def json_number(value: float) -> float | str:

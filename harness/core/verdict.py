@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.core.agreement import Agreement
-from harness.core.record import COMPONENTS, OUTCOMES, Outcome, Repeat, RunRecord
+from harness.core.record import Outcome, Repeat, RunRecord
+from harness.core.steps import COMPONENTS, first_difference
 
 
 class Verdict(StrEnum):
@@ -121,8 +122,7 @@ def process_results(runs: Sequence[RunRecord]) -> list[tuple[object, ...]]:
 
 def outcome_key(repeat: Repeat) -> tuple[object, ...]:
     """Return what decides a verdict: the outcome digests of all steps and of the final state."""
-    steps = tuple(tuple(getattr(step, name) for name in OUTCOMES) for step in repeat.steps)
-    return (repeat.initial, steps, final_key(repeat.final))
+    return (repeat.initial, repeat.steps.outcomes, final_key(repeat.final))
 
 
 def final_key(final: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -146,10 +146,13 @@ def find_divergence(
     """Return the earliest step and component, including EXPLAINING ones, at which two differ."""
     if a.initial != b.initial:
         return Divergence(0, 0, START)
-    for number, (step_a, step_b) in enumerate(zip(a.steps, b.steps, strict=False), 1):
-        for order, name in enumerate(components):
-            if getattr(step_a, name) != getattr(step_b, name):
-                return Divergence(number, order, name)
+    found = [
+        Divergence(index + 1, order, name)
+        for order, name in enumerate(components)
+        if (index := first_difference(a.steps.column(name), b.steps.column(name))) is not None
+    ]
+    if found:
+        return min(found)
     if len(a.steps) != len(b.steps):
         return Divergence(min(len(a.steps), len(b.steps)) + 1, 0, END)
     if a.final != b.final:

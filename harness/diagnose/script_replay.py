@@ -16,6 +16,7 @@ from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.record import Repeat
 from harness.core.spec import Cell, Kind
+from harness.core.steps import Steps
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
 from harness.diagnose.runs import Experiment
@@ -224,6 +225,6 @@ def _comparable(run: Repeat) -> Repeat:
 
     It has drawn from the generators to build a model that the checkpoint then replaced.
     """
-    steps = [replace(step, rng="") for step in run.steps]
+    steps = Steps.of(replace(step, rng="") for step in run.steps)
     end = {name: run.final.get(name, "") for name in AT_THE_END}
     return replace(run, initial="", steps=steps, final=end)

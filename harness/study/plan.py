@@ -178,7 +178,7 @@ def _timing_run(request: Request, arms: Sequence[Arm], number: int) -> RunSpec:
         warmup=request.timing.warmup,
         min_s=_seconds_to_count(request, cell),
         environment=environment,
-        forked=request.launch.is_forked(cell, Kind.timing, number),
+        forked=request.launch.is_forked(cell, Kind.timing, number, len(arms)),
         arms=tuple(arms) if len(arms) > 1 else (),
     )
 

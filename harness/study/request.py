@@ -80,12 +80,13 @@ class Launch:
         """Also of studies begun before runs could be forked."""
         return cls(**{**document, "isolation": Isolation(document.get("isolation", "spawn"))})
 
-    def is_forked(self, cell: Cell, kind: Kind, number: int) -> bool:
+    def is_forked(self, cell: Cell, kind: Kind, number: int, arms: int = 1) -> bool:
         """Whether a run is forked from a process that has imported its framework."""
         if self.isolation is Isolation.spawn or not can_fork(cell):
             return False
         is_late_trace = kind is Kind.trace and number > self.spawned
-        return self.isolation is Isolation.fork or is_late_trace
+        is_block = arms > 1  # whose ratios are taken within the process
+        return self.isolation is Isolation.fork or is_late_trace or is_block
 
 
 @dataclass(frozen=True)

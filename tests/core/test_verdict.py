@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.core.record import COMPONENTS, Components, Outcome, Repeat, RunRecord
+from harness.core.record import Outcome, Repeat, RunRecord
+from harness.core.steps import COMPONENTS, Components, Steps
 from harness.core.verdict import SEEN_WHEN_TIMED, Verdict, find_divergence, judge, snapshots_match
 from tests.conftest import repeat
 
@@ -79,7 +80,7 @@ def test_generator_states_and_batches_do_not_affect_the_verdict(trace: Make) -> 
         judge(
             [
                 trace(1, repeat(steps="a")),
-                trace(2, Repeat(**{**vars(repeat(steps="a")), "steps": [other]})),
+                trace(2, Repeat(**{**vars(repeat(steps="a")), "steps": Steps.of([other])})),
             ]
         ).verdict
     )
@@ -139,8 +140,10 @@ def test_the_first_differing_component_is_named(name: str) -> None:
     base = repeat(steps="aaa")
     rows = [make_components(), make_components(), make_components()]
     later = dict.fromkeys(COMPONENTS[COMPONENTS.index(name) :], "x")
-    other = Repeat(**{**vars(base), "steps": [rows[0], make_components(**later), rows[2]]})
-    same = Repeat(**{**vars(base), "steps": rows})
+    other = Repeat(
+        **{**vars(base), "steps": Steps.of([rows[0], make_components(**later), rows[2]])}
+    )
+    same = Repeat(**{**vars(base), "steps": Steps.of(rows)})
     divergence = find_divergence(same, other)
     assert divergence is not None
     assert (divergence.step, divergence.component) == (2, name)

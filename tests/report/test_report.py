@@ -232,10 +232,10 @@ def test_step_times_divide_to_the_cost(study: Path) -> None:
 
 
 def test_a_timing_run_trains_until_enough_is_counted(study: Path) -> None:
-    """A run of a short training trains again, and its record has every counted step."""
+    """A run of a short training counts more steps than that, and records those of one training."""
     timed = [run for run in runs_of(study) if run.spec.kind is Kind.timing]
     assert timed
     for run in timed:
         assert run.timed is not None
         assert run.timed.counted_s >= run.spec.min_s == 0.05
-        assert len(run.timed.step_s) == run.spec.warmup + run.timed.counted_steps
+        assert run.timed.counted_steps > len(run.timed.step_s) > run.spec.warmup

@@ -88,7 +88,7 @@ def test_a_block_is_one_process_unless_every_run_is_a_fresh_interpreter(
     runs = plan(isolated(request, Isolation(isolation)), "cpu").runs
     blocks = Counter(run.number for run in runs if run.kind is Kind.timing)
     assert blocks == {1: processes, 2: processes}
-    assert {run.forked for run in runs if run.kind is Kind.timing} == {isolation == "fork"}
+    assert {run.forked for run in runs if run.kind is Kind.timing} == {isolation != "spawn"}
 
 
 def test_a_cell_that_needs_another_environment_is_timed_in_its_own_process(

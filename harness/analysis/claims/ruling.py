@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analysis.study_data import CellData
 from harness.core.agreement import Agreement
-from harness.core.record import COMPONENTS
+from harness.core.steps import COMPONENTS
 from harness.core.verdict import Verdict, earliest_divergence, judge, place_at_step_zero
 
 MIN_RUNS = 10  # to call results identical; 10 agreeing runs bound the chance of another at 28 %

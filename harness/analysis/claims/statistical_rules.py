@@ -13,6 +13,7 @@ from harness.analysis.cost import EQUAL_WITHIN, by_block, paired_ratio
 from harness.analysis.study_data import CellData
 from harness.core.claims import Claim
 from harness.core.record import Repeat
+from harness.core.steps import first_difference
 from harness.core.verdict import find_divergence
 
 
@@ -193,13 +194,7 @@ def agree_at_first(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     pairs = [pair for pair in _pairs_of_trainings(cell) if find_divergence(*pair)]
     if not pairs:
         return Ruling(Answer.open, f"{cell.id}: no two runs that were paired differ")
-    agreeing = [
-        next(
-            (n for n, (x, y) in enumerate(zip(a.steps, b.steps, strict=False)) if x.loss != y.loss),
-            len(a.steps),
-        )
-        for a, b in pairs
-    ]
+    agreeing = [_equal_losses(*pair) for pair in pairs]
     enough = sum(steps >= claim.limit for steps in agreeing)
     measured = f"losses agree for {min(agreeing)} to {max(agreeing)} steps"
     why = f"{enough} of {len(agreeing)} pairs of runs of {cell.id} agree for {claim.limit:g} steps"
@@ -231,3 +226,9 @@ def faster_each(claim: Claim, cells: Cells, table: Rows) -> Ruling:
     if ratio.low > 1 or ratio.within(EQUAL_WITHIN):
         return Ruling(Answer.fails, "time per example, paired by block", measured)
     return Ruling(Answer.open, "time per example, no difference shown", measured)
+
+
+def _equal_losses(a: Repeat, b: Repeat) -> int:
+    """How many steps have equal losses before the first that differs."""
+    first = first_difference(a.steps.column("loss"), b.steps.column("loss"))
+    return len(a.steps) if first is None else first

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from harness.core.errors import UsageError
 from harness.core.paths import snapshots_of
-from harness.core.record import Components, Repeat, Timed, json_number
+from harness.core.record import Repeat, Timed, json_number
 from harness.core.spec import RunSpec, Scenario
+from harness.core.steps import Components, Steps
 from harness.host.peak_memory import peak_resident_mb
 from harness.keras_scenario import Context, Evaluation, Training
 from harness.worker import scenario_loader
@@ -78,7 +79,7 @@ def run_trace(spec: RunSpec, study: Path) -> Repeat:
     evaluation = training.evaluate()
     return Repeat(
         initial=initial,
-        steps=steps,
+        steps=Steps.of(steps),
         losses=losses,
         final=components.final_digests(training, loss, evaluation),
         predictions=_to_json_predictions(evaluation),

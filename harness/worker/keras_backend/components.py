@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from tensorflow.python.eager import context
 from tensorflow.python.ops import stateful_random_ops
 
-from harness.core.record import Components
+from harness.core.steps import Components
 from harness.keras_scenario import Evaluation, Training
 from harness.worker.hashing import array_part, hash_parts
 from harness.worker.pytree import leaves

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core.record import Components, Repeat
+from harness.core.record import Repeat
 from harness.core.spec import RunSpec
+from harness.core.steps import Components, Steps
 from harness.worker.script_backend.final_state import final_digests
 from harness.worker.script_backend.sandbox import Sandbox
 from harness.worker.torch_backend import components, snapshot
@@ -87,7 +88,7 @@ class ScriptTrace:
         hooks = self.hooks
         return Repeat(
             initial=self.initial or "",
-            steps=self.steps,
+            steps=Steps.of(self.steps),
             losses=self.losses if len(self.losses) == len(self.steps) else [],
             final=final_digests(hooks, sandbox, spec, ranks),
             predictions=[],

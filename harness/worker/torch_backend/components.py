@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.core.record import Components
+from harness.core.steps import Components
 from harness.scenario import Evaluation
 from harness.worker.pytree import leaves
 from harness.worker.torch_backend.digest import Named, digest

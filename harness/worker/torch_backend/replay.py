@@ -12,8 +12,9 @@ from torch import Tensor
 
 from harness.core import op_log
 from harness.core.paths import operations_of
-from harness.core.record import Components, Repeat
+from harness.core.record import Repeat
 from harness.core.spec import RunSpec
+from harness.core.steps import Components, Steps
 from harness.scenario import Training
 from harness.worker.torch_backend import components
 from harness.worker.torch_backend.checkpoint import (
@@ -68,7 +69,7 @@ def _build_repeat(
     evaluation = training.evaluate()
     return Repeat(
         initial=initial,
-        steps=[step for step, _ in steps],
+        steps=Steps.of(step for step, _ in steps),
         losses=[mean_loss(loss) for _, loss in steps],
         final=components.final_digests(training, steps[-1][1], evaluation),
         predictions=[],

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.core.record import Components, Repeat, json_number
+from harness.core.record import Repeat, json_number
 from harness.core.spec import RunSpec
+from harness.core.steps import Components, Steps
 from harness.scenario import Evaluation, Training
 from harness.worker.torch_backend import components, snapshot
 from harness.worker.torch_backend.digest import digest
@@ -41,7 +42,7 @@ def trace_training(spec: RunSpec, device: torch.device, snapshots: Path) -> Repe
     evaluation = training.evaluate()
     return Repeat(
         initial=initial,
-        steps=steps,
+        steps=Steps.of(steps),
         losses=[mean_loss(loss) for loss in losses],
         final=components.final_digests(training, losses[-1], evaluation),
         predictions=_to_json_predictions(evaluation),

@@ -9,6 +9,7 @@ import pytest
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.study_data import CellData
 from harness.core.record import Outcome
+from harness.core.steps import Steps
 from tests.analysis.claims.conftest import Make, MakeCell, Runs, judge_cells, judge_runs, make_claim
 from tests.conftest import repeat
 
@@ -51,7 +52,7 @@ def test_a_divergence_at_another_component_is_undecided(runs: Runs, make_cell: M
     """A claim about gradients is undecided if runs first diverge at another component."""
     early = runs(SAME, OTHER)  # diverges at buffers
     rows = [dataclasses.replace(step, buffers="a", loss="a") for step in OTHER.steps]
-    late = runs(SAME, dataclasses.replace(OTHER, steps=rows))  # diverges at grads
+    late = runs(SAME, dataclasses.replace(OTHER, steps=Steps.of(rows)))  # diverges at grads
     claim = make_claim("varies", "it", component="grads")
     assert judge_runs(claim, {"it": late}, make_cell)[0] == Answer.holds
     assert judge_runs(claim, {"it": early}, make_cell)[0] == Answer.open
@@ -107,7 +108,7 @@ def test_unseeded_generators_do_not_hide_where_runs_diverge(
 ) -> None:
     """Generators differ before anything draws from them, so they are not where runs diverge."""
     other = [dataclasses.replace(step, rng="r2") for step in OTHER.steps]
-    mixed = runs(SAME, dataclasses.replace(OTHER, steps=other))  # at rng, then at buffers
+    mixed = runs(SAME, dataclasses.replace(OTHER, steps=Steps.of(other)))  # at rng, then at buffers
     for component, expected in (("buffers", Answer.holds), ("batch", Answer.open)):
         claim = make_claim("varies", "it", component=component)
         assert judge_runs(claim, {"it": mixed}, make_cell)[0] == expected
