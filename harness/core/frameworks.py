@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 
+# Read when cuBLAS first computes, so a forked child can set it; others when a process starts.
+LATE_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG",)
 OLD_FORK_SERVERS = 2  # for each environment, when records did not name them yet
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-from harness.core.frameworks import FRAMEWORKS
+from harness.core.frameworks import FRAMEWORKS, LATE_VARIABLES
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec
 from harness.study.child_process import environment
@@ -73,11 +73,12 @@ class ForkServers:
         assert module is not None, "runs of this framework cannot be forked"
         place = self.place(spec.number)
         self._close_before(place - 1)
-        key = (module, frozenset(spec.environment.items()), place)
+        variables = {k: v for k, v in spec.environment.items() if k not in LATE_VARIABLES}
+        key = (module, frozenset(variables.items()), place)
         if key in self.servers and not self.servers[key].is_alive:
             self.servers.pop(key).close()
         if key not in self.servers:
-            self.servers[key] = _ForkServer(module, spec.environment)
+            self.servers[key] = _ForkServer(module, variables)
         return self.servers[key].fork(ends)
 
     def _close_before(self, place: int) -> None:

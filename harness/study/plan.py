@@ -17,6 +17,8 @@ from harness.study.request import Request, RequestedCell
 
 T = TypeVar("T")
 
+EARLY_BLOCKS = 3  # timing blocks before the last trace runs, if the study has a budget
+
 
 @dataclass(frozen=True)
 class PlannedCell:
@@ -108,18 +110,18 @@ def _order_runs(request: Request, cells: Sequence[PlannedCell]) -> Iterator[RunS
     The order within a block is random, seeded by ``study.seed``, so that drift of the machine
     during the block affects all cells alike. Cells with a common baseline are timed next to each
     other, in one process where it can switch between their settings, or pairing them would remove
-    nothing of that drift. Blocks after the first stage come last, since a budget may end a study
-    in which bits matter more than narrower intervals of costs.
+    nothing of that drift. If a budget may end the study, most timing blocks come last: evidence
+    about bits matters more than narrow intervals of costs.
     """
     distinct = [planned for planned in cells if planned.same_as is None]
     runs = request.runs
-    first = min(request.timing.first or runs.timing, runs.timing)
-    for number in range(1, max(runs.trace, first) + 1):
+    early = runs.timing if request.study.budget_s is None else min(EARLY_BLOCKS, runs.timing)
+    for number in range(1, max(runs.trace, early) + 1):
         if number <= runs.trace:
             yield from _trace_block(request, distinct, number)
-        if number <= first:
+        if number <= early:
             yield from _timing_block(request, distinct, number)
-    for number in range(first + 1, runs.timing + 1):
+    for number in range(early + 1, runs.timing + 1):
         yield from _timing_block(request, distinct, number)
 
 

@@ -41,7 +41,7 @@ from harness.study.runner import Runner
 from harness.study.source_copy import remove_source, restore_source
 from harness.study.worker_process import StartProcess
 
-REPORT_S = 10.0  # of a budget, for the report; a tenth of a small one
+REPORT_S = 15.0  # of a budget, for the report; a tenth of a small one
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.core.errors import ProcessReplaced
+from harness.core.frameworks import LATE_VARIABLES
 from harness.core.paths import compiled_of
 from harness.core.protocol import COMPILE_CACHES, DONE, READY, UNWRITTEN, module_command
 from harness.core.spec import RunSpec
@@ -33,6 +34,8 @@ def run_worker(
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # logs show progress
     request = request or json.loads(parent.receive())
     spec, study = RunSpec.from_json(request["spec"]), Path(request["study"])
+    if server:
+        os.environ.update((k, v) for k, v in spec.environment.items() if k in LATE_VARIABLES)
     for name in COMPILE_CACHES:  # a run may be given another one: scenario.environment
         os.environ.setdefault(name, str(compiled_of(study, spec.run_id) / name.lower()))
 

@@ -92,6 +92,26 @@ def test_children_of_one_fork_server_share_its_hash_seed_and_addresses(
     assert {"hash", "address"} & {name for name in first if first[name] == second[name]} == set()
 
 
+def test_settings_that_differ_in_a_late_variable_share_a_server(
+    tmp_path: Path, fork: Start, make_cell: Callable[..., Cell]
+) -> None:
+    """A child sets CUBLAS_WORKSPACE_CONFIG itself, as only cuBLAS reads it; its siblings lack it."""
+    for part in ("runs", "logs"):
+        (tmp_path / part).mkdir()
+    with_workspace = Determinism(seed=1, cublas_workspace=":4096:8")
+    cells = [
+        make_cell("full", determinism=with_workspace),
+        make_cell(determinism=Determinism(seed=1)),
+    ]
+    specs = [
+        RunSpec(cell, Kind.trace, 1, environment=cell.determinism.environment()) for cell in cells
+    ]
+    first, second = LocalLauncher(tmp_path, Launch(), lambda: None, fork).launch(specs, 0)
+    assert first.effective["cublas_workspace"] == ":4096:8"
+    assert second.effective["cublas_workspace"] is None
+    assert first.server == second.server is not None
+
+
 def test_the_runs_of_a_cell_have_a_server_each_up_to_thirty() -> None:
     """A replicate has its own server; with more replicates, consecutive ones share one."""
     assert [one_after_another(30)(number) for number in (1, 2, 30)] == [0, 1, 29]

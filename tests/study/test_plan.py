@@ -116,16 +116,14 @@ def test_the_first_trace_runs_of_a_cell_are_fresh_interpreters(
     assert [run.forked for run in runs] == forked
 
 
-def test_timing_blocks_after_the_first_stage_come_last(make_cell: MakeCell) -> None:
-    """They narrow intervals, and may fall victim to a budget; the evidence about bits may not."""
-    request = make_request(make_cells(make_cell), make_cell("seed"), trace=5, timing=4)
-    staged = dataclasses.replace(request, timing=Timing(first=3))
-    runs = plan(staged, "cpu").runs
-    assert [run.number for run in runs[-1:]] == [4]
-    late = [run for run in runs if run.kind is Kind.timing and run.number > 3]
-    assert list(runs[-len(late) :]) == late
-    early = [index for index, run in enumerate(runs) if run.kind is Kind.timing and run.number < 4]
-    assert max(early) < max(n for n, run in enumerate(runs) if run.kind is Kind.trace)
+def test_a_budget_spares_the_trace_runs(make_cell: MakeCell) -> None:
+    """Timing blocks after the third come last, if a budget may end the study before them."""
+    request = make_request(make_cells(make_cell), make_cell("seed"), trace=5, timing=5)
+    limited = dataclasses.replace(request, study=Study(budget_s=60))
+    kinds = [(run.kind, run.number) for run in plan(limited, "cpu").runs]
+    assert set(kinds[-2:]) == {(Kind.timing, 4), (Kind.timing, 5)}
+    assert (Kind.timing, 3) in kinds[: kinds.index((Kind.trace, 4))]
+    assert [kind for kind, _ in kinds].count(Kind.trace) == 15
 
 
 def test_trace_runs_after_the_first_stage_train_once(make_cell: MakeCell) -> None:
