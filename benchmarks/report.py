@@ -1,10 +1,14 @@
-"""Time and memory of the report of many records, copies of those of a real study."""
+"""Time and memory of the report of many records, made from those of a real study.
+
+Copies of a run that varies have digests of their own, as the runs of such a cell do.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -13,10 +17,13 @@ from itertools import count, islice
 from pathlib import Path
 
 from harness.core.protocol import module_command
-from harness.core.record import RunRecord, load_record, save_record
+from harness.core.record import Repeat, RunRecord, load_record
+from harness.core.steps import Steps
 from harness.study.child_process import environment
 
-WORDS = ["-m", "scenario=mlp,cnn", "determinism=none,seed,full", "runs.trace=3", "runs.timing=3"]
+HEXADECIMAL = "0123456789abcdef"
+BLOCKS = 3  # runs of a cell in the real study
+WORDS = ["-m", "scenario=mlp,cnn", "determinism=none,seed,full"]
 SIZES = {1_240: "at most 4 s", 100_000: "under 60 s and 2 GB"}
 
 
@@ -31,7 +38,14 @@ def run() -> None:
 
 
 def make_study(study: Path) -> None:
-    words = [f"study.dir={study}", *WORDS, "study.repeat_failed=false", "timing.min_s=0.01"]
+    words = [
+        f"study.dir={study}",
+        *WORDS,
+        f"runs.trace={BLOCKS}",
+        f"runs.timing={BLOCKS}",
+        "study.repeat_failed=false",
+        "timing.min_s=0.01",
+    ]
     subprocess.run(
         [sys.executable, "-m", "harness", *words], check=False, capture_output=True, timeout=600
     )
@@ -41,16 +55,28 @@ def multiply(study: Path, size: int) -> None:
     """Copy the study's records under new numbers until there are ``size`` of them."""
     records = [load_record(path) for path in sorted((study / "runs").glob("*.t*.*.json"))]
     schedule = [record.run_id for record in records]
-    copies = (renumbered(record, number) for number in count(4) for record in records)
+    copies = (copied(record, number) for number in count(1) for record in records)
     for position, record in enumerate(islice(copies, size - len(records)), len(records)):
-        save_record(study / "runs", dataclasses.replace(record, position=position))
+        document = dataclasses.replace(record, position=position).to_json()
+        (study / "runs" / f"{record.run_id}.json").write_text(json.dumps(document))
         schedule.append(record.run_id)
     (study / "schedule.json").write_text(json.dumps(schedule))
 
 
-def renumbered(record: RunRecord, number: int) -> RunRecord:
-    spec = dataclasses.replace(record.spec, number=3 * number + record.spec.number)
-    return dataclasses.replace(record, spec=spec, run_id=spec.run_id)
+def copied(record: RunRecord, number: int) -> RunRecord:
+    spec = dataclasses.replace(record.spec, number=BLOCKS * number + record.spec.number)
+    repeats = record.repeats
+    if record.spec.cell.setting == "none":
+        digits = "".join(random.Random(number).sample(HEXADECIMAL, len(HEXADECIMAL)))
+        repeats = [with_digits(repeat, str.maketrans(HEXADECIMAL, digits)) for repeat in repeats]
+    return dataclasses.replace(record, spec=spec, run_id=spec.run_id, repeats=repeats)
+
+
+def with_digits(repeat: Repeat, digits: dict[int, int]) -> Repeat:
+    """The training with other digests: each hexadecimal digit is replaced by another one."""
+    steps = {name: text.translate(digits) for name, text in repeat.steps.to_json().items()}
+    final = {name: digest.translate(digits) for name, digest in repeat.final.items()}
+    return dataclasses.replace(repeat, steps=Steps.from_json(steps), final=final)
 
 
 def measured(study: Path) -> tuple[float, float]:

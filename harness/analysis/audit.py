@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.verdict import Verdict, judge, wording
+from harness.core.verdict import Verdict, wording
 
 DOCUMENTED = Path(__file__).parent / "documented.toml"
 NOT_LISTED = "not listed"
@@ -67,7 +67,7 @@ def _audit_row(
     operation: str, device: str, torch: str, cells: dict[str, CellData]
 ) -> dict[str, str]:
     documented = documented_as(device.partition(":")[0], operation, torch)
-    verdicts = {setting: judge(cells[setting].traces).verdict for setting in SETTINGS}
+    verdicts = {setting: cells[setting].trace_judgement.verdict for setting in SETTINGS}
     refused = verdicts["full"] is Verdict.refused
     return {
         "operation": operation,
@@ -83,7 +83,7 @@ def _audit_row(
 
 def _word(cell: CellData) -> str:
     """The verdict, with the number of independent processes that it rests on."""
-    judgement, independent = judge(cell.traces), cell.independent_runs
+    judgement, independent = cell.trace_judgement, cell.independent_runs
     text = wording(judgement.verdict, independent)
     if judgement.verdict.differs:
         return f"{text} ({judgement.agreement})"
@@ -133,7 +133,7 @@ def _compare_threads(all_threads: CellData, one_thread: CellData | None) -> str:
         return "not compared"
     results = []
     for cell in (all_threads, one_thread):
-        if judge(cell.traces).verdict is not Verdict.identical:
+        if cell.trace_judgement.verdict is not Verdict.identical:
             return "not known"
         final = cell.completed[0].repeats[0].final
         results.append([final[name] for name in OWN_RESULTS])

@@ -16,7 +16,7 @@ from harness.analysis.study_data import CellData, StudyData, is_timed
 from harness.core.binomial import divergence_rate_upper
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Noise
-from harness.core.verdict import Judgement, judge, wording
+from harness.core.verdict import Judgement, wording
 
 
 def cell_table(study: StudyData) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def cell_table(study: StudyData) -> pd.DataFrame:
 
 
 def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
-    judgement = judge(cell.traces, [*cell.timings, *cell.twins])
+    judgement = cell.judgement
     ratio, twin = cost_ratio(study, cell), _twin_ratio(study, cell)
     together = cost_ratio(study, cell, cost.simultaneous_level(study.costs))
     return {
@@ -50,7 +50,7 @@ def _twin_row(cell: CellData) -> dict[str, Any]:
     ratio = twin_ratio(cell)
     return {
         **_identity_columns(cell, twin=True),
-        **_verdict_columns(untraced, judge(untraced.traces)),
+        **_verdict_columns(untraced, untraced.trace_judgement),
         **_cost_columns(cell, cell.twins, ratio),
         "cost": cost.cost_label(ratio, ratio, None),
         **_outcome_columns(cell.twins),

@@ -9,7 +9,7 @@ from harness.analysis import cost
 from harness.analysis.cell_table import twin_ratio
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
-from harness.core.verdict import Judgement, Verdict, judge
+from harness.core.verdict import Judgement, Verdict
 
 
 class Control(StrEnum):
@@ -117,10 +117,7 @@ def _check_positive_on(device: str, cells: dict[str, CellData], threads: int) ->
     name = cells["seed"].cell.scenario.label
     if device == "cpu" and threads == 1:
         return Positive(Control.not_possible, f"`{name}` cannot vary on one thread.")
-    seed, full = (
-        judge(cells[setting].traces, [*cells[setting].timings, *cells[setting].twins])
-        for setting in CONTROL_SETTINGS
-    )
+    seed, full = (cells[setting].judgement for setting in CONTROL_SETTINGS)
     sentence = (
         f"`{name}` {_describe(seed)} under `seed` ({seed.agreement.describe()}) "
         f"and {_describe(full)} under `full` ({full.agreement.describe()})."

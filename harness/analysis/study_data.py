@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tarfile
 import tempfile
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
+
+import orjson
 
 from harness.core.blocks import split_blocks
 from harness.core.completion import read_blocks, unfinished_runs
@@ -23,12 +27,14 @@ from harness.core.record import (
     Outcome,
     Repeat,
     RunRecord,
+    Timed,
     load_record,
     read_distances,
 )
 from harness.core.spec import Cell, Isolation, Kind
-from harness.core.verdict import snapshots_match
+from harness.core.verdict import Judgement, judge, snapshots_match
 
+T = TypeVar("T")
 Trajectory = dict[str, dict[str, float | str]]  # distances by step
 
 
@@ -56,6 +62,16 @@ class CellData:
     @cached_property
     def completed(self) -> list[RunRecord]:
         return [run for run in self.traces if run.outcome.completed and run.repeats]
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """The verdict on all runs: timing runs must end as the trace runs do."""
+        return judge(self.traces, [*self.timings, *self.twins])
+
+    @cached_property
+    def trace_judgement(self) -> Judgement:
+        """The verdict on the trace runs alone."""
+        return judge(self.traces)
 
     @property
     def independent_runs(self) -> int:
@@ -124,9 +140,10 @@ def read_study(folder: Path) -> StudyData:
     schedule = json.loads((folder / "schedule.json").read_text())
     records, unreadable = [], []
     with unpacked_runs(folder) as runs:
+        shared = _Shared()
         for path in sorted(runs.glob("*.t*.*.json")):
             try:
-                records.append(load_record(path))
+                records.append(shared.parts_of(load_record(path, orjson.loads)))
             except BadRecordError as error:
                 unreadable.append(str(error))
         specs = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
@@ -155,6 +172,61 @@ def read_study(folder: Path) -> StudyData:
         died=sum(record.lacks_arms for record in records),
         diagnosis=_read_diagnosis(folder),
     )
+
+
+class _Shared:
+    """Keeps records small: numbers are packed, and equal parts are one object.
+
+    Most runs of a cell end alike.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[Hashable, Any] = {}
+
+    def parts_of(self, run: RunRecord) -> RunRecord:
+        cell = (run.spec.cell.scenario.label, run.spec.cell.setting, run.spec.cell.device)
+        spec = dataclasses.replace(
+            run.spec,
+            cell=self._known((cell, "cell"), run.spec.cell),
+            environment=self._known((cell, "environment"), run.spec.environment),
+        )
+        return dataclasses.replace(
+            run,
+            spec=spec,
+            effective=self._known((cell, "effective"), run.effective),
+            repeats=[
+                self._known((cell, *repeat.final.values()), _packed_repeat(repeat))
+                for repeat in run.repeats
+            ],
+            timed=_packed_times(run.timed),
+            arms=[dataclasses.replace(arm, timed=_packed_times(arm.timed)) for arm in run.arms],
+        )
+
+    def _known(self, key: Hashable, value: T) -> T:
+        """The first value with this key if it is equal, else the value itself."""
+        known: T = self.known.setdefault(key, value)
+        return known if known == value else value
+
+
+def _packed_repeat(repeat: Repeat) -> Repeat:
+    return dataclasses.replace(
+        repeat, losses=_packed(repeat.losses), predictions=_packed(repeat.predictions)
+    )
+
+
+def _packed_times(timed: Timed | None) -> Timed | None:
+    return dataclasses.replace(timed, step_s=_packed(timed.step_s)) if timed else None
+
+
+def _packed(numbers: Sequence[T]) -> Sequence[T]:
+    """The same numbers in an array, if they are of one kind that it holds exactly."""
+    kinds = set(map(type, numbers))
+    with suppress(OverflowError):
+        if kinds == {float}:
+            return cast(Sequence[T], array("d", cast(Sequence[float], numbers)))
+        if kinds == {int}:
+            return cast(Sequence[T], array("h", cast(Sequence[int], numbers)))
+    return numbers
 
 
 def _read_diagnosis(folder: Path) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -55,9 +55,9 @@ class Repeat:
 
     initial: str  # parameters and buffers before the first step
     steps: Steps
-    losses: list[float | str]  # by step, or empty; "nan", "inf", "-inf" as strings, for JSON
+    losses: Sequence[float | str]  # by step, or empty; "nan", "inf", "-inf" as strings, for JSON
     final: dict[str, str]  # outcome digests at the end, including predictions
-    predictions: list[float | int | str]
+    predictions: Sequence[float | int | str]
     accuracy: float | None
     facts: dict[str, Any]
     snapshots: dict[str, str] = field(default_factory=dict)  # step to digest of parameters
@@ -73,7 +73,7 @@ class Timed:
 
     counted_s: float  # synchronized end minus synchronized start
     counted_steps: int
-    step_s: list[float]  # of each step of a whole training, with warm-up; descriptive only
+    step_s: Sequence[float]  # of each step of a whole training, with warm-up; descriptive only
     final: dict[str, str]
     loss: float | str | None  # of the last step; None if the training does not expose it
     accuracy: float | None
@@ -256,10 +256,13 @@ def save_record(folder: Path, record: RunRecord) -> Path:
     return path
 
 
-def load_record(path: Path) -> RunRecord:
-    """Read a record; raises BadRecordError, naming the file, if it has no complete record."""
+def load_record(path: Path, parse: Callable[[bytes], Any] = json.loads) -> RunRecord:
+    """Read a record; raises BadRecordError, naming the file, if it has no complete record.
+
+    ``parse`` is for callers that read many and have a faster parser than Python's own.
+    """
     try:
-        return RunRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return RunRecord.from_json(parse(path.read_bytes()))
     except (ValueError, KeyError, TypeError) as error:
         raise BadRecordError(
             f"{path.name} is not a complete record ({type(error).__name__})"

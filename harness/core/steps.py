@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from typing import Any, overload
 
 # The components of a step, in the order in which a step produces them. EXPLAINING components help
@@ -11,7 +12,13 @@ from typing import Any, overload
 EXPLAINING = ("rng", "batch")
 OUTCOMES = ("buffers", "loss", "grads", "params", "optimizer")
 COMPONENTS = (*EXPLAINING, *OUTCOMES)
-TERMINATOR = " "  # of a digest in a column; no digest contains it
+
+TERMINATOR = " "  # of each digest in a text; no digest contains it
+DIGEST_BYTES = 16
+KEPT_COLUMNS = 4096  # read last: most columns equal one of another run of the cell
+
+# The digests of one component: their bytes, or a text if one is no digest (not digested: empty).
+Column = bytes | str
 
 
 @dataclass(frozen=True)
@@ -29,51 +36,47 @@ class Components:
 
 @dataclass(frozen=True)
 class Steps(Sequence[Components]):
-    """The components of successive steps as columns: one text of all digests per component.
+    """The components of successive steps as columns, one for each component.
 
     A study of 100,000 runs has some 10⁸ digests. As strings of their own they would take 10 GB, and
-    a minute to read.
+    a minute to read. Equal columns are one object.
     """
 
-    columns: tuple[str, ...]  # in the order of COMPONENTS; an TERMINATOR follows each digest
+    columns: tuple[Column, ...]  # in the order of COMPONENTS
 
     @classmethod
     def of(cls, steps: Iterable[Components]) -> Steps:
-        if isinstance(steps, Steps):
-            return steps
-        return cls._of_rows([astuple(step) for step in steps])
+        return steps if isinstance(steps, Steps) else cls._of_rows([*map(astuple, steps)])
 
     @classmethod
     def from_json(cls, document: Any) -> Steps:
-        """From columns; also from rows, as earlier versions wrote them."""
+        """From texts by component; also from rows, as earlier versions wrote them."""
         if isinstance(document, dict):
-            return cls(tuple(document[name] for name in COMPONENTS))
+            return cls(tuple(_pack(document[name]) for name in COMPONENTS))
         return cls._of_rows(document)
 
     @classmethod
     def _of_rows(cls, rows: Sequence[Sequence[str]]) -> Steps:
         columns = zip(*rows, strict=True) if rows else [()] * len(COMPONENTS)
-        return cls(
-            tuple("".join(f"{digest}{TERMINATOR}" for digest in column) for column in columns)
-        )
+        return cls(tuple(_pack("".join(f"{digest} " for digest in column)) for column in columns))
 
     def to_json(self) -> dict[str, str]:
-        return dict(zip(COMPONENTS, self.columns, strict=True))
+        return dict(zip(COMPONENTS, map(_unpack, self.columns), strict=True))
 
-    def column(self, component: str) -> str:
+    def column(self, component: str) -> Column:
         return self.columns[COMPONENTS.index(component)]
 
     @property
-    def outcomes(self) -> tuple[str, ...]:
+    def outcomes(self) -> tuple[Column, ...]:
         """The columns that decide verdicts."""
         return self.columns[len(EXPLAINING) :]
 
     def __len__(self) -> int:
-        return self.columns[0].count(TERMINATOR)
+        first = self.columns[0]
+        return first.count(TERMINATOR) if isinstance(first, str) else len(first) // DIGEST_BYTES
 
     def __iter__(self) -> Iterator[Components]:
-        digests = [column.split(TERMINATOR)[:-1] for column in self.columns]
-        return (Components(*row) for row in zip(*digests, strict=True))
+        return (Components(*row) for row in zip(*map(_digests, self.columns), strict=True))
 
     @overload
     def __getitem__(self, index: int) -> Components: ...
@@ -86,9 +89,28 @@ class Steps(Sequence[Components]):
         return found if isinstance(found, Components) else Steps.of(found)
 
 
-def first_difference(a: str, b: str) -> int | None:
+@lru_cache(KEPT_COLUMNS)
+def _pack(text: str) -> Column:
+    try:
+        packed = bytes.fromhex(text)
+    except ValueError:
+        return text
+    return packed if _unpack(packed) == text else text
+
+
+def _unpack(column: Column) -> str:
+    if isinstance(column, str) or not column:
+        return column or ""
+    return column.hex(TERMINATOR, DIGEST_BYTES) + TERMINATOR
+
+
+def _digests(column: Column) -> list[str]:
+    return _unpack(column).split(TERMINATOR)[:-1]
+
+
+def first_difference(a: Column, b: Column) -> int | None:
     """The index of the first digest at which two columns differ; None if all common ones agree."""
     if a == b:
         return None
-    pairs = zip(a.split(TERMINATOR)[:-1], b.split(TERMINATOR)[:-1], strict=False)
+    pairs = zip(_digests(a), _digests(b), strict=False)
     return next((index for index, (x, y) in enumerate(pairs) if x != y), None)

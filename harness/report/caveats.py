@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, RunRecord
-from harness.core.verdict import MIN_IDENTICAL, SEEN_WHEN_TIMED, judge
+from harness.core.spec import Determinism
+from harness.core.verdict import MIN_IDENTICAL, SEEN_WHEN_TIMED
 from harness.report.basis import FILES, unobserved_basis
 from harness.report.format import percent, plural
 
@@ -167,7 +169,7 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
             first = next(run for run in cell.all_runs if run.outcome is outcome)
             runs = plural(outcomes[outcome], "run")
             yield Caveat(f"{cell.id}: {runs} {ENDINGS[outcome]}{because(first)}", ADVICE[outcome])
-    if judge(cell.traces, [*cell.timings, *cell.twins]).note == SEEN_WHEN_TIMED:
+    if cell.judgement.note == SEEN_WHEN_TIMED:
         yield Caveat(
             f"{cell.id}: a timing run ended with different bits than the trace runs.",
             "Either runs diverge rarely, or recording changes the result. Raise runs.trace.",
@@ -265,6 +267,11 @@ def because(run: RunRecord) -> str:
     return f": {run.reason}" if run.reason else ""
 
 
+@lru_cache
+def _requested_switches(setting: Determinism) -> list[tuple[str, object]]:
+    return [(name, value) for name, value in setting.switches().items() if value is not None]
+
+
 def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:
     """Switches whose effective value at the end of a run was not the requested one.
 
@@ -273,8 +280,8 @@ def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:
     expected = {"seed"} if cell.cell.scenario.framework == "script" else set()
     overridden = {}
     for run in cell.all_runs:
-        for name, value in run.spec.determinism.switches().items():
-            if value is None or name in expected or name not in run.effective:
+        for name, value in _requested_switches(run.spec.determinism):
+            if name in expected or name not in run.effective:
                 continue
             if run.effective[name] != value:
                 overridden[name] = (name, value, run.effective[name])

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure as Canvas
 
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
-from harness.core.verdict import judge
 from harness.report.plot_base import COLORS, Figure, set_scale_from_zero, to_figure
 
 PANELS = 3  # of `two_runs`
@@ -22,7 +21,7 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
         cell
         for cell in study.cells
         if cell.same_as is None
-        and judge(cell.traces).verdict.differs
+        and cell.trace_judgement.verdict.differs
         and _loss_rows(cell).shape[1] > 1
     ]
     if not cells:
@@ -84,7 +83,7 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
         cell
         for cell in study.cells
         if cell.same_as is None
-        and judge(cell.traces).verdict.differs
+        and cell.trace_judgement.verdict.differs
         and cell.completed[0].repeats[0].steps
     ]
     if not varying:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness.core.steps import COMPONENTS, Components, Steps, first_difference
 
-DIGESTS = st.text("0123456789abcdef", max_size=4)  # also empty: not digested
+HEXADECIMAL = st.text("0123456789abcdef", min_size=32, max_size=32)
+DIGESTS = HEXADECIMAL | st.text("0123456789abcdefABxyz", max_size=33)  # empty: not digested
 STEPS = st.lists(st.builds(Components, *[DIGESTS] * len(COMPONENTS)), max_size=6)
 
 

@@ -95,7 +95,7 @@ def test_children_of_one_fork_server_share_its_hash_seed_and_addresses(
 def test_settings_that_differ_in_a_late_variable_share_a_server(
     tmp_path: Path, fork: Start, make_cell: Callable[..., Cell]
 ) -> None:
-    """A child sets CUBLAS_WORKSPACE_CONFIG itself, as only cuBLAS reads it; its siblings lack it."""
+    """A child sets CUBLAS_WORKSPACE_CONFIG, which only cuBLAS reads, itself; siblings lack it."""
     for part in ("runs", "logs"):
         (tmp_path / part).mkdir()
     with_workspace = Determinism(seed=1, cublas_workspace=":4096:8")

@@ -9,7 +9,7 @@ from typing import Any
 from harness.analysis.study_data import CellData
 from harness.core.agreement import Agreement
 from harness.core.steps import COMPONENTS
-from harness.core.verdict import Verdict, earliest_divergence, judge, place_at_step_zero
+from harness.core.verdict import Verdict, earliest_divergence, place_at_step_zero
 
 MIN_RUNS = 10  # to call results identical; 10 agreeing runs bound the chance of another at 28 %
 
@@ -41,7 +41,7 @@ def negate(ruling: Ruling) -> Ruling:
 
 def verdict_of(cell: CellData) -> tuple[Verdict, int]:
     """Return the cell's verdict and its number of completed trace runs."""
-    judgement = judge(cell.traces, [*cell.timings, *cell.twins])
+    judgement = cell.judgement
     return judgement.verdict, judgement.completed
 
 
