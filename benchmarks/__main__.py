@@ -1,4 +1,4 @@
-"""python -m benchmarks [digest parent step block watch script program study report container]
+"""python -m benchmarks [NAME ...], of the names in BENCHMARKS.
 
 Without arguments, runs all but `container`, which needs root and Debian's Docker engine
 (tests/container/install_engine.sh).
@@ -8,7 +8,19 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import block, container, digest, parent, program, report, script, step, study, watch
+from benchmarks import (
+    alternatives,
+    block,
+    container,
+    digest,
+    parent,
+    program,
+    report,
+    script,
+    step,
+    study,
+    watch,
+)
 
 BENCHMARKS = {
     "digest": digest.run,
@@ -19,6 +31,7 @@ BENCHMARKS = {
     "script": script.run,
     "program": program.run,
     "study": study.run,
+    "alternatives": alternatives.run,
     "report": report.run,
     "container": container.run,
 }

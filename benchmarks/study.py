@@ -1,4 +1,7 @@
-"""Wall time of a quick study compared with the same runs started in sequence as plain scripts."""
+"""Wall time of a study of quick's cells compared with the same runs as plain scripts in sequence.
+
+One run of each kind and cell is timed as a script, and counts as often as the study has it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +20,15 @@ from harness.study.child_process import environment
 from harness.study.folder import StudyFolder, request_from_manifest
 from harness.study.plan import plan
 
-WORDS = ["matrix=quick", "runs.trace=1", "runs.timing=2", "study.repeat_failed=false"]
+WORDS = [
+    "matrix=quick",
+    "runs.trace=6",
+    "runs.first=null",
+    "runs.timing=3",
+    "timing.first=null",
+    "study.budget_s=null",
+    "study.repeat_failed=false",
+]
 PLAIN = """
 import json, sys
 from pathlib import Path
@@ -36,12 +48,17 @@ def run() -> None:
         manifest = StudyFolder(folder).manifest
         planned = plan(request_from_manifest(manifest), manifest["device"]).runs
         runs = [run for spec in planned for run in runs_apart(spec) or [spec]]
+        often = Counter((run.cell.id, run.twin, run.kind) for run in runs)
         plain_folder = Path(scratch) / "plain"
         (plain_folder / "runs").mkdir(parents=True)
-        plain_s = sum(seconds(partial(script, spec, plain_folder)) for spec in runs)
+        plain_s = sum(
+            often[run.cell.id, run.twin, run.kind] * seconds(partial(script, run, plain_folder))
+            for run in runs
+            if run.number == 1
+        )
     print(
         f"study / plain scripts, {len(runs)} runs of quick: {study_s / plain_s:.2f} "
-        f"({study_s:.0f} s against {plain_s:.0f} s)  (at most 0.75)"
+        f"({study_s:.0f} s against {plain_s:.0f} s)  (at most 0.35)"
     )
 
 

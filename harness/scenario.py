@@ -5,7 +5,7 @@ directory, and a Python file beside it. For example, ``mine/scenario/wide.yaml``
 
     # A wide net on the digits.
     name: wide  # wide.py
-    uses_loader: false  # builds no DataLoader
+    uses_loader: false  # builds no DataLoader; starts_processes: true if it trains in several
     width: 128
 
 and ``mine/scenario/wide.py``::

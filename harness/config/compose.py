@@ -66,13 +66,14 @@ def build_cell(config: DictConfig, choices: Mapping[str, str], overrides: Sequen
     name = str(options.pop("name", label))
     options = {key: _portable_option(key, value) for key, value in options.items()}
     uses_loader = bool(options.pop("uses_loader", True))
+    starts_processes = bool(options.pop("starts_processes", False))
     framework = str(options.pop("framework", "torch"))
     if framework not in FRAMEWORKS:
         raise UsageError(f"scenario.framework={framework}: must be one of {', '.join(FRAMEWORKS)}")
     is_script = framework == "script"
     source = str(options["path"] or options["module"]) if is_script else _find_program(name)
     return Cell(
-        scenario=Scenario(label, name, options, uses_loader, source, framework),
+        scenario=Scenario(label, name, options, uses_loader, source, framework, starts_processes),
         setting=choices["determinism"],
         determinism=Determinism.from_json(
             typing.cast(dict[str, Any], OmegaConf.to_container(config.determinism, resolve=True))

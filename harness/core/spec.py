@@ -152,6 +152,7 @@ class Scenario:
     uses_loader: bool = True
     source: str | None = None  # the user's own file, relative to the working directory
     framework: str = field(default="torch", metadata=LATER)  # one of harness/core/frameworks.py
+    starts_processes: bool = field(default=False, metadata=LATER)  # that train, as ranks do
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Scenario:

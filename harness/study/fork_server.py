@@ -8,6 +8,7 @@ forks that replicate of every cell: the runs of one cell come from different ser
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -23,10 +24,11 @@ from harness.core.frameworks import FRAMEWORKS, LATE_VARIABLES
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec
 from harness.study.child_process import environment
-from harness.study.worker_process import Descriptors, Process, StartProcess, spawn
+from harness.study.worker_process import IMPORT_LIMIT_S, Descriptors, Process, StartProcess, spawn
 
 # Return codes of a child whose server died: it was killed with the server, or never forked.
 LOST, NOT_FORKED = -signal.SIGKILL, 1
+TOGETHER = 2
 MOST_SERVERS = 30  # for each environment, one at a time: 30 equal runs are `identical`
 
 Place = Callable[[int], int]
@@ -58,9 +60,10 @@ def process_starter(place: Place) -> Iterator[StartProcess]:
 
 
 class ForkServers:
-    """Starts each server when a run first needs it, and ends it when later ones are in use.
+    """Starts servers when a run first needs one of them, and ends them when later ones are in use.
 
-    ``place`` maps the number of a run in its cell to that of its server.
+    ``place`` maps the number of a run in its cell to that of its server. TOGETHER servers are
+    started at a time, since importing a framework takes one core: the later ones wait.
     """
 
     def __init__(self, place: Place) -> None:
@@ -77,9 +80,20 @@ class ForkServers:
         key = (module, frozenset(variables.items()), place)
         if key in self.servers and not self.servers[key].is_alive:
             self.servers.pop(key).close()
-        if key not in self.servers:
-            self.servers[key] = _ForkServer(module, variables)
-        return self.servers[key].fork(ends)
+        started = [] if key in self.servers else self._start_together(module, variables, place)
+        process = self.servers[key].fork(ends)
+        for server in started:  # or a later one would import beside a run
+            server.await_import()
+        return process
+
+    def _start_together(
+        self, module: str, variables: Mapping[str, str], place: int
+    ) -> list[_ForkServer]:
+        places = range(place, place - place % TOGETHER + TOGETHER)
+        keys = [(module, frozenset(variables.items()), one) for one in places]
+        new = {key: _ForkServer(module, variables) for key in keys if key not in self.servers}
+        self.servers |= new
+        return list(new.values())
 
     def _close_before(self, place: int) -> None:
         """Ends idle servers of earlier places. Runs of two places can be under way together."""
@@ -105,6 +119,13 @@ class _ForkServer:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+
+    def await_import(self) -> None:
+        """Wait until the server has imported its framework, or has ended."""
+        self.requests.settimeout(IMPORT_LIMIT_S)
+        with contextlib.suppress(TimeoutError):
+            self.requests.recv(1)
+        self.requests.settimeout(None)
 
     @property
     def is_alive(self) -> bool:

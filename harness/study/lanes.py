@@ -14,8 +14,8 @@ Cores = frozenset[int] | None  # None: all of the machine's
 def cores_needed(spec: RunSpec) -> int | None:
     """The number of cores that a run computes on; None if it must be alone on the machine.
 
-    A timed run must be. A script or a DataLoader starts processes of its own, and a run whose
-    threads are not set has as many as there are cores.
+    A timed run must be. A script, a DataLoader and a training of several ranks start processes of
+    their own, and a run whose threads are not set has as many as there are cores.
     """
     scenario = spec.cell.scenario
     is_small = (
@@ -23,7 +23,7 @@ def cores_needed(spec: RunSpec) -> int | None:
         and spec.kind is Kind.trace
         and spec.cell.device == "cpu"
         and scenario.framework == "torch"
-        and not scenario.uses_loader
+        and not (scenario.uses_loader or scenario.starts_processes)
     )
     return spec.determinism.threads if is_small else None
 

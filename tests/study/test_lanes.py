@@ -30,12 +30,12 @@ def test_each_run_of_a_group_has_cores_of_its_own(spec: Spec) -> None:
 
 @pytest.mark.usefixtures("_six_cores")
 def test_what_is_timed_or_may_need_all_cores_runs_alone(spec: Spec) -> None:
-    """A timed run, one without set threads, one with a loader and a script have no company."""
+    """A timed run, one without set threads, one with a loader or ranks, and a script go alone."""
     fits = spec("train", 1, Kind.trace, 1)
     scenario = fits.cell.scenario
 
-    def of(framework: str = "torch", uses_loader: bool = False) -> RunSpec:
-        changed = dataclasses.replace(scenario, framework=framework, uses_loader=uses_loader)
+    def of(**changes: object) -> RunSpec:
+        changed = dataclasses.replace(scenario, **changes)  # type: ignore[arg-type]
         return dataclasses.replace(fits, cell=dataclasses.replace(fits.cell, scenario=changed))
 
     alone = [
@@ -43,6 +43,7 @@ def test_what_is_timed_or_may_need_all_cores_runs_alone(spec: Spec) -> None:
         spec("train", 1, Kind.trace),
         spec("train", 1, Kind.trace, 7),
         of(uses_loader=True),
+        of(starts_processes=True),
         of(framework="script"),
     ]
     for run in alone:

@@ -6,9 +6,9 @@ a fresh interpreter does right after its imports, but shares the server's hash s
 layout with its siblings. What a fresh interpreter would draw from the operating
 system (unseeded generators) is drawn again in each child.
 
-Protocol: the parent sends four file descriptors over a Unix socket (standard input, replies, log,
-status). The server writes the child's process id to the status pipe, and its return code when the
-child has ended.
+Protocol: the server sends a byte when it has imported torch. The parent sends four file descriptors
+over a Unix socket (standard input, replies, log, status). The server writes the child's process id
+to the status pipe, and its return code when the child has ended.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def main() -> None:
     die_with_parent()
     requests = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
+    requests.send(b"r")  # ready
     gc.freeze()  # a child's collections would write to, and so copy, every page of the modules
     # Python 3.12 warns of forks beside threads; those here are idle and hold no lock.
     warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)

@@ -15,9 +15,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import psutil
 import torch
 
 from harness.core.spec import RunSpec
+from harness.host.peak_memory import peak_resident_mb
 from harness.worker.backend import BlockArm
 from harness.worker.torch_backend import settings
 from harness.worker.torch_backend.timed_cell import TimedCell
@@ -34,8 +36,13 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
     restore = settings.remember()
     gc.freeze()  # so that collecting a training's garbage takes no time
     rounds = orders(len(arms), spec.run_id)
+    before_mb = peak_resident_mb()
     _train_all(arms, next(rounds), restore)
-    if not _alternate([arm for arm in arms if arm.outcome.error is None], spec, restore):
+    completed = [arm for arm in arms if arm.outcome.error is None]
+    largest_mb = (
+        max((arm.peak_mb for arm in completed), default=0) or peak_resident_mb() - before_mb
+    )
+    if not (_fit(len(completed) * largest_mb, spec) and _alternate(completed, spec, restore)):
         while not all(arm.is_done for arm in arms):
             _train_all(arms, next(rounds), restore)
     restore()
@@ -49,6 +56,17 @@ def _train_all(
         restore()
         gc.collect()
         arms[index].train()
+
+
+def _fit(needed_mb: float, spec: RunSpec) -> bool:
+    """Whether trainings of this size fit into half of the free memory, all at once."""
+    device = torch.device(spec.cell.device)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        free = psutil.virtual_memory().available
+    return needed_mb * 2**20 <= free / 2
 
 
 def _alternate(arms: Sequence[_TimedArm], spec: RunSpec, restore: Callable[[], None]) -> bool:
@@ -83,6 +101,11 @@ class _TimedArm:
         self.cell = TimedCell(spec)
         self.held_mb = 0.0  # by the results of other arms, when this one was first trained
         self.outcome = BlockArm()
+
+    @property
+    def peak_mb(self) -> float:
+        """Of its first training on CUDA; 0 on a CPU, where only the process's peak is known."""
+        return (self.cell.result.peak_mb or 0) if self.cell.device.type == "cuda" else 0
 
     @property
     def is_done(self) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import torch
 
 from harness.core.spec import Algorithms, Arm, Cell, Determinism, Kind, RunSpec, Scenario
 from harness.worker.timing import StepTimes
-from harness.worker.torch_backend import settings, turns
+from harness.worker.torch_backend import settings, timing_block, turns
 from harness.worker.torch_backend.timing_block import run_block
 from harness.worker.torch_backend.turns import TurnTaker, steps_in_turn, take_turns
 
@@ -161,6 +162,21 @@ def test_trainings_with_workers_are_timed_one_after_the_other(
     assert twin.run
     assert first.run.timed.counted_steps == twin.run.timed.counted_steps
     assert not multiprocessing.active_children()
+
+
+def test_trainings_that_do_not_fit_into_memory_together_take_no_turns(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 1 MiB of free memory, one training after the other is timed as a whole."""
+    memory = SimpleNamespace(available=2**20)
+    monkeypatch.setattr(timing_block, "psutil", SimpleNamespace(virtual_memory=lambda: memory))
+    monkeypatch.setattr(timing_block, "peak_resident_mb", iter([100.0, 108.0]).__next__)
+    monkeypatch.setattr(timing_block, "take_turns", None)
+    cell = make_cell()
+    block = replace(timing_of(cell), arms=(Arm(cell), Arm(cell, twin=True)))
+    counted = [arm.run.timed.counted_steps for arm in run_block(block) if arm.run]
+    assert len(counted) == 2
+    assert counted[0] == counted[1] > 0
 
 
 def test_an_arm_that_fails_in_its_turn_is_timed_by_whole_trainings(
