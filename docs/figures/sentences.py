@@ -26,6 +26,7 @@ from docs.figures.studies import (
     PUBLISH_MIXED,
     PUBLISH_SPAWNED,
     RESNET_H100,
+    TURNS_H100,
     study,
     varying,
 )
@@ -112,6 +113,10 @@ def costs_on_the_h100() -> Iterator[Sentence]:
     blocks = {twin.plain.blocks for twin in costs.tables.controls.twins}
     yield Sentence(H100, COST_H100, f"over {blocks.pop()} blocks")
     yield Sentence(README, COST_H100, f"a step takes {costs.cost('resnet', 'full')} times as long")
+    turns = study(TURNS_H100)
+    words = "of `resnet` costs"
+    yield Sentence(H100, TURNS_H100, f"`cudnn` {words} {turns.cost('resnet', 'cudnn')}")
+    yield Sentence(H100, TURNS_H100, f"`full` {turns.cost('resnet', 'full')}")
 
 
 def audit_of_the_h100() -> Iterator[Sentence]:

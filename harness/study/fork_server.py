@@ -123,7 +123,7 @@ class _ForkServer:
     def await_import(self) -> None:
         """Wait until the server has imported its framework, or has ended."""
         self.requests.settimeout(IMPORT_LIMIT_S)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, ConnectionError):
             self.requests.recv(1)
         self.requests.settimeout(None)
 
