@@ -171,7 +171,9 @@ def _measured_baseline(study: StudyData, cell: CellData) -> CellData:
 
 def _median_step_s(run: RunRecord) -> float:
     assert run.timed is not None
-    return float(np.median(run.timed.step_s[run.spec.warmup :]))
+    steps, counted = run.timed.step_s, run.timed.counted_steps
+    warmup = len(steps) - counted if counted < len(steps) else run.spec.warmup
+    return float(np.median(steps[warmup:]))
 
 
 def _geometric_mean(values: Sequence[float]) -> float | None:

@@ -50,14 +50,22 @@ class Steps(Sequence[Components]):
 
     @classmethod
     def from_json(cls, document: Any) -> Steps:
-        """From texts by component; also from rows, as earlier versions wrote them."""
-        if isinstance(document, dict):
-            return cls(tuple(_pack(document[name]) for name in COMPONENTS))
-        return cls._of_rows(document)
+        """From texts by component; also from rows, as earlier versions wrote them.
+
+        Raises ValueError, KeyError or TypeError for anything else.
+        """
+        if isinstance(document, list):
+            return cls._of_rows(document)
+        steps = cls(tuple(_pack(document[name]) for name in COMPONENTS))
+        if len(set(map(_length, steps.columns))) > 1:
+            raise ValueError("the columns of steps have different lengths")
+        return steps
 
     @classmethod
     def _of_rows(cls, rows: Sequence[Sequence[str]]) -> Steps:
-        columns = zip(*rows, strict=True) if rows else [()] * len(COMPONENTS)
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(COMPONENTS)
+        if len(columns) != len(COMPONENTS):
+            raise ValueError(f"a step has {len(columns)} digests, not {len(COMPONENTS)}")
         return cls(tuple(_pack("".join(f"{digest} " for digest in column)) for column in columns))
 
     def to_json(self) -> dict[str, str]:
@@ -72,8 +80,7 @@ class Steps(Sequence[Components]):
         return self.columns[len(EXPLAINING) :]
 
     def __len__(self) -> int:
-        first = self.columns[0]
-        return first.count(TERMINATOR) if isinstance(first, str) else len(first) // DIGEST_BYTES
+        return _length(self.columns[0])
 
     def __iter__(self) -> Iterator[Components]:
         return (Components(*row) for row in zip(*map(_digests, self.columns), strict=True))
@@ -89,13 +96,18 @@ class Steps(Sequence[Components]):
         return found if isinstance(found, Components) else Steps.of(found)
 
 
+def _length(column: Column) -> int:
+    return column.count(TERMINATOR) if isinstance(column, str) else len(column) // DIGEST_BYTES
+
+
 @lru_cache(KEPT_COLUMNS)
 def _pack(text: str) -> Column:
     try:
         packed = bytes.fromhex(text)
     except ValueError:
         return text
-    return packed if _unpack(packed) == text else text
+    is_whole = len(packed) % DIGEST_BYTES == 0
+    return packed if is_whole and _unpack(packed) == text else text
 
 
 def _unpack(column: Column) -> str:

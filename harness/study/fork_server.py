@@ -24,7 +24,14 @@ from harness.core.frameworks import FRAMEWORKS, LATE_VARIABLES
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec
 from harness.study.child_process import environment
-from harness.study.worker_process import IMPORT_LIMIT_S, Descriptors, Process, StartProcess, spawn
+from harness.study.worker_process import (
+    EXIT_LIMIT_S,
+    IMPORT_LIMIT_S,
+    Descriptors,
+    Process,
+    StartProcess,
+    spawn,
+)
 
 # Return codes of a child whose server died: it was killed with the server, or never forked.
 LOST, NOT_FORKED = -signal.SIGKILL, 1
@@ -150,13 +157,17 @@ class _ForkServer:
             raise
         finally:
             os.close(status_end)
-        self.children.append(ForkedProcess(pipe))
+        self.children.append(ForkedProcess(pipe, self.process))
         return self.children[-1]
 
     def close(self) -> None:
         """A server exits when its socket is closed; its children die with it."""
         self.requests.close()
-        self.process.wait()
+        try:
+            self.process.wait(EXIT_LIMIT_S)
+        except subprocess.TimeoutExpired:  # stopped by a signal
+            self.process.kill()
+            self.process.wait()
 
 
 class ForkedProcess:
@@ -166,8 +177,8 @@ class ForkedProcess:
     child's return code when it has ended.
     """
 
-    def __init__(self, status: TextIO) -> None:
-        self.status = status
+    def __init__(self, status: TextIO, server: subprocess.Popen[bytes]) -> None:
+        self.status, self.server = status, server
         self.pid: int | None = None  # None until it has been forked
         self.returncode: int | None = None
 
@@ -191,6 +202,10 @@ class ForkedProcess:
         if line and self.pid is None:
             self.pid = int(line)
             return
-        is_forked = self.pid is not None
-        self.returncode = int(line) if line else LOST if is_forked else NOT_FORKED
+        self.returncode = int(line) if line else self._without_server()
         self.status.close()
+
+    def _without_server(self) -> int:
+        """The return code of a child whose server has ended: killed with it, or never forked."""
+        was_killed = self.pid is not None or self.server.wait() < 0
+        return LOST if was_killed else NOT_FORKED

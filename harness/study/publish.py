@@ -66,6 +66,8 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
 
 def _check_finished(folder: StudyFolder) -> None:
     missing = len(folder.unfinished())
+    if not folder.records():
+        raise UsageError(f"{folder.path} has no runs")
     if missing and not folder.is_cut:
         raise UsageError(
             f"{folder.path} lacks {missing} of {len(folder.schedule)} runs; first run "

@@ -49,7 +49,7 @@ class Session:
     folder: StudyFolder
     request: Request
     plan: Plan
-    began: float  # time.monotonic() when the command was typed
+    began: float  # time.monotonic() when the command was typed; infinite: without a time limit
 
 
 class Answer(Protocol):
@@ -98,14 +98,16 @@ def bench(request: Request) -> tuple[Path, int]:
 
 def run_inquiry(request: Request, inquiry: Inquiry) -> int:
     """Runs a study, then answers the inquiry from it and from further runs."""
-    began = time.monotonic()
     request.check()
-    return _run_session(_create_session(request, probe(request), began), inquiry)
+    if request.study.budget_s is not None:
+        raise UsageError(
+            "study.budget_s limits studies only: this command makes as many runs as it needs"
+        )
+    return _run_session(_create_session(request, probe(request), time.monotonic()), inquiry)
 
 
 def resume(path: Path) -> int:
     """Completes a study, on the machine and with the versions that it was started with."""
-    began = time.monotonic()
     folder = StudyFolder(path)
     document = folder.manifest
     check_version(document)
@@ -113,7 +115,8 @@ def resume(path: Path) -> int:
         raise UsageError(f"{path} has no runs/: a published study is complete; start a new one")
     request = request_from_manifest(document)
     check_same_machine(document, probe(request))
-    return _run_session(Session(folder, request, plan(request, document["device"]), began))
+    no_limit = math.inf  # whoever resumes a study wants the rest of it
+    return _run_session(Session(folder, request, plan(request, document["device"]), no_limit))
 
 
 def _create_session(
@@ -172,13 +175,16 @@ def _run_plan(session: Session, start: StartProcess) -> None:
     remaining = session.folder.remaining(session.plan)
     budget_s = session.request.study.budget_s
     estimate = estimate_s(remaining, os.cpu_count() or 1)
-    limit = f", at most {format_duration(budget_s)} (study.budget_s)" if budget_s else ""
+    limit = ""
+    if budget_s and session.began < math.inf:
+        limit = f", at most {format_duration(budget_s)} (study.budget_s)"
     print(
         f"{len(remaining)} runs of {len(session.plan.cells)} cells, "
         f"about {format_duration(estimate)}{limit}",
         file=sys.stderr,
         flush=True,
     )
+    session.folder.note_budget(None)
     deadline = math.inf
     if budget_s:
         deadline = session.began + budget_s - min(REPORT_S, budget_s / 10)
@@ -186,8 +192,8 @@ def _run_plan(session: Session, start: StartProcess) -> None:
         Runner(session.folder, session.request, session.plan, deadline).run(start, display)
     left = len(session.folder.remaining(session.plan))
     is_cut = left > 0 and time.monotonic() > deadline
-    session.folder.note_budget(budget_s if is_cut else None)
     if is_cut:
+        session.folder.note_budget(budget_s)
         print(
             f"study.budget_s={budget_s:g} is used up; {left} runs are not started", file=sys.stderr
         )
@@ -208,6 +214,6 @@ def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG
 
 
 def _has_failures(records: Iterable[RunRecord]) -> bool:
-    """A loss that is not finite counts too, though its digests are evidence."""
+    """Or no run at all. A loss that is not finite counts too, though its digests are evidence."""
     arms = split_blocks(list(records))
-    return any(arm.outcome.failed or arm.outcome is Outcome.nan for arm in arms)
+    return not arms or any(arm.outcome.failed or arm.outcome is Outcome.nan for arm in arms)

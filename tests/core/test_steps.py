@@ -30,6 +30,22 @@ def test_rows_of_earlier_versions_are_read() -> None:
     assert list(Steps.from_json(rows)) == [Components(*"abcdefg"), Components(*"hijklmn")]
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        None,
+        [["a"] * 3],
+        [["a"] * 8],
+        dict.fromkeys(COMPONENTS[1:], "a "),
+        {**dict.fromkeys(COMPONENTS, "a "), "rng": "a b "},
+    ],
+)
+def test_damaged_steps_are_refused(damaged: object) -> None:
+    """Missing or superfluous digests are an error that `load_record` reports, not a difference."""
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        Steps.from_json(damaged)
+
+
 @given(STEPS, STEPS)
 def test_steps_are_equal_if_all_digests_are(a: list[Components], b: list[Components]) -> None:
     """Different steps never have the same columns, also if digests are empty."""

@@ -232,10 +232,11 @@ def test_step_times_divide_to_the_cost(study: Path) -> None:
 
 
 def test_a_timing_run_trains_until_enough_is_counted(study: Path) -> None:
-    """A run of a short training counts more steps than that, and records those of one training."""
+    """Each arm counts its seconds, and the record has the times of a whole training's steps."""
     timed = [run for run in runs_of(study) if run.spec.kind is Kind.timing]
     assert timed
     for run in timed:
         assert run.timed is not None
         assert run.timed.counted_s >= run.spec.min_s == 0.05
-        assert run.timed.counted_steps > len(run.timed.step_s) > run.spec.warmup
+        assert run.timed.counted_steps > 0
+        assert len(run.timed.step_s) > run.spec.warmup

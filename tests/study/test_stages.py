@@ -77,6 +77,24 @@ def test_a_budget_ends_a_study(tmp_path: Path) -> None:
     sentence = "The time budget of 8 s (study.budget_s) ended before"
     assert f"{sentence} {2000 - runs} of 2000 planned runs" in text
     assert "not done" not in text
-    again = harness("resume", str(study), cwd=tmp_path)
+
+
+def test_resume_has_no_time_limit(tmp_path: Path) -> None:
+    """A study that its budget ended before the first run has none to publish; `resume` runs all."""
+    words = ["scenario=mlp", "scenario.steps=6", "determinism=seed", "study.control=null"]
+    few = ["runs.trace=2", "runs.timing=0", "study.budget_s=0.1", "study.dir=it"]
+    done = harness(*words, *few, FORK, cwd=tmp_path)
+    assert done.returncode == 3
+    refused = harness("publish", "it", cwd=tmp_path)
+    assert "it has no runs" in refused.stderr
+    again = harness("resume", "it", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert runs < len(list((study / "runs").glob("*.trace.*.json"))) < 2000
+    assert len(list((tmp_path / "it" / "runs").glob("*.trace.*.json"))) == 2
+    assert not (tmp_path / "it" / "budget.json").exists()
+
+
+def test_a_diagnosis_takes_no_budget(tmp_path: Path) -> None:
+    """Its runs depend on what it finds, so a limit is refused."""
+    done = harness("diagnose", "scenario=indexing", "study.budget_s=9", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "study.budget_s limits studies only" in done.stderr

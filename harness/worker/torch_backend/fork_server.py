@@ -13,6 +13,7 @@ to the status pipe, and its return code when the child has ended.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
@@ -34,7 +35,8 @@ def main() -> None:
     die_with_parent()
     requests = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
-    requests.send(b"r")  # ready
+    with contextlib.suppress(OSError):  # the parent has ended
+        requests.send(b"r")  # ready
     gc.freeze()  # a child's collections would write to, and so copy, every page of the modules
     # Python 3.12 warns of forks beside threads; those here are idle and hold no lock.
     warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)

@@ -7,12 +7,14 @@ machine, whose speed changes within seconds. In turns of 10 ms they differ by 1 
 from __future__ import annotations
 
 import gc
-import multiprocessing
+import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import psutil
 import torch
 
 from harness.core.spec import RunSpec
@@ -78,26 +80,34 @@ def take_turns(
 ) -> bool:
     """Train until each training has counted its ``min_s``; whether they could take turns.
 
-    They cannot if they have too few steps, or processes of their own, which would go on working in
-    another one's turn. ``first`` are the times of an earlier training of the first of them,
+    They cannot if they have too few steps, or if they start processes or threads, which would go on
+    in another one's turn. ``first`` are the times of an earlier training of the first of them,
     ``orders`` come in pairs, of which the second reverses the first, and ``restore`` puts the
     process's switches back. A training's exception propagates.
     """
     steps = steps_in_turn(first)
     pairs = zip(*[iter(orders)] * 2, strict=True)
+    lengths = random.Random(0)  # equal turns would skip every second step, or always the same ones
+    alone = _companions()
     deadline = time.perf_counter() + LONGEST_TIMING * sum(taker.spec.min_s for taker in takers)
     while steps and not _is_enough(takers, deadline):
         for taker in takers:
             restore()
             gc.collect()
             taker.begin()
-            if multiprocessing.active_children():
+            if _companions() > alone:
                 return False
         if not _take_pair(takers, steps, next(pairs)):
             return False
-        while not _is_enough(takers, deadline) and _take_pair(takers, steps, next(pairs)):
-            pass
+        while not _is_enough(takers, deadline):
+            if not _take_pair(takers, lengths.randint(steps, 2 * steps), next(pairs)):
+                break
     return steps > 0
+
+
+def _companions() -> int:
+    """Processes and threads that would go on working in another training's turn."""
+    return len(psutil.Process().children()) + threading.active_count()
 
 
 def _is_enough(takers: Sequence[TurnTaker], deadline: float) -> bool:

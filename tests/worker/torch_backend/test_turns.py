@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,8 +32,8 @@ def timing_of(cell: Cell, min_s: float = 0.01) -> RunSpec:
 class Drawing:
     """Draws a number from every global generator, and reads a switch, in each step."""
 
-    def __init__(self, steps: int = 40, step_s: float = 0.0) -> None:
-        self.steps, self.step_s = steps, step_s
+    def __init__(self, steps: int = 40, step_s: float = 0.0, slow_s: float = 0.0) -> None:
+        self.steps, self.step_s, self.slow_s = steps, step_s, slow_s
         self.seen: list[tuple[float, float, float, bool]] = []
 
     def batches(self) -> Iterator[None]:
@@ -40,7 +41,7 @@ class Drawing:
             yield
 
     def step(self, _: None) -> None:
-        time.sleep(self.step_s)
+        time.sleep(self.slow_s if self.slow_s and len(self.seen) % 2 else self.step_s)
         switch = torch.are_deterministic_algorithms_enabled()
         self.seen.append((random.random(), np.random.random(), torch.rand(1).item(), switch))
 
@@ -139,6 +140,41 @@ def test_a_turn_takes_about_ten_milliseconds(step_s: float, steps: int) -> None:
     """A turn has as many steps as 10 ms hold, and at least one."""
     times = StepTimes(counted_s=100 * step_s, counted_steps=100, step_s=[], loss=None)
     assert steps_in_turn(times) == steps
+
+
+@pytest.mark.usefixtures("built")
+def test_trainings_with_threads_of_their_own_take_no_turns(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that loads data would go on in another training's turn."""
+    end = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def begin(_: TurnTaker) -> None:
+        threads.append(threading.Thread(target=end.wait))
+        threads[-1].start()
+
+    monkeypatch.setattr(TurnTaker, "begin", begin)
+    takers = [TurnTaker(timing_of(with_options(make_cell()))) for _ in range(2)]
+    long = StepTimes(counted_s=0.39, counted_steps=39, step_s=[], loss=None)
+    try:
+        assert not take_turns(takers, long, FORTH_AND_BACK, settings.remember())
+    finally:
+        end.set()
+        threads[0].join()
+    assert len(threads) == 1
+
+
+def test_every_step_is_counted_in_some_turn(make_cell: MakeCell, built: list[Drawing]) -> None:
+    """Turns differ in length: of steps that are slow every second time, half of those count."""
+    cell = with_options(make_cell(), steps=200, step_s=0.0005, slow_s=0.003)
+    takers = [TurnTaker(timing_of(cell, min_s=0.5)) for _ in range(2)]
+    first = StepTimes(counted_s=2.0, counted_steps=199, step_s=[], loss=None)  # a step in a turn
+    assert take_turns(takers, first, FORTH_AND_BACK, settings.remember())
+    assert built
+    for taker in takers:
+        pace = taker.counted_s / taker.counted_steps
+        assert 0.0013 < pace < 0.0032  # between the two, near their mean of 2 ms
 
 
 def test_trainings_with_workers_are_timed_one_after_the_other(
