@@ -68,7 +68,8 @@ def with_steps(cell: Cell, steps: int) -> Cell:
 def test_arms_count_equally_many_steps(cells: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
     """All arms take turns until each has counted ``min_s``, so that drift affects them alike."""
     monkeypatch.setattr(turns, "LONGEST_TIMING", 1000)  # also on a busy machine
-    arms = run_block(block_of(*map(Arm, cells), min_s=0.02))
+    long = [with_steps(cell, 61) for cell in cells]
+    arms = run_block(block_of(*map(Arm, long), min_s=0.02))
     counts = [arm.run.timed.counted_steps for arm in arms if arm.run]
     assert len(counts) == 2
     assert counts[0] == counts[1]
