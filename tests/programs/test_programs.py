@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.core.steps import Steps
 from tests.conftest import harness, study_of
 
 PROGRAMS = Path(__file__).resolve().parent
@@ -70,7 +71,7 @@ def run_study(program: str, settings: str, *words: str, args: str = "", cwd: Pat
     for path in sorted((study / "runs").glob("script-*.json")):
         record = json.loads(path.read_text())
         (repeat,) = record["repeats"]
-        assert len(repeat["losses"]) == len(repeat["steps"])
+        assert len(repeat["losses"]) == len(Steps.from_json(repeat["steps"]))
         assert all(isinstance(loss, float) for loss in repeat["losses"])
         result.repeats.setdefault(record["spec"]["cell"]["setting"], []).append(repeat)
     result.report = (study / "report.md").read_text()
