@@ -18,9 +18,8 @@ from typing import Any, TypeVar, cast
 import orjson
 
 from harness.core.blocks import split_blocks
-from harness.core.completion import read_blocks, unfinished_runs
+from harness.core.completion import read_blocks, unfinished_runs, was_cut
 from harness.core.frameworks import can_fork, independent_runs
-from harness.core.paths import BUDGET
 from harness.core.record import (
     BadRecordError,
     Distances,
@@ -115,9 +114,14 @@ class StudyData:
     unreadable: list[str]
     planned: int
     unfinished: int = 0  # planned runs that `resume` would run
-    is_cut: bool = False  # by its time budget, so that what is unfinished is no accident
+    is_cut: bool = False  # by its time budget
     died: int = 0  # blocks whose process ended before its arms were timed
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
+
+    @property
+    def lacks_runs(self) -> bool:
+        """Whether runs are unfinished that no time budget has spared."""
+        return self.unfinished > 0 and not self.is_cut
 
     @cached_property
     def runs(self) -> list[RunRecord]:
@@ -168,7 +172,7 @@ def read_study(folder: Path) -> StudyData:
                 schedule, records, manifest["request"]["runs"].get("first"), read_blocks(folder)
             )
         ),
-        is_cut=(folder / BUDGET).exists(),
+        is_cut=was_cut(folder),
         died=sum(record.lacks_arms for record in records),
         diagnosis=_read_diagnosis(folder),
     )

@@ -26,7 +26,7 @@ def load_finished_study(folder: Path) -> StudyData:
         raise UsageError(
             f"{folder} is not a study that this version can read ({type(error).__name__}: {error})"
         ) from error
-    if (study.unfinished and not study.is_cut) or not study.planned:
+    if study.lacks_runs or not study.planned:
         some = f"lacks {study.unfinished} of {study.planned} runs"
         problem = some if study.unfinished < study.planned else "has no records"
         unreadable = "".join(f"; {text}" for text in study.unreadable)

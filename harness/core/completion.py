@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.core.agreement import Agreement
 from harness.core.blocks import runs_apart
-from harness.core.paths import BLOCKS
+from harness.core.paths import BLOCKS, BUDGET
 from harness.core.record import RunRecord
 from harness.core.spec import Kind
 from harness.core.verdict import process_results
@@ -48,6 +48,11 @@ def read_blocks(study: Path) -> dict[str, int]:
     path = study / BLOCKS
     blocks: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     return blocks
+
+
+def was_cut(study: Path) -> bool:
+    """Whether its time budget ended the study, so that unfinished runs are no accident."""
+    return (study / BUDGET).exists()
 
 
 def unfinished_runs(

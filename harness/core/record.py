@@ -20,7 +20,8 @@ from typing import Any
 from harness.core.spec import RunSpec, to_json
 from harness.core.steps import Steps
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)  # 1: steps as rows
 ENDED_ITSELF = "ended its process itself"  # begins the message of a run that left no record
 EXCEPTION = r"[\w.]+(Error|Exception|Interrupt|Exit)\b"  # begins a traceback's last line
 Distances = dict[str, dict[str, Any]]  # run to the reference's digest and trajectories
@@ -186,10 +187,10 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunRecord:
-        if document["schema"] != SCHEMA:
+        if document["schema"] not in READABLE:
             raise BadRecordError(
-                f"the record has schema {document['schema']}, but this harness reads schema "
-                f"{SCHEMA}: use the version that wrote the study"
+                f"the record has schema {document['schema']}, but this harness reads schemas "
+                f"{READABLE[0]} to {SCHEMA}: use the version that wrote the study"
             )
         timed = document["timed"]
         return cls(
@@ -200,6 +201,7 @@ class RunRecord:
                 "repeats": [Repeat.from_json(repeat) for repeat in document["repeats"]],
                 "timed": Timed(**timed) if timed else None,
                 "arms": [ArmResult.from_json(arm) for arm in document.get("arms", ())],
+                "schema": SCHEMA,
             }
         )
 

@@ -46,7 +46,7 @@ class Steps(Sequence[Components]):
 
     @classmethod
     def of(cls, steps: Iterable[Components]) -> Steps:
-        return steps if isinstance(steps, Steps) else cls._of_rows([*map(astuple, steps)])
+        return cls._of_rows([*map(astuple, steps)])
 
     @classmethod
     def from_json(cls, document: Any) -> Steps:
@@ -66,7 +66,8 @@ class Steps(Sequence[Components]):
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(COMPONENTS)
         if len(columns) != len(COMPONENTS):
             raise ValueError(f"a step has {len(columns)} digests, not {len(COMPONENTS)}")
-        return cls(tuple(_pack("".join(f"{digest} " for digest in column)) for column in columns))
+        texts = ("".join(digest + TERMINATOR for digest in column) for column in columns)
+        return cls(tuple(map(_pack, texts)))
 
     def to_json(self) -> dict[str, str]:
         return dict(zip(COMPONENTS, map(_unpack, self.columns), strict=True))

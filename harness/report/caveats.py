@@ -52,7 +52,7 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             f"Settings skipped on a CPU: {', '.join(skipped)}.",
             "To run them here too, list them, as in determinism=warn,full.",
         )
-    if study.unfinished and not study.is_cut:
+    if study.lacks_runs:
         yield Caveat(
             f"{study.unfinished} of {study.planned} runs are not done.",
             "Run `python -m harness resume` on this study.",
@@ -268,8 +268,8 @@ def because(run: RunRecord) -> str:
 
 
 @lru_cache
-def _requested_switches(setting: Determinism) -> list[tuple[str, object]]:
-    return [(name, value) for name, value in setting.switches().items() if value is not None]
+def _requested_switches(setting: Determinism) -> tuple[tuple[str, object], ...]:
+    return tuple((name, value) for name, value in setting.switches().items() if value is not None)
 
 
 def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:

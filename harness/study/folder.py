@@ -129,11 +129,6 @@ class StudyFolder:
         else:
             write_json(path, {"budget_s": budget_s})
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether the budget ended it, so that what remains is no accident."""
-        return (self.path / BUDGET).exists()
-
     def unfinished(self) -> set[str]:
         """Ids of the runs that `resume` would run."""
         stage = self.manifest["request"]["runs"].get("first")

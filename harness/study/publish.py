@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.command_line import command
+from harness.core.completion import was_cut
 from harness.core.errors import UsageError
 from harness.core.paths import BLOCKS, BUDGET, PUBLISHED
 from harness.core.redact import mask_secrets, user_name
@@ -68,7 +69,7 @@ def _check_finished(folder: StudyFolder) -> None:
     missing = len(folder.unfinished())
     if not folder.records():
         raise UsageError(f"{folder.path} has no runs")
-    if missing and not folder.is_cut:
+    if missing and not was_cut(folder.path):
         raise UsageError(
             f"{folder.path} lacks {missing} of {len(folder.schedule)} runs; first run "
             f"`{command(['resume', str(folder.path)])}`, or publish what there is with --force"

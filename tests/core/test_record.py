@@ -87,3 +87,14 @@ def test_damaged_distances_read_as_empty(tmp_path: Path, content: str) -> None:
 def test_missing_distances_read_as_empty(tmp_path: Path) -> None:
     """A file of distances that does not exist reads as one without distances."""
     assert read_distances(tmp_path / "distances.json") == {}
+
+
+def test_records_of_the_first_schema_are_read(tmp_path: Path, trace: Trace) -> None:
+    """They hold the digests of a step as a row; what is read equals what is written today."""
+    record = trace(1, repeat())
+    document = record.to_json()
+    for training, made in zip(document["repeats"], record.repeats, strict=True):
+        training["steps"] = [list(dataclasses.astuple(step)) for step in made.steps]
+    path = tmp_path / "first.json"
+    path.write_text(json.dumps({**document, "schema": 1}))
+    assert load_record(path) == record

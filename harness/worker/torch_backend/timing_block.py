@@ -39,10 +39,7 @@ def run_block(spec: RunSpec) -> list[BlockArm]:
     before_mb = peak_resident_mb()
     _train_all(arms, next(rounds), restore)
     completed = [arm for arm in arms if arm.outcome.error is None]
-    largest_mb = (
-        max((arm.peak_mb for arm in completed), default=0) or peak_resident_mb() - before_mb
-    )
-    if not (_fit(len(completed) * largest_mb, spec) and _alternate(completed, spec, restore)):
+    if not (_fit(completed, peak_resident_mb() - before_mb) and _alternate(completed, restore)):
         while not all(arm.is_done for arm in arms):
             _train_all(arms, next(rounds), restore)
     restore()
@@ -58,25 +55,29 @@ def _train_all(
         arms[index].train()
 
 
-def _fit(needed_mb: float, spec: RunSpec) -> bool:
-    """Whether trainings of this size fit into half of the free memory, all at once."""
-    device = torch.device(spec.cell.device)
-    if device.type == "cuda":
+def _fit(arms: Sequence[_TimedArm], grown_mb: float) -> bool:
+    """Whether all trainings at once fit into half of the free memory.
+
+    ``grown_mb`` is by how much the process's peak has grown when they trained one by one.
+    """
+    on_cuda = [arm.cell for arm in arms if arm.cell.device.type == "cuda"]
+    if on_cuda:
         torch.cuda.empty_cache()
-        free, _ = torch.cuda.mem_get_info(device)
+        free, _ = torch.cuda.mem_get_info(on_cuda[0].device)
+        largest_mb = max(cell.result.peak_mb or 0.0 for cell in on_cuda)
     else:
-        free = psutil.virtual_memory().available
-    return needed_mb * 2**20 <= free / 2
+        free, largest_mb = psutil.virtual_memory().available, grown_mb
+    return len(arms) * largest_mb * 2**20 <= free / 2
 
 
-def _alternate(arms: Sequence[_TimedArm], spec: RunSpec, restore: Callable[[], None]) -> bool:
+def _alternate(arms: Sequence[_TimedArm], restore: Callable[[], None]) -> bool:
     """Replace the times of all arms by those of turns; whether that was possible."""
-    if not spec.min_s or not arms:
+    if not arms or not arms[0].cell.spec.min_s:
         return False
     takers = [TurnTaker(arm.cell.spec) for arm in arms]
     times = [arm.cell.times for arm in arms if arm.cell.times]
     try:
-        if not take_turns(takers, times[0], orders(len(arms), spec.run_id), restore):
+        if not take_turns(takers, times[0], orders(len(arms), takers[0].spec.run_id), restore):
             return False
     except Exception:  # noqa: BLE001 - in a further training it becomes the outcome of its arm
         _check_device(takers[0].device)
@@ -101,11 +102,6 @@ class _TimedArm:
         self.cell = TimedCell(spec)
         self.held_mb = 0.0  # by the results of other arms, when this one was first trained
         self.outcome = BlockArm()
-
-    @property
-    def peak_mb(self) -> float:
-        """Of its first training on CUDA; 0 on a CPU, where only the process's peak is known."""
-        return (self.cell.result.peak_mb or 0) if self.cell.device.type == "cuda" else 0
 
     @property
     def is_done(self) -> bool:

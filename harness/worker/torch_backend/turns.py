@@ -1,7 +1,7 @@
 """Trainings of a block take turns of a few steps, so that every disturbance hits them alike.
 
 Trained one after the other, each for a second or so, equal trainings differ by 5 to 8 % on a small
-machine, whose speed changes within seconds. In turns of 10 ms they differ by 1 to 2 %.
+machine, whose speed changes within seconds. In turns of 10 to 20 ms they differ by 1 to 2 %.
 """
 
 from __future__ import annotations
@@ -85,24 +85,28 @@ def take_turns(
     ``orders`` come in pairs, of which the second reverses the first, and ``restore`` puts the
     process's switches back. A training's exception propagates.
     """
-    steps = steps_in_turn(first)
+    shortest, longest = turn_lengths(first)
+    if shortest < 1:
+        return False
     pairs = zip(*[iter(orders)] * 2, strict=True)
-    lengths = random.Random(0)  # equal turns would skip every second step, or always the same ones
+    draw = random.Random(0)  # turns of one length would never count every second step, for example
     alone = _companions()
     deadline = time.perf_counter() + LONGEST_TIMING * sum(taker.spec.min_s for taker in takers)
-    while steps and not _is_enough(takers, deadline):
+    while not _is_enough(takers, deadline):
         for taker in takers:
             restore()
             gc.collect()
             taker.begin()
             if _companions() > alone:
                 return False
-        if not _take_pair(takers, steps, next(pairs)):
+        taken = 0
+        while _take_pair(takers, draw.randint(shortest, longest), next(pairs)):
+            taken += 1
+            if _is_enough(takers, deadline):
+                return True
+        if not taken:  # one of them has fewer steps than the first
             return False
-        while not _is_enough(takers, deadline):
-            if not _take_pair(takers, lengths.randint(steps, 2 * steps), next(pairs)):
-                break
-    return steps > 0
+    return True
 
 
 def _companions() -> int:
@@ -117,10 +121,15 @@ def _is_enough(takers: Sequence[TurnTaker], deadline: float) -> bool:
     return time.perf_counter() > deadline and all(taker.counted_s > 0 for taker in takers)
 
 
-def steps_in_turn(times: StepTimes) -> int:
-    """How many steps take TURN_S, if one training has two turns of them; 0 if of not even one."""
+def turn_lengths(times: StepTimes) -> tuple[int, int]:
+    """The fewest steps that a turn counts, which take TURN_S, and the most, twice as many.
+
+    A training has at least two turns of them; 0 if it is too short for that.
+    """
     pace = times.counted_s / times.counted_steps
-    return max(0, min(max(1, round(TURN_S / pace)), times.counted_steps // 2 - UNCOUNTED))
+    fit = max(0, times.counted_steps // 2 - UNCOUNTED)
+    steps = max(1, round(TURN_S / pace))
+    return min(steps, fit), min(2 * steps, fit)
 
 
 def _take_pair(takers: Sequence[TurnTaker], steps: int, pair: Iterable[Sequence[int]]) -> bool:

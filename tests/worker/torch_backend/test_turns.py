@@ -19,7 +19,7 @@ from harness.core.spec import Algorithms, Arm, Cell, Determinism, Kind, RunSpec,
 from harness.worker.timing import StepTimes
 from harness.worker.torch_backend import settings, timing_block, turns
 from harness.worker.torch_backend.timing_block import run_block
-from harness.worker.torch_backend.turns import TurnTaker, steps_in_turn, take_turns
+from harness.worker.torch_backend.turns import TurnTaker, take_turns, turn_lengths
 
 MakeCell = Callable[..., Cell]
 FORTH_AND_BACK = cycle([[0, 1], [1, 0]])
@@ -126,7 +126,7 @@ def test_a_pair_of_rounds_that_a_training_does_not_complete_is_not_counted(
 def test_trainings_of_too_few_steps_take_no_turns(make_cell: MakeCell) -> None:
     """A training without two turns is not counted in turns, its own or that of another arm."""
     short = StepTimes(counted_s=0.03, counted_steps=3, step_s=[], loss=None)
-    assert steps_in_turn(short) == 0
+    assert turn_lengths(short) == (0, 0)
     cells = [with_options(make_cell()), with_options(make_cell(), steps=4)]
     long = StepTimes(counted_s=0.39, counted_steps=39, step_s=[], loss=None)
     takers = [TurnTaker(timing_of(cell)) for cell in cells]
@@ -134,12 +134,14 @@ def test_trainings_of_too_few_steps_take_no_turns(make_cell: MakeCell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step_s", "steps"), [(0.001, 10), (0.004, 2), (0.3, 1)], ids=["1 ms", "4 ms", "300 ms"]
+    ("step_s", "lengths"),
+    [(0.001, (10, 20)), (0.004, (2, 4)), (0.3, (1, 2)), (0.0001, (49, 49))],
+    ids=["1 ms", "4 ms", "300 ms", "0.1 ms"],
 )
-def test_a_turn_takes_about_ten_milliseconds(step_s: float, steps: int) -> None:
-    """A turn has as many steps as 10 ms hold, and at least one."""
+def test_a_turn_takes_ten_to_twenty_milliseconds(step_s: float, lengths: tuple[int, int]) -> None:
+    """A turn has as many steps as 10 to 20 ms hold, and at least one; a training holds two."""
     times = StepTimes(counted_s=100 * step_s, counted_steps=100, step_s=[], loss=None)
-    assert steps_in_turn(times) == steps
+    assert turn_lengths(times) == lengths
 
 
 @pytest.mark.usefixtures("built")
