@@ -18,7 +18,7 @@ ONE_THREAD = "full_one_thread"  # optional: on CUDA, threads of the CPU compute 
 
 
 def audit_table(study: StudyData) -> pd.DataFrame:
-    """Return a row for each operation and device of ``matrix=audit``; empty for other studies.
+    """Return a row for each operation, device and dtype of ``matrix=audit``; else empty.
 
     ``bits`` and ``bits_full`` are the verdicts under seeds alone and under deterministic
     algorithms. ``threads`` says whether, under deterministic algorithms, one thread of the CPU
@@ -26,11 +26,11 @@ def audit_table(study: StudyData) -> pd.DataFrame:
     """
     if study.manifest["request"]["matrix"] != "audit":
         return pd.DataFrame()
-    cells: dict[tuple[str, str], dict[str, CellData]] = {}
+    cells: dict[tuple[str, str, str], dict[str, CellData]] = {}
     for cell in study.cells:
         options = cell.cell.scenario.options
         if cell.cell.scenario.name == "atomics" and options.get("length") is None:
-            key = (str(options["op"]), cell.cell.device)
+            key = (str(options["op"]), cell.cell.device, str(options.get("dtype", "float32")))
             cells.setdefault(key, {})[cell.cell.setting] = cell
     complete = {
         key: by_setting for key, by_setting in cells.items() if by_setting.keys() >= set(SETTINGS)
@@ -50,7 +50,7 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
     for cell in study.cells:
         options = cell.cell.scenario.options
         if cell.cell.scenario.name == "atomics" and options.get("length") is not None:
-            key = (str(options["op"]), cell.cell.device, str(options["dtype"]))
+            key = (str(options["op"]), cell.cell.device, str(options.get("dtype", "float32")))
             rows.setdefault(key, {})[int(options["length"])] = _word(cell)
     return pd.DataFrame(
         [
@@ -64,7 +64,7 @@ def lengths_table(study: StudyData) -> pd.DataFrame:
 
 
 def _audit_row(
-    operation: str, device: str, torch: str, cells: dict[str, CellData]
+    operation: str, device: str, dtype: str, torch: str, cells: dict[str, CellData]
 ) -> dict[str, str]:
     documented = documented_as(device.partition(":")[0], operation, torch)
     verdicts = {setting: cells[setting].trace_judgement.verdict for setting in SETTINGS}
@@ -72,6 +72,7 @@ def _audit_row(
     return {
         "operation": operation,
         "device": device,
+        "dtype": dtype,
         "documented": documented,
         "alert": "refuses" if refused else "none",
         "bits": _word(cells["seed"]),

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from harness.core.files import write_json
 from harness.core.paths import snapshots_of
-from harness.core.record import Repeat, json_number, load_record, read_distances, write_json
+from harness.core.record import Repeat, json_number, load_record, read_distances
 
 Array = npt.NDArray[Any]
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tarfile
 import tempfile
 from array import array
 from collections import defaultdict
@@ -21,6 +20,7 @@ from harness.core.blocks import split_blocks
 from harness.core.completion import read_blocks, unfinished_runs, was_cut
 from harness.core.frameworks import can_fork, independent_runs
 from harness.core.record import (
+    MANIFEST_SCHEMA,
     BadRecordError,
     Distances,
     Outcome,
@@ -30,6 +30,7 @@ from harness.core.record import (
     load_record,
     read_distances,
 )
+from harness.core.run_archive import ARCHIVE, unpack
 from harness.core.spec import Cell, Isolation, Kind
 from harness.core.verdict import Judgement, judge, snapshots_match
 
@@ -134,13 +135,17 @@ class StudyData:
         distinct = [cell for cell in self.cells if cell.same_as is None]
         return sum(cell.baseline not in (None, cell.id) for cell in distinct)
 
+    @cached_property
+    def _by_id(self) -> dict[str, CellData]:
+        return {cell.id: cell for cell in self.cells}
+
     def by_id(self, id_: str) -> CellData:
-        return next(cell for cell in self.cells if cell.id == id_)
+        return self._by_id[id_]
 
 
 def read_study(folder: Path) -> StudyData:
     """Raises OSError or ValueError if the folder does not contain a study."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = _read_manifest(folder / "manifest.json")
     schedule = json.loads((folder / "schedule.json").read_text())
     records, unreadable = [], []
     with unpacked_runs(folder) as runs:
@@ -176,6 +181,16 @@ def read_study(folder: Path) -> StudyData:
         died=sum(record.lacks_arms for record in records),
         diagnosis=_read_diagnosis(folder),
     )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if manifest["schema"] > MANIFEST_SCHEMA:
+        raise ValueError(
+            f"{path} has schema {manifest['schema']}, but this harness reads schemas up to "
+            f"{MANIFEST_SCHEMA}: use the version that wrote the study"
+        )
+    return manifest
 
 
 class _Shared:
@@ -242,12 +257,12 @@ def _read_diagnosis(folder: Path) -> dict[str, Any] | None:
 @contextmanager
 def unpacked_runs(folder: Path) -> Iterator[Path]:
     """The study's runs/ folder; for a published study, a temporary copy from the archive."""
-    archive = folder / "runs.tar.xz"
+    archive = folder / ARCHIVE
     if (folder / "runs").is_dir() or not archive.exists():
         yield folder / "runs"
         return
-    with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive) as tar:
-        tar.extractall(scratch, filter="data")
+    with tempfile.TemporaryDirectory() as scratch:
+        unpack(archive, Path(scratch))
         yield Path(scratch) / "runs"
 
 

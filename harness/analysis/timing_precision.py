@@ -14,8 +14,8 @@ from pathlib import Path
 from harness.analysis.cell_table import cost_ratio, twin_ratio
 from harness.analysis.cost import blocks_needed
 from harness.analysis.study_data import StudyData, read_study
+from harness.core.files import write_json
 from harness.core.paths import BLOCKS
-from harness.core.record import write_json
 
 
 def decide_blocks(study: StudyData) -> dict[str, int]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.core.record import write_json
+from harness.core.files import write_json
 
 # In the folder of one run: the request, and the result or the failure.
 REQUEST = "asked.json"

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from harness.core.record import write_json
+from harness.core.files import write_json
 
 PHASES = ("build", "data", "forward", "backward", "optimizer")
 

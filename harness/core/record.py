@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from harness.core.files import write_json
 from harness.core.spec import RunSpec, to_json
 from harness.core.steps import Steps
 
 SCHEMA = 2
+LARGEST_FILE = 256 * 2**20  # bytes; that of a long training is a few megabytes
+MANIFEST_SCHEMA = 1
 READABLE = (1, 2)  # 1: steps as rows
 ENDED_ITSELF = "ended its process itself"  # begins the message of a run that left no record
 EXCEPTION = r"[\w.]+(Error|Exception|Interrupt|Exit)\b"  # begins a traceback's last line
@@ -230,28 +232,6 @@ def json_number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def write_json(path: Path, document: Any, indent: int | None = None) -> None:
-    """Write a file atomically: after a crash or power failure it is complete or absent.
-
-    Raises OSError, for example on a full disk, and leaves the file's old content in place.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(
-                document,
-                file,
-                allow_nan=False,
-                indent=indent,
-                separators=(",", ":" if indent is None else ": "),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save_record(folder: Path, record: RunRecord) -> Path:
     path = folder / f"{record.run_id}.json"
     write_json(path, record.to_json())
@@ -263,6 +243,11 @@ def load_record(path: Path, parse: Callable[[bytes], Any] = json.loads) -> RunRe
 
     ``parse`` is for callers that read many and have a faster parser than Python's own.
     """
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise BadRecordError(
+            f"{path.name} has {size:,} bytes; a record has at most {LARGEST_FILE:,}"
+        )
     try:
         return RunRecord.from_json(parse(path.read_bytes()))
     except (ValueError, KeyError, TypeError) as error:

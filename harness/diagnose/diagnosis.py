@@ -13,7 +13,7 @@ from rich.table import Table
 
 from harness.core.command_line import command
 from harness.core.exit_codes import DONE
-from harness.core.record import write_json
+from harness.core.files import write_json
 from harness.core.verdict import place_at_step_zero
 from harness.diagnose.origin import Origin, Pair
 from harness.diagnose.treatments import Fault

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.command_line import command
-from harness.core.record import write_json
+from harness.core.files import write_json
 
 REPLAY = "replay.json"  # in the study's folder
 UNINTERRUPTED_RUNS = 3

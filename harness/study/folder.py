@@ -30,8 +30,9 @@ import harness
 from harness.core.command_line import command, program
 from harness.core.completion import read_blocks, unfinished_runs
 from harness.core.errors import UsageError
+from harness.core.files import write_json
 from harness.core.paths import BUDGET, RESULTS
-from harness.core.record import BadRecordError, RunRecord, load_record, write_json
+from harness.core.record import MANIFEST_SCHEMA, BadRecordError, RunRecord, load_record
 from harness.core.spec import Cell, RunSpec, to_json
 from harness.host import container_image
 from harness.host.machine import describe_machine
@@ -188,7 +189,7 @@ def _build_manifest(
     request: Request, plan: Plan, probe: Probe, repeat_of: str | None
 ) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": MANIFEST_SCHEMA,
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "harness": harness.__version__,
         "words": request.words,

@@ -9,9 +9,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from harness.core.files import write_json
 from harness.core.function_ref import FunctionRef, load_function
 from harness.core.leaf_file import FAILURE, IN_RUN, REQUEST
-from harness.core.record import write_json
 from harness.core.spec import Determinism
 from harness.worker.pipe import die_with_parent
 from harness.worker.torch_backend import settings, values

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.core.files import write_json
 from harness.core.leaf_file import Leaves, leaves_from_json, leaves_to_json
-from harness.core.record import write_json
 
 FOLDER = "__reproducible__"
 FORMAT = 1

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.config import presets
+from harness.core.files import write_json
 from harness.core.leaf_file import REQUEST, RESULT
-from harness.core.record import write_json
 from harness.core.spec import to_json
 from harness.testing import fresh_process
 from harness.testing.comparison import compare

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.files import write_json
 from harness.core.record import (
     BadRecordError,
     RunRecord,
@@ -16,7 +17,6 @@ from harness.core.record import (
     load_record,
     read_distances,
     save_record,
-    write_json,
 )
 from tests.conftest import repeat
 

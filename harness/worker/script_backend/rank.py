@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.core import op_log
 from harness.core.errors import ProcessReplaced
+from harness.core.files import write_json
 from harness.core.protocol import module_command
-from harness.core.record import write_json
 from harness.core.spec import Kind, RunSpec
 from harness.worker.pipe import die_with_parent
 from harness.worker.script_backend.final_state import describe_rank
