@@ -25,6 +25,7 @@ FEW_BLOCKS = 5  # with fewer, Student's t is so wide that most costs stay undeci
 class Caveat:
     what: str
     advice: str
+    is_note: bool = False  # good to know, but no figure is weaker for it
 
 
 def find_caveats(study: StudyData, controls: Controls) -> list[Caveat]:
@@ -51,6 +52,7 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
         yield Caveat(
             f"Settings skipped on a CPU: {', '.join(skipped)}.",
             "To run them here too, list them, as in determinism=warn,full.",
+            is_note=True,
         )
     if study.lacks_runs:
         yield Caveat(
@@ -64,6 +66,7 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             "Some runs of a cell were forked from the same process. They share its hash seed and "
             "address layout, and count as one run in the bounds.",
             "Set launch.isolation=spawn to give each run a fresh interpreter.",
+            is_note=True,
         )
     if study.died:
         yield Caveat(
@@ -83,11 +86,13 @@ def _count_caveats(study: StudyData) -> Iterator[Caveat]:
             f"{plural(runs['trace'], 'trace run')} per cell: `identical` only means that no run "
             "differed.",
             f"runs.trace={MIN_IDENTICAL} or MATRIX=publish lowers the bound below 10 %.",
+            is_note=True,
         )
     if 0 < runs["timing"] < FEW_BLOCKS:
         yield Caveat(
             f"{plural(runs['timing'], 'timing block')} per cell: the intervals of costs are wide.",
             "Set runs.timing=20 or MATRIX=publish.",
+            is_note=True,
         )
 
 
@@ -152,6 +157,7 @@ def _refusal_caveats(study: StudyData) -> Iterator[Caveat]:
             f"{plural(len(refused), 'cell')} ({_list_names(list(refused))}) "
             f"{ENDINGS[Outcome.refused]}: {_list_names(operations)}.",
             "Replace the operation, or use determinism=warn to see what varies.",
+            is_note=True,
         )
 
 
@@ -193,6 +199,7 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
             f"{cell.id}: `expand` and nearest `interpolate` give different bits in the forward "
             "pass.",
             "Do not replace one by the other on this device.",
+            is_note=True,
         )
 
 

@@ -17,10 +17,14 @@ from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
 from harness.core.verdict import Verdict
 from harness.report.caveats import Caveat, find_caveats
+from harness.report.cell_panels import CellPanel, build_panels
 from harness.report.format import DASH, figure, interval, is_known, percent, plural
+from harness.report.headline import diagnosis_headline, noise_headline, training_headline
 from harness.report.labels import scenario_labels
+from harness.report.lights import Light, control_lights
 from harness.report.matrix_rows import MatrixRow, format_agreement, matrix_rows, with_detail
 from harness.report.operations import operation_cells, operation_sentences
+from harness.report.overview import MARKS, Mark, Overview, build_overview, used_marks
 from harness.report.run_counts import describe_stops, summarize_runs
 from harness.report.summary import sentences
 from harness.report.tables import Tables
@@ -34,9 +38,19 @@ SOURCES = {
 }
 
 
+ASKED = ("asked", "baseline")  # roles of cells that a reader wants to know about
+ANSWERS = (Answer.fails, Answer.open, Answer.holds)  # in the order of a reader's interest
+
+
 @dataclass(frozen=True)
 class ReportContent:
     title: str
+    headlines: list[str]  # what the study found, the most important first
+    where: str  # framework and device
+    lights: list[Light]
+    overview: Overview
+    evidence: str  # what equal runs and costs can show here
+    panels: list[CellPanel]
     stamp: str  # "not for conclusions", or empty
     asked: str  # the requested matrix, or empty
     created: str
@@ -56,6 +70,9 @@ class ReportContent:
     stopped: str  # which cells got fewer runs than others, and why; or empty
     facts: list[tuple[str, str, list[tuple[str, str]]]]  # scenario, setting, notes
     warnings: list[Caveat]
+    important: list[Caveat]  # those that limit what the first screen says
+    marks: list[Mark]  # that the overview uses
+    citation: str
     machine: list[tuple[str, str]]
     command: str
     summary: str
@@ -66,9 +83,19 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     manifest, controls = study.manifest, tables.controls
     experiments = _merge_aliases(cells)
     apart = operation_cells(study, tables)
-    trainings = experiments[~experiments["cell"].isin(apart)]
+    trainings = experiments[~experiments["cell"].isin(apart) & ~experiments["twin"]]
+    asked = cells[~cells["cell"].isin(apart) & ~cells["twin"] & cells["role"].isin(ASKED)]
+    asked = asked[asked["noise"] == ""]  # the others vary on purpose
+    matrix = matrix_rows(trainings)
+    warnings, overview = find_caveats(study, controls), build_overview(study, asked)
     return ReportContent(
         title=study.name,
+        headlines=_headlines(study, asked, tables),
+        where=_describe_place(study),
+        lights=control_lights(controls),
+        overview=overview,
+        evidence=_describe_evidence(experiments, controls),
+        panels=build_panels(study, trainings, matrix),
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
@@ -77,24 +104,69 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         positive=(str(controls.positive.control), controls.positive.sentence),
         twins=[_twin_row(twin) for twin in controls.twins],
         smallest_detectable=_describe_detectable(controls),
-        claims=_string_rows(tables.claims),
+        claims=sorted(_string_rows(tables.claims), key=_answer_order),
         answers=_count_answers(tables.claims),
         noise=_noise_rows(study, tables.noise),
-        audit=_string_rows(tables.audit),
+        audit=sorted(_string_rows(tables.audit), key=_is_ordinary),
         lengths=_string_rows(tables.lengths),
         first_calls=_first_calls_rows(tables.first_calls),
-        matrix=matrix_rows(trainings[~trainings["twin"]]),
-        together=_simultaneous_bound(trainings[~trainings["twin"]]),
+        matrix=matrix,
+        together=_simultaneous_bound(trainings),
         stopped=describe_stops(study),
         facts=[
             notes
             for cell in study.cells
             if cell.id not in apart and (notes := _scenario_notes(cell))
         ],
-        warnings=find_caveats(study, controls),
+        warnings=warnings,
+        important=[warning for warning in warnings if not warning.is_note],
+        marks=[mark for mark in MARKS if mark in used_marks(overview)],
+        citation=_cite(study),
         machine=machine_rows(study),
         command=command(manifest["words"]),
         summary=summarize_runs(study),
+    )
+
+
+def _headlines(study: StudyData, trainings: pd.DataFrame, tables: Tables) -> list[str]:
+    found = [diagnosis_headline(study.diagnosis)] if study.diagnosis else []
+    found += [f"{asked.capitalize()}: {answer}" for asked, answer in operation_sentences(tables)]
+    if answers := _count_answers(tables.claims):
+        found.append(answers)
+    if not tables.noise.empty:
+        found.append(noise_headline(tables.noise))
+    elif not trainings.empty:
+        found.append(training_headline(study, trainings))
+    return found
+
+
+def _describe_place(study: StudyData) -> str:
+    machine, cuda = study.manifest["machine"], study.manifest["cuda"]
+    device = cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores"
+    return f"PyTorch {study.manifest['software']['torch']} on {device}"
+
+
+def _describe_evidence(table: pd.DataFrame, controls: Controls) -> str:
+    """What a reader must know to weigh the map: how rare a difference may still be."""
+    equal = table[table["verdict"] == Verdict.identical]
+    parts = []
+    if not equal.empty:
+        fewest = int(equal["independent_runs"].min())
+        parts.append(
+            f"Where {fewest} runs agree, at most {percent(divergence_rate_upper(fewest))} of fresh "
+            "ones differ (95 % confidence)."
+        )
+    if controls.twins:
+        parts.append(f"Smallest detectable cost (80 % power): {_describe_detectable(controls)}.")
+    return " ".join(parts)
+
+
+def _cite(study: StudyData) -> str:
+    """Everything that finds the study again: its id, the version that ran it, and when."""
+    manifest = study.manifest
+    return (
+        f"Determinism Benchmark Harness {manifest['harness']} ({manifest['machine']['git']}), "
+        f"study {study.name}, {manifest['created'][:10]}, {_describe_place(study)}."
     )
 
 
@@ -102,6 +174,15 @@ def _string_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")
     ]
+
+
+def _answer_order(claim: dict[str, str]) -> int:
+    return ANSWERS.index(Answer(claim["answer"]))
+
+
+def _is_ordinary(row: dict[str, str]) -> tuple[bool, bool]:
+    """Sorts operations that vary, and those with a contradiction, before the others."""
+    return "varies" not in row["bits"], not row["disagree"]
 
 
 def _first_calls_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 DASH = "–"
+# Control characters, marks that reverse the direction of text, and halves of characters.
+UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 # Interval bounds beyond these only say that the blocks were too few.
 SMALLEST_RATIO, LARGEST_RATIO = 0.01, 100
+
+
+def printable(text: str) -> str:
+    """Text from a record, which may come from anywhere, without what a terminal would obey."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def is_known(value: Any) -> bool:

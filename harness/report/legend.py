@@ -44,6 +44,7 @@ CLAIMS = {
 AUDIT = {
     "operation": "the operation, run alone, forward and backward",
     "device": "where it ran",
+    "dtype": "type of its floating-point inputs",
     "documented": "what the documentation of `torch.use_deterministic_algorithms` says about the "
     "operation on this kind of device",
     "alert": "`refuses`: PyTorch raises an error under deterministic algorithms",

@@ -21,6 +21,9 @@ class MatrixRow:
     values: tuple[str, ...]  # by MATRIX_COLUMNS
     verdict: str
 
+    def named(self) -> dict[str, str]:
+        return dict(zip(MATRIX_COLUMNS, self.values, strict=True))
+
 
 def matrix_rows(table: pd.DataFrame) -> list[MatrixRow]:
     rows = table.to_dict("records")
@@ -35,7 +38,7 @@ def _matrix_row(row: dict[str, Any]) -> MatrixRow:
         _format_runs(row),
         row["verdict_wording"],
         format_agreement(row),
-        _format_divergence(row),
+        describe_divergence(row),
         figure(row["steps"]),
         with_detail(figure(row["loss_mean"]), "spread", percent(row["loss_spread"])),
         with_detail(percent(row["accuracy_mean"], 3), "sd", percent(row["accuracy_sd"])),
@@ -57,7 +60,7 @@ def _format_runs(row: dict[str, Any]) -> str:
     return f"{runs} × {repeats}" if is_uniform else f"{runs} ({row['trainings']} trainings)"
 
 
-def _format_divergence(row: dict[str, Any]) -> str:
+def describe_divergence(row: Mapping[str, Any]) -> str:
     if not is_known(row["first_step"]):
         return DASH
     step, component = int(row["first_step"]), row["first_component"]

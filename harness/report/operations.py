@@ -11,6 +11,8 @@ from harness.analysis.study_data import StudyData
 from harness.report.format import join_words, percent, plural
 from harness.report.tables import Tables
 
+NAMED = 6  # operations in one sentence
+
 
 def operation_cells(study: StudyData, tables: Tables) -> set[str]:
     """Return the ids of the cells that the audit or the table of first calls describes."""
@@ -72,4 +74,9 @@ def first_calls_sentence(rows: pd.DataFrame) -> str:
 
 
 def _names(operations: pd.Series[str]) -> str:
-    return f" ({', '.join(f'`{name}`' for name in operations)})" if len(operations) else ""
+    """The first operations in brackets; a report lists them all further down."""
+    if operations.empty:
+        return ""
+    words = [f"`{name}`" for name in operations[:NAMED]]
+    more = len(operations) - NAMED
+    return f" ({', '.join(words)}{f' and {more} more' if more > 0 else ''})"

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from harness.report.format import printable
+
 # The palette of Okabe and Ito, which people with any color vision can distinguish.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+INK, PAPER = "#010203", "#fdfefd"  # in no other place, so that a page can use its own instead
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK, "#8c6d31")
 STYLE: Any = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), PAPER),
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
+    "text.parse_math": False,  # a name with two dollar signs is no formula
     "svg.fonttype": "none",  # text stays text: small files that can be searched
     "svg.hashsalt": "harness",  # the same data give the same file
     "font.family": "sans-serif",
@@ -33,6 +41,14 @@ class Figure:
     caption: str
     svg: Markup
 
+    @property
+    def inline(self) -> Markup:
+        """For a page with a light and a dark theme, whose colors of text and paper it takes."""
+        text = str(self.svg).replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+        text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{self.name}-", text)  # unique in the page
+        label = escape(f"{self.title}. {self.caption}")
+        return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))  # noqa: S704
+
 
 def set_scale_from_zero(axes: Axes) -> None:
     """Make the y axis logarithmic with exactly 0, which stands for equal bits, at the bottom."""
@@ -46,5 +62,5 @@ def set_scale_from_zero(axes: Axes) -> None:
 def to_figure(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
     buffer = io.StringIO()
     canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
+    text = printable(buffer.getvalue())
     return Figure(name, title, caption, Markup(text[text.index("<svg") :]))  # noqa: S704

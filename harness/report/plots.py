@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,30 @@ from matplotlib.figure import Figure as Canvas
 
 from harness.analysis.cost import step_s
 from harness.analysis.study_data import StudyData, is_timed
+from harness.core.files import make_folder, remove_others, write_text
 from harness.core.verdict import Verdict
 from harness.report.divergence_plots import divergence, two_runs
-from harness.report.plot_base import COLORS, STYLE, Figure, set_scale_from_zero, to_figure
+from harness.report.plot_base import (
+    COLORS,
+    INK,
+    PAPER,
+    STYLE,
+    Figure,
+    set_scale_from_zero,
+    to_figure,
+)
 
 
 def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
     """Draw every figure that the study has data for, and write each to its own file."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     drawers = (two_runs, divergence, _costs, _schedule, reproducibility)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the viewer's font may have it
         figures = [figure for drawer in drawers if (figure := drawer(study, table))]
+    remove_others(folder, "*.svg", {f"{figure.name}.svg" for figure in figures})
     for figure in figures:
-        (folder / f"{figure.name}.svg").write_text(str(figure.svg), encoding="utf-8")
+        write_text(folder / f"{figure.name}.svg", str(figure.svg))
     return figures
 
 
@@ -41,10 +53,8 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
         color = "#8a8f98" if row["twin"] else COLORS[0]
         filled = row["verdict"] == Verdict.identical or row["twin"]
         axes.plot([row["cost_low"], row["cost_high"]], [height, height], color=color, lw=1.6)
-        axes.plot(
-            row["cost_ratio"], height, "o", color=color, ms=5, mfc=color if filled else "white"
-        )
-    axes.axvline(1, color="black", lw=0.8)
+        axes.plot(row["cost_ratio"], height, "o", color=color, ms=5, mfc=color if filled else PAPER)
+    axes.axvline(1, color=INK, lw=0.8)
     names = [
         f"{row['scenario']}, {row['determinism']}{' (A/A twin)' * row['twin']}"
         for row in rows.to_dict("records")
@@ -85,7 +95,7 @@ def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: 
             color=COLORS[scenarios.index(name) % len(COLORS)],
             label=name,
         )
-    axes.axhline(1, color="black", lw=0.6)
+    axes.axhline(1, color=INK, lw=0.6)
     axes.set_xlabel("position in the schedule")
     axes.set_title("Time per step of every timing run, relative to the median of its cell")
     unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -124,12 +134,12 @@ def reproducibility(study: StudyData, table: pd.DataFrame) -> Figure | None:  # 
             alpha=0.8,
             clip_on=False,  # equal weights lie on the axis
             color=color,
-            mfc="white" if _varies_with_equal_weights(row) else color,
+            mfc=PAPER if _varies_with_equal_weights(row) else color,
             ls="none",
             label=f"{row['scenario']}, {row['determinism']}",
         )
     set_scale_from_zero(axes)
-    axes.axvline(1, color="black", lw=0.6)
+    axes.axvline(1, color=INK, lw=0.6)
     axes.set_xlabel("time per step relative to the baseline")
     axes.set_title("Distance of final weights, ‖w−w₁‖/‖w₁‖")
     canvas.legend(loc="outside right upper", frameon=False, fontsize=7, ncols=1 + len(rows) // 18)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from harness.core.files import write_text
 from harness.report import legend
 from harness.report.content import ReportContent
+from harness.report.downloads import download_links
+from harness.report.format import printable
 from harness.report.plot_base import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -25,10 +31,37 @@ def write_pages(folder: Path, content: ReportContent, figures: list[Figure]) -> 
     )
     environment.filters["code"] = _code
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    for name in ("report.md", "report.html"):
-        template = environment.get_template(f"{name}.j2")
-        text = template.render(content=content, legend=legend, figures=figures)
-        (folder / name).write_text(text, encoding="utf-8")
+    downloads = download_links(folder / "tables")
+    command = printable(content.command).replace("```", "` ` `")  # cannot end its block of code
+    for name, safe in (("report.md", _for_markdown), ("report.html", printable)):
+        text = environment.get_template(f"{name}.j2").render(
+            content=_map_text(content, safe),
+            command=command,
+            legend=legend,
+            figures=figures,
+            downloads=downloads,
+        )
+        write_text(folder / name, text)
+
+
+def _map_text(value: Any, function: Callable[[str], str]) -> Any:
+    """Apply a function to all text in nested data classes, lists, tuples and dictionaries."""
+    if type(value) is str:
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map_text(item, function) for item in value)
+    if isinstance(value, dict):
+        return {_map_text(k, function): _map_text(v, function) for k, v in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        changes = {name: _map_text(getattr(value, name), function) for name in names}
+        return dataclasses.replace(value, **changes)
+    return value
+
+
+def _for_markdown(text: str) -> str:
+    """Text on one line and without markup of its own; GitHub would obey some of it."""
+    return printable(text).replace("\n", " ").replace("<", "&lt;")
 
 
 def _code(text: str) -> Markup:

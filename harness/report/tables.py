@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from harness.analysis.audit import audit_table, lengths_table
 from harness.analysis.cell_table import cell_table
@@ -16,7 +17,11 @@ from harness.analysis.cost import step_s
 from harness.analysis.first_calls import first_calls_table
 from harness.analysis.noise import noise_table
 from harness.analysis.study_data import StudyData
+from harness.core.files import make_folder, remove_others, write_text
 from harness.core.record import RunRecord
+from harness.report.format import printable
+
+FLOATS = "%.12g"  # the last digits of a sum depend on the processor
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Tables:
 
 
 def write_tables(folder: Path, study: StudyData, tables: Tables) -> None:
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     files = {
         "cells": tables.cells,
         "runs": pd.DataFrame([_run_columns(run) for run in study.runs]),
@@ -57,9 +62,23 @@ def write_tables(folder: Path, study: StudyData, tables: Tables) -> None:
         "audit_lengths": tables.lengths,
         "first_calls": tables.first_calls,
     }
-    for name, table in files.items():
-        if not table.empty:
-            table.to_csv(folder / f"{name}.csv", index=False)
+    filled = {f"{name}.csv": table for name, table in files.items() if not table.empty}
+    remove_others(folder, "*.csv", filled)
+    for name, table in filled.items():
+        write_text(folder / name, printable(_as_csv(table)))
+
+
+def _as_csv(table: pd.DataFrame) -> str:
+    columns = {
+        name: values if is_numeric_dtype(values) else values.map(_defuse)
+        for name, values in table.items()
+    }
+    return pd.DataFrame(columns).to_csv(index=False, float_format=FLOATS)
+
+
+def _defuse(value: Any) -> Any:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@")) else value
 
 
 def _run_columns(run: RunRecord) -> dict[str, Any]:

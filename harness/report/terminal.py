@@ -1,54 +1,87 @@
-"""The summary of a report in a terminal: results, a sentence per scenario, and controls."""
+"""The summary of a report in a terminal of 80 columns: headlines, the map, and controls."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.analysis.controls import Control
 from harness.report.content import ReportContent
-from harness.report.format import plural
-from harness.report.matrix_rows import MATRIX_COLUMNS
+from harness.report.format import plural, printable
+from harness.report.overview import Field, OverviewRow
 
-STYLES = {"identical": "green", "not tested": "dim", "refused": "yellow", "failed": "red"}
-PIPE_WIDTH = 140  # columns, if the output is a file or a pipe
-# Shown in the report only, because a terminal is narrow; so are details in brackets.
-HIDDEN = {"steps", "final loss", "accuracy", "churn"}
+STYLES = {"same": "green", "alike": "green", "untested": "dim", "refused": "yellow"}
+LIGHTS = {"passed": "green", "failed": "bold red", "open": "yellow", "off": "dim"}
+PIPE_WIDTH = 80  # columns, if the output is a file or a pipe
+WIDEST_NAME = 28  # longer ones are cut in the middle, where scripts' paths differ least
 
 
 def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequence[str]) -> None:
-    console = Console()
+    console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = [index for index, name in enumerate(MATRIX_COLUMNS) if name not in HIDDEN]
-    for index in columns:
-        heading = MATRIX_COLUMNS[index].replace(" ", "\n")  # two lines leave more room for values
-        table.add_column(heading, overflow="fold")
-    for row in content.matrix:
-        style = STYLES.get(row.verdict, "magenta")
-        values = dict(zip(MATRIX_COLUMNS, row.values, strict=True))
-        values["step time"] = values["step time"].partition(" (")[0]
-        table.add_row(*(values[MATRIX_COLUMNS[index]] for index in columns), style=style)
     if content.stamp:
         console.print(content.stamp.upper(), style="bold red")
-    if content.matrix:
-        console.print(table)
+    if content.overview.rows:
+        console.print(_map(content))
         console.print()
-    for scenario, sentence in content.sentences:
-        console.print(f"[bold]{escape(scenario)}[/]: {escape(sentence)}")
-    control, sentence = content.positive
-    if control != Control.off:
-        console.print(f"[bold]positive control[/]: {control}. {escape(sentence)}")
-    for twin in content.twins:
-        console.print(f"[bold]A/A twin[/] of {twin[0]}: {twin[2]} ({twin[3]}), {twin[-1]}")
+    for headline in content.headlines:
+        console.print(_styled(headline), style="bold")
+    for light in content.lights:
+        symbol = f"[{LIGHTS[light.style]}]{light.symbol}[/]"
+        console.print(f"{symbol} {_safe(light.name)}. {_styled(light.line)}")
     for note in notes:
-        console.print(f"[bold yellow]note[/]: {escape(note)}")
+        console.print(f"[bold yellow]note[/]: {_safe(note)}")
     for failure in failures:
-        console.print(f"[bold red]failed[/]: {escape(failure)}")
+        console.print(f"[bold red]failed[/]: {_safe(failure)}")
     if content.warnings:
         count = plural(len(content.warnings), "warning")
         console.print(f"{count}: see the report", style="yellow")
+
+
+def _map(content: ReportContent) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("training", "determinism", "differ", "first at", "cost"):
+        table.add_column(name, overflow="fold", no_wrap=name != "determinism")
+    for row in content.overview.rows:
+        _add_row(table, row, content.overview.columns)
+    return table
+
+
+def _add_row(table: Table, row: OverviewRow, columns: Sequence[str]) -> None:
+    name = _shorten(row.label)
+    for setting, field in zip(columns, row.fields, strict=True):
+        if field is None or field.like:
+            continue
+        table.add_row(
+            _safe(name),
+            _safe(setting),
+            f"{field.mark.symbol} {field.differ or field.mark.word.partition(':')[0]}",
+            _safe(field.first),
+            _cost(field),
+            style=STYLES.get(field.mark.style, "magenta"),
+        )
+        name = ""
+
+
+def _cost(field: Field) -> str:
+    return f"[bold]{field.cost}[/]" if field.is_shown else field.cost
+
+
+def _shorten(name: str) -> str:
+    if len(name) <= WIDEST_NAME:
+        return name
+    half = (WIDEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _styled(text: str) -> str:
+    """Text for the console, in which backquoted words are cyan."""
+    return re.sub(r"`([^`]+)`", r"[cyan]\1[/]", _safe(text))
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text))

@@ -12,15 +12,14 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell
 from harness.report.divergence_plots import divergence, two_runs
-from harness.report.plot_base import Figure
+from harness.report.plot_base import PAPER, Figure
 from harness.report.plots import reproducibility
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
 Draw = Callable[..., Figure]
-HOLLOW = (
-    r'<use [^>]*style="fill: #ffffff'  # a white marker in SVG: once in the plot, once in the legend
-)
+# A marker of the page's color in SVG: once in the plot, once in the legend.
+HOLLOW = f'<use [^>]*style="fill: {PAPER}'
 
 
 @pytest.fixture
