@@ -59,12 +59,27 @@ def check(words: Sequence[str]) -> int:
 
 
 def publish(words: Sequence[str]) -> int:
-    from harness.study.publish import publish as publish_study  # noqa: PLC0415
+    """Publish a study, or make the report of a published one again by this version."""
+    from harness.core.paths import PUBLISHED  # noqa: PLC0415
+    from harness.study import publish as publishing  # noqa: PLC0415
 
     force = "--force" in words
     folder = study_in("publish", [word for word in words if word != "--force"])
-    print(f"published: {publish_study(folder, force)}")
+    if folder.path.resolve().parent == PUBLISHED.resolve():
+        print(f"published again: {publishing.refresh(folder)}")
+    else:
+        print(f"published: {publishing.publish(folder, force)}")
     return DONE
+
+
+def verify(words: Sequence[str]) -> int:
+    """Recompute published studies from their records: all that are published if none is named."""
+    from harness.core.paths import PUBLISHED  # noqa: PLC0415
+
+    studies = words or [str(path.parent) for path in sorted(PUBLISHED.glob("*/manifest.json"))]
+    if not studies:
+        raise UsageError(f"{PUBLISHED} has no study; `{program()} publish STUDY` adds one")
+    return reporting.verify(studies)
 
 
 def list_(words: Sequence[str]) -> int:
@@ -111,6 +126,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "replay": replay,
     "audit": audit,
     "publish": publish,
+    "verify": verify,
     "list": list_,
 }
 

@@ -13,16 +13,17 @@ from harness.report.failures import describe_failures
 from harness.report.write import write_report
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, quiet: bool = False) -> int:
     gc.disable()  # of millions of records' parts none is garbage before the end
     report = write_report(folder)
-    terminal.print_summary(
-        report.content,
-        describe_failures(folder, report.study, report.cells),
-        describe_unobserved(report.study, report.cells),
-    )
+    if not quiet:
+        terminal.print_summary(
+            report.content,
+            describe_failures(folder, report.study, report.cells),
+            describe_unobserved(report.study, report.cells),
+        )
     return FINDING if report.has_failed_control else DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), quiet="--quiet" in sys.argv[2:]))

@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import tarfile
+import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,13 +22,13 @@ from typing import Any
 from harness.core.command_line import command
 from harness.core.completion import was_cut
 from harness.core.errors import UsageError
-from harness.core.paths import BLOCKS, BUDGET, PUBLISHED
+from harness.core.paths import EVIDENCE, PUBLISHED, RESULTS
 from harness.core.redact import mask_secrets, user_name
+from harness.core.run_archive import ARCHIVE, pack
+from harness.core.sums import write_sums
 from harness.study.folder import StudyFolder
+from harness.study.reporting import report
 
-REQUIRED = ("manifest.json", "schedule.json", "report.md", "report.html", "tables", "figures")
-OPTIONAL = ("diagnosis.json", BLOCKS, BUDGET)
-ARCHIVE = "runs.tar.xz"
 SUPERSEDED = "superseded.toml"
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
@@ -42,27 +43,49 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
     manifest = folder.manifest
     if not force:
         _check_finished(folder)
-    _check_reported(folder, manifest)
-    if not force and any(check == "failed" for _, check in _read_checks(folder.path)):
-        raise UsageError(
-            f"a control of {folder.path} failed, so its numbers are not to be trusted; run it "
-            "again, or publish it marked as failed with --force"
-        )
-    _check_private(folder.path)
+    _check_conclusive(folder, manifest)
     _check_paths(manifest)
     target = PUBLISHED / folder.path.resolve().name
     if target.exists():
         raise UsageError(f"{target} exists already; remove it to publish the study again")
-    target.mkdir(parents=True)
-    for name in (*REQUIRED, *OPTIONAL):
-        source = folder.path / name
-        if not source.exists():
-            continue
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, target / name)
-    _pack_runs(folder.runs, target / ARCHIVE)
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".publish-") as scratch:
+        made = Path(scratch) / target.name
+        _copy_evidence(folder, made)
+        report(made, quiet=True)
+        if not force and any(check == "failed" for _, check in _read_checks(made)):
+            raise UsageError(
+                f"a control of {folder.path} failed, so its numbers are not to be trusted; run it "
+                "again, or publish it marked as failed with --force"
+            )
+        _check_private(made)
+        write_sums(made)
+        PUBLISHED.mkdir(exist_ok=True)
+        made.rename(target)
     _write_index()
     return target
+
+
+def _copy_evidence(folder: StudyFolder, target: Path) -> None:
+    """Copies all that the report is made from."""
+    target.mkdir()
+    for name in EVIDENCE:
+        if (folder.path / name).exists():
+            shutil.copyfile(folder.path / name, target / name)
+    pack(
+        folder.path, [f"runs/{path.name}" for path in folder.runs.glob("*.json")], target / ARCHIVE
+    )
+
+
+def refresh(folder: StudyFolder) -> Path:
+    """Makes the report of a published study again, by this version, and lists it anew.
+
+    Raises ReportError if the report cannot be made.
+    """
+    report(folder.path, quiet=True)
+    write_sums(folder.path)
+    _write_index()
+    return folder.path
 
 
 def _check_finished(folder: StudyFolder) -> None:
@@ -76,11 +99,7 @@ def _check_finished(folder: StudyFolder) -> None:
         )
 
 
-def _check_reported(folder: StudyFolder, manifest: dict[str, Any]) -> None:
-    if not all((folder.path / name).exists() for name in REQUIRED):
-        raise UsageError(
-            f"{folder.path} has no report; first run `{command(['report', str(folder.path)])}`"
-        )
+def _check_conclusive(folder: StudyFolder, manifest: dict[str, Any]) -> None:
     if manifest["request"]["not_for_conclusions"]:
         raise UsageError(
             f"{folder.path} is stamped not for conclusions; run matrix=publish instead"
@@ -121,19 +140,6 @@ def _private_patterns() -> Iterator[str]:
             yield rf"\b{re.escape(name)}\b"
 
 
-def _pack_runs(runs: Path, archive: Path) -> None:
-    """Packs the records reproducibly: sorted, without owners and times."""
-
-    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = entry.mtime = 0
-        entry.uname = entry.gname = ""
-        return entry
-
-    with tarfile.open(archive, "w:xz") as tar:
-        for path in sorted(runs.glob("*.json")):
-            tar.add(path, f"runs/{path.name}", filter=anonymous)
-
-
 def _read_checks(study: Path) -> list[tuple[str, str]]:
     """The study's controls and their checks (``passed``, ``failed``, ``inconclusive``, …)."""
     path = study / "tables" / "controls.csv"
@@ -164,6 +170,11 @@ def _count_runs(study: Path, request: Mapping[str, Any]) -> str:
     return f"{recorded:,}" + f" of {len(planned):,}" * is_short
 
 
+def _read_headline(report: Path) -> str:
+    with report.open(encoding="utf-8") as file:
+        return file.readline().removeprefix("# ").strip().replace("|", "\\|")
+
+
 def _write_index() -> None:
     """Rewrites results/published/README.md from the published studies.
 
@@ -174,8 +185,8 @@ def _write_index() -> None:
     lines = [
         "# Published studies",
         "",
-        "| study | command | runs | controls | machine | torch | harness | superseded by |",
-        "|---|---|---|---|---|---|---|---|",
+        "| study | found | command | runs | controls | machine | torch | harness | superseded by |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted(PUBLISHED.glob("*/manifest.json")):
         manifest = json.loads(path.read_text())
@@ -186,6 +197,7 @@ def _write_index() -> None:
         newer_name = replaced_by.get(name)
         row = (
             f"[{name}]({name}/report.md)",
+            _read_headline(path.parent / "report.md"),
             f"`{command(manifest['words'])}`",
             runs,
             _describe_checks(_read_checks(path.parent)),

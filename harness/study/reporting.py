@@ -17,12 +17,12 @@ from harness.study.child_process import environment
 CHECK_VARIABLES = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")
 
 
-def report(study: Path) -> int:
-    """Makes the report; returns FAILED if a control failed, else DONE.
+def report(study: Path, quiet: bool = False) -> int:
+    """Makes the report and prints its summary; returns FAILED if a control failed, else DONE.
 
     Raises ReportError if no report could be made.
     """
-    status = _run_module("harness.report", [str(study)])
+    status = _run_module("harness.report", [str(study), *["--quiet"] * quiet])
     if status not in (DONE, FINDING):
         raise ReportError(
             "the report could not be made; all runs are kept. Try again with:\n"
@@ -41,6 +41,20 @@ def check(words: Sequence[str]) -> int:
     if status not in (DONE, BAD_REQUEST, RUNS_FAILED, FINDING):
         raise ReportError(
             f"the study could not be judged (status {status}); please report this as a bug, "
+            "with the output above"
+        )
+    return FAILED if status == FINDING else status
+
+
+def verify(words: Sequence[str]) -> int:
+    """Recomputes published studies; returns FAILED if one does not follow from its records.
+
+    Raises ReportError if that was not possible.
+    """
+    status = _run_module("harness.verify", words)
+    if status not in (DONE, BAD_REQUEST, FINDING):
+        raise ReportError(
+            f"the study could not be verified (status {status}); please report this as a bug, "
             "with the output above"
         )
     return FAILED if status == FINDING else status
