@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. Everything runs in .venv, which requirements/install.py creates from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-image test-long lint lock report verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs
+.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-browser test-image test-long lint lock report verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs
 MAKEFLAGS += --no-print-directory
 
 # The Python that creates .venv: the one in .venv, else the first supported one that runs (a shim may fail to).
@@ -53,6 +53,10 @@ test-keras: setup-dev setup-keras ## Install Keras and test the Keras scenarios
 
 test-programs: setup-dev setup-programs ## Install Lightning, Accelerate and Transformers and test programs that use them
 	@$(PYTEST) -m programs $(ARGS)
+
+test-browser: setup-dev ## Test reports in Chromium (which needs root on Debian to be installed)
+	@tests/browser/install_browser.sh
+	@$(PYTEST) tests/browser $(ARGS)
 
 test-image: setup-dev ## Build and test the CPU image on a private Docker engine (needs Debian, root, Python 3.11)
 	@tests/container/install_engine.sh

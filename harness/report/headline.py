@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -74,9 +74,9 @@ def noise_headline(table: pd.DataFrame) -> str:
     return f"{', '.join(parts)} (standard deviation over runs, {trainings})."
 
 
-def _span(values: pd.Series[float]) -> str:
-    low, high = values.min(), values.max()
-    return percent(low) if low == high else f"{percent(low)} to {percent(high)}"
+def _span(values: Iterable[float]) -> str:
+    ordered = sorted(values)
+    return " to ".join(dict.fromkeys([percent(ordered[0]), percent(ordered[-1])]))
 
 
 def _seed_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Iterator[str]:
@@ -157,16 +157,15 @@ def _cost_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Ite
     for label in ("slower", "faster"):
         shown = [row for row in rows if row["cost"] == label]
         if shown:
-            changes = sorted(abs(row["cost_ratio"] - 1) for row in shown)
-            by = " to ".join(percent(change) for change in dict.fromkeys((changes[0], changes[-1])))
-            yield f"`{name}` is {label} for {_names(shown)}, by {by}."
+            changes = [abs(row["cost_ratio"] - 1) for row in shown]
+            yield f"`{name}` is {label} for {_names(shown)}, by {_span(changes)}."
     others = [row for row in rows if row["cost"] not in ("slower", "faster")]
     if others:
-        most = max(_highest_cost(study, row) for row in others) - 1
+        highest = sorted(_highest_cost(study, row) - 1 for row in others)
         whom = _names(others) if len(others) < len(rows) else "every training"
         yield (
-            f"For {whom}, `{name}` costs less than {percent(most)}, if anything."
-            if most < MEASURABLE
+            f"For {whom}, `{name}` costs less than {_span(highest)}, if anything."
+            if highest[-1] < MEASURABLE
             else f"What `{name}` costs for {whom} was not measured precisely enough to say."
         )
 

@@ -56,7 +56,13 @@ def set_scale_from_zero(axes: Axes) -> None:
     values = np.concatenate([np.zeros(0), *lines])
     positive = values[np.isfinite(values) & (values > 0)]
     axes.set_yscale("symlog", linthresh=float(positive.min()) if len(positive) else 1e-9)
+    axes.yaxis.set_major_formatter(lambda value, _: _power(value))
     axes.set_ylim(bottom=0)
+
+
+def _power(value: float) -> str:
+    """A power of ten as 1e-6, since mathematical text is off."""
+    return f"{value:g}" if value == 0 or 1e-2 <= value <= 1e2 else f"1e{np.log10(value):.0f}"
 
 
 def to_figure(canvas: Canvas, name: str, title: str, caption: str) -> Figure:

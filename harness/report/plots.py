@@ -27,6 +27,8 @@ from harness.report.plot_base import (
     to_figure,
 )
 
+MOST_SHOWN = (0.75, 1.35)  # costs within the axis; others stand at its edge, as numbers
+
 
 def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
     """Draw every figure that the study has data for, and write each to its own file."""
@@ -49,11 +51,23 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
     canvas = Canvas(figsize=(10, 1.1 + 0.23 * len(rows)))
     axes = canvas.subplots()
     heights = np.arange(len(rows))[::-1]
+    left, right = _cost_limits(rows)
     for height, row in zip(heights, rows.to_dict("records"), strict=True):
         color = "#8a8f98" if row["twin"] else COLORS[0]
         filled = row["verdict"] == Verdict.identical or row["twin"]
-        axes.plot([row["cost_low"], row["cost_high"]], [height, height], color=color, lw=1.6)
-        axes.plot(row["cost_ratio"], height, "o", color=color, ms=5, mfc=color if filled else PAPER)
+        ratio, ends = row["cost_ratio"], np.clip([row["cost_low"], row["cost_high"]], left, right)
+        axes.plot(ends, [height, height], color=color, lw=1.6)
+        if left <= ratio <= right:
+            axes.plot(ratio, height, "o", color=color, ms=5, mfc=color if filled else PAPER)
+        else:
+            axes.annotate(
+                f"← {ratio:.2f}" if ratio < left else f"{ratio:.2f} →",
+                (left if ratio < left else right, height),
+                ha="left" if ratio < left else "right",
+                va="center",
+                color=color,
+            )
+    axes.set_xlim(left, right)
     axes.axvline(1, color=INK, lw=0.8)
     names = [
         f"{row['scenario']}, {row['determinism']}{' (A/A twin)' * row['twin']}"
@@ -70,8 +84,15 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
         "Cost with intervals",
         "Time per step relative to the baseline of the same scenario. Grey: the A/A twin of a "
         "baseline, which shows the noise of the machine. Hollow: cells that are not identical, "
-        "whose cost the report does not quote.",
+        "whose cost the report does not quote. An arrow: beyond the axis, with its ratio.",
     )
+
+
+def _cost_limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """The ends of the axis: all intervals, unless a few would squeeze the others."""
+    shown = rows[rows["cost_ratio"].between(*MOST_SHOWN)]
+    low, high = float(shown["cost_low"].min()), float(shown["cost_high"].max())
+    return max(low, MOST_SHOWN[0]) * 0.99, min(high, MOST_SHOWN[1]) * 1.01
 
 
 def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001

@@ -30,6 +30,7 @@ def write_pages(folder: Path, content: ReportContent, figures: list[Figure]) -> 
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
+    environment.filters["breakable"] = _breakable
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
     downloads = download_links(folder / "tables")
     command = printable(content.command).replace("```", "` ` `")  # cannot end its block of code
@@ -62,6 +63,11 @@ def _map_text(value: Any, function: Callable[[str], str]) -> Any:
 def _for_markdown(text: str) -> str:
     """Text on one line and without markup of its own; GitHub would obey some of it."""
     return printable(text).replace("\n", " ").replace("<", "&lt;")
+
+
+def _breakable(text: str) -> Markup:
+    """Escape text that may be broken after an underscore or an equals sign."""
+    return Markup(re.sub("([_=])", r"\1<wbr>", str(escape(text))))  # noqa: S704
 
 
 def _code(text: str) -> Markup:
