@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from harness.core.spec import Noise
 from harness.core.verdict import judge
 from harness.report.format import figure, percent
 from harness.report.matrix_rows import format_agreement
+from harness.report.terminal import print_summary
 
 DOCS = Path(__file__).resolve().parents[1]
 README = DOCS.parent / "README.md"
@@ -57,8 +59,10 @@ class Sentence:
 
 def example_of_the_readme() -> Iterator[Sentence]:
     """What a study and a diagnosis of docs/example/train.py print."""
-    (name, text), *_ = study(EXAMPLE).content.sentences
-    yield Sentence(README, EXAMPLE, f"{name}: {text}")
+    printed = io.StringIO()
+    print_summary(study(EXAMPLE).content, [], [], printed)
+    table_and_headline, _, _ = printed.getvalue().partition("✓")
+    yield Sentence(README, EXAMPLE, table_and_headline)
     diagnosis = study(EXAMPLE_DIAGNOSIS).data.diagnosis
     assert diagnosis is not None
     text, _, _ = diagnosis["paragraph"].partition(" determinism.cublas_workspace")

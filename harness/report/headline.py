@@ -164,7 +164,7 @@ def _cost_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Ite
         highest = sorted(_highest_cost(study, row) - 1 for row in others)
         whom = _names(others) if len(others) < len(rows) else "every training"
         yield (
-            f"For {whom}, `{name}` costs less than {_span(highest)}, if anything."
+            f"For {whom}, `{name}` costs at most {_span(highest)} (95 % confidence)."
             if highest[-1] < MEASURABLE
             else f"What `{name}` costs for {whom} was not measured precisely enough to say."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import IO
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,8 +20,14 @@ PIPE_WIDTH = 80  # columns, if the output is a file or a pipe
 WIDEST_NAME = 28  # longer ones are cut in the middle, where scripts' paths differ least
 
 
-def print_summary(content: ReportContent, failures: Sequence[str], notes: Sequence[str]) -> None:
-    console = Console(highlight=False)
+def print_summary(
+    content: ReportContent,
+    failures: Sequence[str],
+    notes: Sequence[str],
+    file: IO[str] | None = None,
+) -> None:
+    """Print to standard output or, in 80 columns, to ``file``."""
+    console = Console(file=file, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     if content.stamp:
