@@ -63,6 +63,10 @@ def example_of_the_readme() -> Iterator[Sentence]:
     print_summary(study(EXAMPLE).content, [], [], printed)
     table_and_headline, _, _ = printed.getvalue().partition("✓")
     yield Sentence(README, EXAMPLE, table_and_headline)
+    runs = study(EXAMPLE).cell("script", "full")["independent_runs"]
+    bound = percent(divergence_rate_upper(runs))
+    text = f"up to {bound} of fresh runs may still differ, at 95 % confidence"
+    yield Sentence(README, EXAMPLE, text)
     diagnosis = study(EXAMPLE_DIAGNOSIS).data.diagnosis
     assert diagnosis is not None
     text, _, _ = diagnosis["paragraph"].partition(" determinism.cublas_workspace")
