@@ -56,7 +56,7 @@ test-programs: setup-dev setup-programs ## Install Lightning, Accelerate and Tra
 
 test-browser: setup-dev ## Test reports in Chromium (which needs root on Debian to be installed)
 	@tests/browser/install_browser.sh
-	@$(PYTEST) tests/browser $(ARGS)
+	@$(PYTEST) tests/browser --browser $(ARGS)
 
 test-image: setup-dev ## Build and test the CPU image on a private Docker engine (needs Debian, root, Python 3.11)
 	@tests/container/install_engine.sh

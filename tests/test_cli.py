@@ -54,7 +54,7 @@ TINY = ["scenario.steps=6", *SMALL]
         (["launch.ahead=0"], "at least 1"),
         (
             ["nosuchverb"],
-            "the commands are resume, report, check, diagnose, replay, audit, publish, verify, list",
+            "the commands are resume, report, check, diagnose, replay, audit, publish,",
         ),
         (["results/x"], "unknown command 'results/x'"),
         (["resume"], "takes one study"),

@@ -185,7 +185,7 @@ def read_study(folder: Path) -> StudyData:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if manifest["schema"] > MANIFEST_SCHEMA:
+    if manifest.get("schema", 0) > MANIFEST_SCHEMA:
         raise ValueError(
             f"{path} has schema {manifest['schema']}, but this harness reads schemas up to "
             f"{MANIFEST_SCHEMA}: use the version that wrote the study"

@@ -18,8 +18,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("no chromium: `make test-browser` installs it")
+    assert path, "no chromium: `make test-browser` installs it"
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield launched

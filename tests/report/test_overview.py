@@ -166,8 +166,8 @@ def test_the_headline_quotes_costs_that_an_interval_shows(build: Build) -> None:
     }
     headline = training_headline(*build(ends, costs))
     assert "`full` is slower for `mlp`, by 50 %." in headline
-    (most,) = headline.split("less than ")[1:]
-    assert headline.endswith("%, if anything.")
+    (most,) = headline.split("costs at most ")[1:]
+    assert headline.endswith("% (95 % confidence).")
     assert float(most.split()[0]) > 3.0  # Student's t at the level of two costs, of ±1.8 %
 
 
