@@ -6,12 +6,13 @@ Each function imports what it needs when it is called, so that `--help` and `lis
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.core.command_line import program
 from harness.core.errors import UsageError
-from harness.core.exit_codes import DONE, INTERRUPTED
+from harness.core.exit_codes import DONE, FAILED, INTERRUPTED
 from harness.core.redact import redact
 from harness.study import reporting
 from harness.study.folder import StudyFolder
@@ -75,11 +76,31 @@ def publish(words: Sequence[str]) -> int:
 def verify(words: Sequence[str]) -> int:
     """Recompute published studies from their records: all that are published if none is named."""
     from harness.core.paths import PUBLISHED  # noqa: PLC0415
+    from harness.study.publish import index_is_current  # noqa: PLC0415
 
-    studies = words or [str(path.parent) for path in sorted(PUBLISHED.glob("*/manifest.json"))]
+    studies = words or [str(path) for path in sorted(PUBLISHED.glob("*/"))]
     if not studies:
         raise UsageError(f"{PUBLISHED} has no study; `{program()} publish STUDY` adds one")
-    return reporting.verify(studies)
+    status = reporting.verify(studies)
+    if not words and not index_is_current():
+        print(f"{PUBLISHED}/README.md does not list what the studies say", file=sys.stderr)
+        return FAILED
+    return status
+
+
+def compare(words: Sequence[str]) -> int:
+    """Compare the bits of the cells that studies or bundles share."""
+    if len(words) < 2:
+        raise UsageError(f"compare takes two studies: {program()} compare results/A results/B")
+    return reporting.compare(words)
+
+
+def bundle(words: Sequence[str]) -> int:
+    """Pack a study into one file for somebody else."""
+    from harness.study.publish import bundle as pack_study  # noqa: PLC0415
+
+    print(f"bundle: {pack_study(study_in('bundle', words))}")
+    return DONE
 
 
 def list_(words: Sequence[str]) -> int:
@@ -127,6 +148,8 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "audit": audit,
     "publish": publish,
     "verify": verify,
+    "bundle": bundle,
+    "compare": compare,
     "list": list_,
 }
 

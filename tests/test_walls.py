@@ -34,6 +34,7 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "worker/keras_backend": ("core host keras_scenario worker", {*PRESENT, *HYDRA, "torch"}),
     "analysis": ("core", {"torch", *HYDRA, *KERAS, "matplotlib", "rich"}),
     "report": ("core analysis", {"torch", *HYDRA, *KERAS}),
+    "compare": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "jinja2"}),
     "verify": ("core analysis report", {"torch", *HYDRA, *KERAS}),
     "check": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "rich", "jinja2"}),
     "study": ("core host", {*COMPUTE, *HYDRA}),

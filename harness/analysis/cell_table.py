@@ -38,6 +38,8 @@ def cell_row(study: StudyData, cell: CellData) -> dict[str, Any]:
         **_verdict_columns(cell, judgement),
         **vars(measure_spread(cell)),
         **_cost_columns(cell, [*cell.timings, *cell.twins], ratio),
+        "cost_low_together": together.low if together else None,
+        "cost_high_together": together.high if together else None,
         "cost": cost.cost_label(ratio, together, twin),
         **_outcome_columns([*cell.traces, *cell.timings]),
         "note": judgement.note,

@@ -127,7 +127,7 @@ def cost_label(ratio: Ratio | None, together: Ratio | None, twin: Ratio | None) 
         return "slower" if ratio.point > 1 else "faster"
     if ratio.within(EQUAL_WITHIN):
         return f"within ±{EQUAL_WITHIN:.0%}".replace("%", " %")
-    return f"cannot tell ({ratio.uncertainty(decimals=1)})"
+    return f"cannot tell ({together.uncertainty(decimals=1)})"
 
 
 class TwinCheck(StrEnum):

@@ -152,7 +152,10 @@ def read_study(folder: Path) -> StudyData:
         shared = _Shared()
         for path in sorted(runs.glob("*.t*.*.json")):
             try:
-                records.append(shared.parts_of(load_record(path, orjson.loads)))
+                record = load_record(path, orjson.loads)
+                if record.run_id != path.stem:
+                    raise BadRecordError(f"{path.name} is the record of run {record.run_id}")
+                records.append(shared.parts_of(record))
             except BadRecordError as error:
                 unreadable.append(str(error))
         specs = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ def write_text(path: Path, text: str) -> None:
     A link of this name is replaced, not followed. Raises OSError, for example on a full disk, and
     leaves the file's old content in place.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with os.fdopen(os.open(temporary, flags, 0o666), "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -30,13 +31,6 @@ def write_json(path: Path, document: Any, indent: int | None = None) -> None:
     """Write JSON as ``write_text`` does. Raises ValueError for a number that is not finite."""
     separators = (",", ":" if indent is None else ": ")
     write_text(path, json.dumps(document, allow_nan=False, indent=indent, separators=separators))
-
-
-def remove_others(folder: Path, pattern: str, names: Collection[str]) -> None:
-    """Remove files that an earlier report wrote and this one does not."""
-    for path in folder.glob(pattern):
-        if path.name not in names:
-            path.unlink()
 
 
 def make_folder(path: Path) -> None:

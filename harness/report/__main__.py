@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 from pathlib import Path
 
-from harness.core.exit_codes import DONE, FINDING
+from harness.core.exit_codes import DONE, FINDING, RUNS_FAILED
+from harness.core.files import write_text
 from harness.report import terminal
 from harness.report.basis import describe_unobserved
 from harness.report.failures import describe_failures
+from harness.report.format import printable
 from harness.report.write import write_report
 
 
@@ -26,4 +29,11 @@ def main(folder: Path, quiet: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), quiet="--quiet" in sys.argv[2:]))
+    study = Path(sys.argv[1])
+    try:
+        sys.exit(main(study, quiet="--quiet" in sys.argv[2:]))
+    except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
+        log = study / "report-error.log"
+        write_text(log, traceback.format_exc())
+        print(f"harness: {type(error).__name__}: {printable(str(error))} ({log})", file=sys.stderr)
+        sys.exit(RUNS_FAILED)

@@ -29,7 +29,7 @@ class Caveat:
 
 
 def find_caveats(study: StudyData, controls: Controls) -> list[Caveat]:
-    caveats = [*study_caveats(study), *_control_caveats(controls), *_refusal_caveats(study)]
+    caveats = [*_control_caveats(controls), *study_caveats(study), *_refusal_caveats(study)]
     for cell in study.cells:
         if cell.same_as is None:
             caveats += cell_caveats(cell)
@@ -192,6 +192,18 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
             "Set trace.keep_snapshots=true to keep the parameters that distances are measured on.",
         )
     yield from _script_caveats(cell)
+    untrained = {
+        name
+        for _, repeat in cell.trainings()
+        for name, facts in repeat.facts.items()
+        if isinstance(facts, dict) and facts.get("weights_changed") is False
+    }
+    if untrained:
+        yield Caveat(
+            f"{cell.id}: did not train: {_list_names(sorted(untrained))}. The weights of this "
+            "network are those that it began with, in every run.",
+            "Give the optimizer the parameters of the network that it shall train.",
+        )
     if any(
         repeat.facts.get("nearest_equals_expand_forward") is False for _, repeat in cell.trainings()
     ):

@@ -24,7 +24,7 @@ from harness.report.labels import scenario_labels
 from harness.report.lights import Light, control_lights
 from harness.report.matrix_rows import MatrixRow, format_agreement, matrix_rows, with_detail
 from harness.report.operations import operation_cells, operation_sentences
-from harness.report.overview import MARKS, Mark, Overview, build_overview, used_marks
+from harness.report.overview import MARKS, Mark, Overview, build_overview, switches_set, used_marks
 from harness.report.run_counts import describe_stops, summarize_runs
 from harness.report.summary import sentences
 from harness.report.tables import Tables
@@ -39,6 +39,7 @@ SOURCES = {
 
 
 ASKED = ("asked", "baseline")  # roles of cells that a reader wants to know about
+FAILED = "A control of this study failed: do not trust its numbers."
 ANSWERS = (Answer.fails, Answer.open, Answer.holds)  # in the order of a reader's interest
 
 
@@ -73,6 +74,7 @@ class ReportContent:
     important: list[Caveat]  # those that limit what the first screen says
     marks: list[Mark]  # that the overview uses
     citation: str
+    settings: list[tuple[str, str]]  # name, and the switches that it turns
     machine: list[tuple[str, str]]
     command: str
     summary: str
@@ -84,8 +86,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     experiments = _merge_aliases(cells)
     apart = operation_cells(study, tables)
     trainings = experiments[~experiments["cell"].isin(apart) & ~experiments["twin"]]
-    asked = cells[~cells["cell"].isin(apart) & ~cells["twin"] & cells["role"].isin(ASKED)]
-    asked = asked[asked["noise"] == ""]  # the others vary on purpose
+    asked = _asked_cells(cells[~cells["cell"].isin(apart) & ~cells["twin"]])
     matrix = matrix_rows(trainings)
     warnings, overview = find_caveats(study, controls), build_overview(study, asked)
     return ReportContent(
@@ -93,7 +94,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         headlines=_headlines(study, asked, tables),
         where=_describe_place(study),
         lights=control_lights(controls),
-        overview=overview,
+        overview=overview if study.diagnosis is None else Overview([], []),
         evidence=_describe_evidence(experiments, controls),
         panels=build_panels(study, trainings, matrix),
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
@@ -122,6 +123,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         important=[warning for warning in warnings if not warning.is_note],
         marks=[mark for mark in MARKS if mark in used_marks(overview)],
         citation=_cite(study),
+        settings=_describe_settings(study),
         machine=machine_rows(study),
         command=command(manifest["words"]),
         summary=summarize_runs(study),
@@ -129,20 +131,23 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
 
 
 def _headlines(study: StudyData, trainings: pd.DataFrame, tables: Tables) -> list[str]:
-    found = [diagnosis_headline(study.diagnosis)] if study.diagnosis else []
+    found = [FAILED] if tables.controls.failed else []
+    found += [diagnosis_headline(study.diagnosis)] if study.diagnosis else []
     found += [f"{asked.capitalize()}: {answer}" for asked, answer in operation_sentences(tables)]
     if answers := _count_answers(tables.claims):
         found.append(answers)
-    if not tables.noise.empty:
+    elif study.manifest["request"]["matrix"] == "noise":
         found.append(noise_headline(tables.noise))
-    elif not trainings.empty:
+    elif not trainings.empty and study.diagnosis is None:
         found.append(training_headline(study, trainings))
-    return found
+    return found or ["Nothing was compared."]
 
 
 def _describe_place(study: StudyData) -> str:
     machine, cuda = study.manifest["machine"], study.manifest["cuda"]
-    device = cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores"
+    on_cuda = any(cell.cell.device.startswith("cuda") for cell in study.cells)
+    processor = f"{machine['cpu']}, {machine['usable_cores']} cores"
+    device = cuda[0]["name"] if on_cuda and cuda else processor
     return f"PyTorch {study.manifest['software']['torch']} on {device}"
 
 
@@ -159,6 +164,27 @@ def _describe_evidence(table: pd.DataFrame, controls: Controls) -> str:
     if controls.twins:
         parts.append(f"Smallest detectable cost (80 % power): {_describe_detectable(controls)}.")
     return " ".join(parts)
+
+
+def _asked_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """What a reader wants to know: no cell that varies on purpose, serves a claim or is a control.
+
+    A control's setting counts if its training was asked for.
+    """
+    plain = cells[cells["noise"] == ""]
+    asked = set(plain["scenario"][plain["role"].isin(ASKED)])
+    is_control = (plain["role"] == "control") & plain["scenario"].isin(asked)
+    return plain[plain["role"].isin(ASKED) | is_control]
+
+
+def _describe_settings(study: StudyData) -> list[tuple[str, str]]:
+    settings = {cell.cell.setting: cell.cell.determinism for cell in study.cells}
+    described = []
+    for name, setting in settings.items():
+        switches = setting.switches()
+        turned = [f"{switch}={switches[switch]}" for switch in sorted(switches_set(setting))]
+        described.append((name, ", ".join(turned) or "nothing"))
+    return described
 
 
 def _cite(study: StudyData) -> str:
@@ -271,6 +297,7 @@ def _twin_row(twin: Twin) -> tuple[str, ...]:
         f"{twin.plain.point:.3f}",
         interval(twin.plain.low, twin.plain.high),
         interval(twin.simultaneous.low, twin.simultaneous.high),
+        percent(twin.smallest_detectable),
         twin.check_label,
     )
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.cell_table import cost_ratio
-from harness.analysis.cost import simultaneous_level
 from harness.analysis.study_data import StudyData
 from harness.core.spec import Determinism, Noise
 from harness.core.verdict import Verdict
@@ -51,27 +49,32 @@ def diagnosis_headline(document: Mapping[str, Any]) -> str:
     operation, behavior = origin["operation"], BEHAVIORS[origin["kind"]]
     fixed = [trial["words"] for trial in document["trials"] if trial["answer"] == "fixed"]
     fault = f": {document['faults'][0]}" if document["faults"] else ""
-    remedy = f"; fixed by `{' '.join(fixed[0])}`" if fixed else ""
+    ways = join_words([f"`{' '.join(words)}`" for words in fixed], "or")
+    remedy = f"; fixed by {ways}" if ways else ""
     where = f", called at {operation['source']}," if operation["source"] else ""
     return f"`{operation['name']}`{where} {behavior}{fault}{remedy}."
 
 
 def noise_headline(table: pd.DataFrame) -> str:
     """Say how far another seed moves the accuracy, and how far the machine does."""
-    measured = table[table["accuracy_sd"].notna()]
+    measured = table[table["accuracy_sd"].notna()] if len(table) else table
+    if measured.empty:
+        return "No accuracy was measured."
     seed, machine = (
         measured["accuracy_sd"][measured["noise"] == source]
         for source in ("algorithm", "implementation")
     )
-    parts = [] if seed.empty else [f"Another seed moves accuracy by {_span(seed)}"]
+    parts = [] if seed.empty else [f"Another seed moves accuracy by {_points(seed)}"]
     if not machine.empty:
         parts.append(
-            f"{'the machine' if parts else 'The machine moves accuracy'} by {_span(machine)}"
+            f"{'the machine' if parts else 'The machine moves accuracy'} by {_points(machine)}"
         )
-    if not parts:
-        return "No accuracy was measured."
     trainings = plural(measured["scenario"].nunique(), "training")
-    return f"{', '.join(parts)} (standard deviation over runs, {trainings})."
+    return f"{', '.join(parts)} (standard deviations over runs of {trainings})."
+
+
+def _points(deviations: pd.Series[float]) -> str:
+    return f"{_span(deviations).replace(' %', '')} points"
 
 
 def _span(values: Iterable[float]) -> str:
@@ -81,8 +84,9 @@ def _span(values: Iterable[float]) -> str:
 
 def _seed_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Iterator[str]:
     seeded = {
-        name: [row for row in rows if only_seeds(_setting(study, row))]
-        for name, rows in trainings.items()
+        name: rows
+        for name, every in trainings.items()
+        if (rows := [row for row in every if only_seeds(_setting(study, row))])
     }
     tested = {name: rows for name, rows in seeded.items() if any(_is_tested(row) for row in rows)}
     if not tested:
@@ -91,12 +95,15 @@ def _seed_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Ite
     enough = {
         name: [row for row in rows if _is_equal(row)]
         for name, rows in tested.items()
-        if any(_is_equal(row) for row in rows)
+        if all(_is_equal(row) for row in rows if _is_tested(row))
     }
-    some = _count(len(enough), len(tested), next(iter(tested)))
+    some = _count(len(enough), len(seeded), next(iter(seeded)))
     yield _claim(some, [row for rows in enough.values() for row in rows])
-    others = [name for name in tested if name not in enough]
-    yield from _describe_others(study, {name: trainings[name] for name in others})
+    others = {name: trainings[name] for name in tested if name not in enough}
+    yield from _describe_others(study, others)
+    if untested := [name for name in seeded if name not in tested]:
+        verb = "was" if len(untested) == 1 else "were"
+        yield f"{_list_names(untested)} {verb} not tested with seeds."
 
 
 def _count(number: int, total: int, name: str) -> str:
@@ -111,27 +118,41 @@ def _claim(some: str, rows: Sequence[Row]) -> str:
     """What is said of seeds rests on the fewest runs."""
     if not rows:
         return "Seeds are not enough."
-    runs = min(int(row["independent_runs"]) for row in rows)
+    runs = plural(min(int(row["independent_runs"]) for row in rows), "run")
+    each = "" if some.startswith("`") else " each"
     if any(mark_of(row) is ALIKE for row in rows):
-        return f"With seeds, no difference was seen in {plural(runs, 'run')} of {some}."
-    return f"Seeds are enough for {some} here ({runs} runs each)."
+        verb = "show" if each and not some.startswith("1 ") else "shows"
+        return f"With seeds, {some} {verb} no difference in {runs}{each}."
+    return f"Seeds are enough for {some} here ({runs}{each})."
 
 
 def _describe_others(study: StudyData, others: Mapping[str, list[Row]]) -> Iterator[str]:
     """Trainings that vary with seeds, by the setting that helps them."""
     by_remedy: dict[str, list[str]] = {}
     for name, rows in others.items():
-        helps = [row for row in rows if _is_equal(row)]
-        weakest = min(helps, key=lambda row: _switches(study, row), default=None)
-        remedy = str(weakest["determinism"]) if weakest else ""
-        by_remedy.setdefault(remedy, []).append(name)
+        by_remedy.setdefault(_remedy(study, rows), []).append(name)
     for remedy, names in by_remedy.items():
-        listed = [f"`{name}`" for name in names[:NAMED]]
-        more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-        verb = "varies" if len(names) == 1 else "vary"
-        several = any(len(others[name]) > 1 for name in names)
-        fixed = f", but not under `{remedy}`" if remedy else " under every setting tried" * several
-        yield f"{join_words(listed + more)} {verb}{fixed}."
+        yield f"{_list_names(names)} {'varies' if len(names) == 1 else 'vary'}{remedy}."
+
+
+def _remedy(study: StudyData, rows: Sequence[Row]) -> str:
+    """What is known to help a training that varies with seeds."""
+    helps = [row for row in rows if _is_equal(row)]
+    if helps:
+        weakest = min(helps, key=lambda row: _switches(study, row))
+        if mark_of(weakest) is SAME:
+            return f", but not under `{weakest['determinism']}`"
+        runs = int(weakest["independent_runs"])
+        return f"; under `{weakest['determinism']}`, {runs} runs show no difference"
+    if not all(_is_tested(row) for row in rows):
+        return ", and no setting that ran helps"
+    return " under every setting tried" * (len(rows) > 1)
+
+
+def _list_names(names: Sequence[str]) -> str:
+    named = NAMED if len(names) > NAMED + 1 else len(names)
+    more = [f"{len(names) - named} more"] if len(names) > named else []
+    return join_words([f"`{name}`" for name in names[:named]] + more)
 
 
 def _describe_cells(rows: Sequence[Row]) -> Iterator[str]:
@@ -141,7 +162,8 @@ def _describe_cells(rows: Sequence[Row]) -> Iterator[str]:
         yield "No two runs were compared."
         return
     equal = sum(_is_equal(row) for row in tested)
-    yield f"{equal} of {plural(len(tested), 'cell')} show no difference."
+    verb = "shows" if equal == 1 else "show"
+    yield f"{equal} of {plural(len(tested), 'cell')} {verb} no difference."
 
 
 def _cost_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Iterator[str]:
@@ -161,13 +183,22 @@ def _cost_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Ite
             yield f"`{name}` is {label} for {_names(shown)}, by {_span(changes)}."
     others = [row for row in rows if row["cost"] not in ("slower", "faster")]
     if others:
-        highest = sorted(_highest_cost(study, row) - 1 for row in others)
-        whom = _names(others) if len(others) < len(rows) else "every training"
+        others.sort(key=lambda row: float(row["cost_high_together"]))
+        is_all = 1 < len(others) == len(trainings)
+        whom = "every training" if is_all else _names(others)
         yield (
-            f"For {whom}, `{name}` costs at most {_span(highest)} (95 % confidence)."
-            if highest[-1] < MEASURABLE
+            f"For {whom}, `{name}` costs at most {_span_of_costs(others)} (95 % confidence)."
+            if others[-1]["cost_high_together"] - 1 < MEASURABLE
             else f"What `{name}` costs for {whom} was not measured precisely enough to say."
         )
+
+
+def _span_of_costs(rows: Sequence[Row]) -> str:
+    """The highest costs that the intervals allow, of the first and the last of these rows."""
+    low, high = (percent(max(0.0, rows[index]["cost_high_together"] - 1)) for index in (0, -1))
+    if low == high:
+        return low
+    return f"{low} (`{rows[0]['scenario']}`) to {high} (`{rows[-1]['scenario']}`)"
 
 
 def _names(rows: Sequence[Row]) -> str:
@@ -181,14 +212,6 @@ def _switches(study: StudyData, row: Row) -> int:
 
 def _setting(study: StudyData, row: Row) -> Determinism:
     return study.by_id(row["cell"]).cell.determinism
-
-
-def _highest_cost(study: StudyData, row: Row) -> float:
-    """The upper end of the interval that holds for all costs of the study together."""
-    level = simultaneous_level(study.costs)
-    ratio = cost_ratio(study, study.by_id(row["cell"]), level)
-    assert ratio is not None
-    return ratio.high
 
 
 def _is_tested(row: Row) -> bool:

@@ -28,6 +28,7 @@ TWINS = {
     "95 % interval": "of this ratio (Student's t over blocks)",
     "simultaneous interval": "wider, so that the intervals of all twins contain 1 together with "
     "95 % confidence (Bonferroni); it decides the check",
+    "smallest detectable": "the cost of a setting of this training that is shown with 80 % power",
     "check": f"`passed`: the simultaneous interval contains 1 and lies within "
     f"±{percent(TWIN_WITHIN)}; `failed`: it excludes 1; `inconclusive`: it contains 1 and is wider",
 }
@@ -114,7 +115,7 @@ RESULTS = {
     "vs baseline": "`slower` or `faster`: the interval that holds for all costs of the study "
     "together excludes 1, and the ratio lies outside the interval of the A/A twin; "
     f"`within ±{percent(EQUAL_WITHIN)}`: the whole interval lies there; "
-    "`cannot tell (± x %)`: neither; x is half the width of the interval",
+    "`cannot tell (± x %)`: neither; x is half the width of that interval",
 }
 SPREADS = (
     "Loss, accuracy and churn compare the first training of every run, or all trainings "

@@ -34,7 +34,11 @@ def control_lights(controls: Controls) -> list[Light]:
 
 def _twin_light(twins: list[Twin]) -> Iterator[Light]:
     if not twins:
-        yield Light("off", "A/A twins: none", "No baseline was timed twice, so no cost is quoted.")
+        yield Light(
+            "off",
+            "A/A twins: none",
+            "No baseline was timed twice, so nothing shows how noisy the costs are.",
+        )
         return
     counts = Counter(twin.check for twin in twins)
     found = ", ".join(f"{counts[check]} {check}" for check in TwinCheck if counts[check])

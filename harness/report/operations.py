@@ -57,11 +57,12 @@ def first_calls_sentence(rows: pd.DataFrame) -> str:
         f"`{row['operation']}` ({row['differ']} of {row['processes']})"
         for row in hit.to_dict("records")
     ]
+    more = [f"{len(counts) - NAMED} more"] if len(counts) > NAMED else []
     parts = []
     if counts:
         parts.append(
             f"the first call of a process has other bits than the second for {len(hit)} of "
-            f"{plural(len(rows), 'operation')}: {join_words(counts)}"
+            f"{plural(len(rows), 'operation')}: {join_words(counts[:NAMED] + more)}"
         )
     if not others.empty:
         fewest = int(others["processes"].min())

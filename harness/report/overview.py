@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -205,4 +205,13 @@ def _fold(rows: Sequence[OverviewRow]) -> list[OverviewRow]:
         )
         known = groups.setdefault((looks, row.suffices), OverviewRow([], row.fields, row.suffices))
         known.names.extend(row.names)
-    return list(groups.values())
+    return [row if len(row.names) == 1 else _without_details(row) for row in groups.values()]
+
+
+def _without_details(row: OverviewRow) -> OverviewRow:
+    """A row of several trainings, without what is only true of the first of them."""
+    fields = [
+        field and replace(field, cell="", first="", cost="", text=f"{row.label}: {field.mark.word}")
+        for field in row.fields
+    ]
+    return replace(row, fields=fields)

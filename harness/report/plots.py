@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 
 from harness.analysis.cost import step_s
 from harness.analysis.study_data import StudyData, is_timed
-from harness.core.files import make_folder, remove_others, write_text
+from harness.core.files import make_folder, write_text
 from harness.core.verdict import Verdict
 from harness.report.divergence_plots import divergence, two_runs
 from harness.report.plot_base import (
@@ -33,17 +33,18 @@ MOST_SHOWN = (0.75, 1.35)  # costs within the axis; others stand at its edge, as
 def draw_figures(folder: Path, study: StudyData, table: pd.DataFrame) -> list[Figure]:
     """Draw every figure that the study has data for, and write each to its own file."""
     make_folder(folder)
-    drawers = (two_runs, divergence, _costs, _schedule, reproducibility)
+    drawers = (two_runs, divergence, cost, schedule, reproducibility)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the viewer's font may have it
         figures = [figure for drawer in drawers if (figure := drawer(study, table))]
-    remove_others(folder, "*.svg", {f"{figure.name}.svg" for figure in figures})
+    for drawer in drawers:
+        (folder / f"{drawer.__name__}.svg").unlink(missing_ok=True)  # of an earlier report
     for figure in figures:
         write_text(folder / f"{figure.name}.svg", str(figure.svg))
     return figures
 
 
-def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def cost(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Cost ratios with 95 % intervals; the A/A twins beside them show the noise of the machine."""
     rows = table[table["cost_ratio"].notna() & (table["same_as"] == "")]
     if rows.empty:
@@ -56,8 +57,8 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
         color = "#8a8f98" if row["twin"] else COLORS[0]
         filled = row["verdict"] == Verdict.identical or row["twin"]
         ratio, ends = row["cost_ratio"], np.clip([row["cost_low"], row["cost_high"]], left, right)
-        axes.plot(ends, [height, height], color=color, lw=1.6)
         if left <= ratio <= right:
+            axes.plot(ends, [height, height], color=color, lw=1.6)
             axes.plot(ratio, height, "o", color=color, ms=5, mfc=color if filled else PAPER)
         else:
             axes.annotate(
@@ -74,9 +75,6 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
         for row in rows.to_dict("records")
     ]
     axes.set_yticks(heights, names)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    axes.xaxis.set_minor_formatter(lambda ratio, _: f"{ratio:.2g}")
     axes.set_title("Time per step relative to the baseline, 95 % interval")
     return to_figure(
         canvas,
@@ -91,11 +89,13 @@ def _costs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG
 def _cost_limits(rows: pd.DataFrame) -> tuple[float, float]:
     """The ends of the axis: all intervals, unless a few would squeeze the others."""
     shown = rows[rows["cost_ratio"].between(*MOST_SHOWN)]
+    if shown.empty:
+        return MOST_SHOWN
     low, high = float(shown["cost_low"].min()), float(shown["cost_high"].max())
     return max(low, MOST_SHOWN[0]) * 0.99, min(high, MOST_SHOWN[1]) * 1.01
 
 
-def _schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
+def schedule(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
     """Every timing run by its position in the schedule, which shows drift."""
     cells = [cell for cell in study.cells if cell.timings and cell.same_as is None]
     if not cells:

@@ -62,7 +62,12 @@ def _map_text(value: Any, function: Callable[[str], str]) -> Any:
 
 def _for_markdown(text: str) -> str:
     """Text on one line and without markup of its own; GitHub would obey some of it."""
-    return printable(text).replace("\n", " ").replace("<", "&lt;")
+    parts = re.split("(`[^`]*`)", printable(text).replace("\n", " "))
+    return "".join(part if part.startswith("`") else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[\[\]]", r"\\\g<0>", text.replace("<", "&lt;").replace("@", "&#64;"))
 
 
 def _breakable(text: str) -> Markup:

@@ -17,7 +17,7 @@ from harness.analysis.cost import step_s
 from harness.analysis.first_calls import first_calls_table
 from harness.analysis.noise import noise_table
 from harness.analysis.study_data import StudyData
-from harness.core.files import make_folder, remove_others, write_text
+from harness.core.files import make_folder, write_text
 from harness.core.record import RunRecord
 from harness.report.format import printable
 
@@ -62,10 +62,12 @@ def write_tables(folder: Path, study: StudyData, tables: Tables) -> None:
         "audit_lengths": tables.lengths,
         "first_calls": tables.first_calls,
     }
-    filled = {f"{name}.csv": table for name, table in files.items() if not table.empty}
-    remove_others(folder, "*.csv", filled)
-    for name, table in filled.items():
-        write_text(folder / name, printable(_as_csv(table)))
+    for name, table in files.items():
+        path = folder / f"{name}.csv"
+        if table.empty:
+            path.unlink(missing_ok=True)  # of an earlier report
+        else:
+            write_text(path, printable(_as_csv(table)))
 
 
 def _as_csv(table: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ def print_summary(
     file: IO[str] | None = None,
 ) -> None:
     """Print to standard output or, in 80 columns, to ``file``."""
-    console = Console(file=file, highlight=False)
+    console = Console(file=file, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     if content.stamp:

@@ -16,20 +16,25 @@ import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from harness.core.command_line import command
 from harness.core.completion import was_cut
 from harness.core.errors import UsageError
+from harness.core.files import write_text
 from harness.core.paths import EVIDENCE, PUBLISHED, RESULTS
 from harness.core.redact import mask_secrets, user_name
 from harness.core.run_archive import ARCHIVE, pack
-from harness.core.sums import write_sums
+from harness.core.sums import SUMS, check_sums, files_of, write_sums
 from harness.study.folder import StudyFolder
 from harness.study.reporting import report
 
+BUNDLE = ".bundle.tar.xz"
 SUPERSEDED = "superseded.toml"
+DOWNLOAD = re.compile("base64,[A-Za-z0-9+/=]+")  # a table in a page, which is a file as well
+BAR = "&#124;"  # in a cell of a table
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
 
@@ -48,44 +53,83 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
     target = PUBLISHED / folder.path.resolve().name
     if target.exists():
         raise UsageError(f"{target} exists already; remove it to publish the study again")
-    RESULTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".publish-") as scratch:
-        made = Path(scratch) / target.name
-        _copy_evidence(folder, made)
-        report(made, quiet=True)
+    with _published_form(folder) as made:
         if not force and any(check == "failed" for _, check in _read_checks(made)):
             raise UsageError(
                 f"a control of {folder.path} failed, so its numbers are not to be trusted; run it "
                 "again, or publish it marked as failed with --force"
             )
-        _check_private(made)
-        write_sums(made)
         PUBLISHED.mkdir(exist_ok=True)
         made.rename(target)
     _write_index()
     return target
 
 
+def bundle(folder: StudyFolder) -> Path:
+    """Packs a study, finished or not, into one file beside it, which `verify` and `compare` read.
+
+    Raises UsageError if it has no runs or contains private data, and ReportError.
+    """
+    if not folder.records() and not (folder.path / ARCHIVE).exists():
+        raise UsageError(f"{folder.path} has no runs")
+    _check_paths(folder.manifest)
+    target = folder.path.resolve().with_suffix(BUNDLE)
+    with _published_form(folder) as made:
+        names = [f"{made.name}/{name}" for name in (*files_of(made), SUMS)]
+        pack(made.parent, names, target)
+    return target
+
+
+@contextmanager
+def _published_form(folder: StudyFolder) -> Iterator[Path]:
+    """A temporary folder of the study's name, with its report and its records in an archive.
+
+    Raises UsageError if it contains private data.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".publish-") as scratch:
+        made = Path(scratch) / folder.path.resolve().name
+        _copy_evidence(folder, made)
+        report(made, quiet=True)
+        _check_private(made)
+        write_sums(made)
+        yield made
+
+
 def _copy_evidence(folder: StudyFolder, target: Path) -> None:
     """Copies all that the report is made from."""
     target.mkdir()
+    links = [path for path in (folder.path, *folder.path.rglob("*")) if path.is_symlink()]
+    if links:
+        raise UsageError(f"{links[0]} is a link, which could lead to anything; nothing published")
     for name in EVIDENCE:
         if (folder.path / name).exists():
             shutil.copyfile(folder.path / name, target / name)
-    pack(
-        folder.path, [f"runs/{path.name}" for path in folder.runs.glob("*.json")], target / ARCHIVE
-    )
+    if (folder.path / ARCHIVE).exists():
+        shutil.copyfile(folder.path / ARCHIVE, target / ARCHIVE)
+    else:
+        runs = [f"runs/{path.name}" for path in folder.runs.glob("*.json")]
+        pack(folder.path, runs, target / ARCHIVE)
 
 
 def refresh(folder: StudyFolder) -> Path:
     """Makes the report of a published study again, by this version, and lists it anew.
 
-    Raises ReportError if the report cannot be made.
+    Raises UsageError if its records are not those that were published, and ReportError.
     """
-    report(folder.path, quiet=True)
-    write_sums(folder.path)
+    changed = [fault for fault in check_sums(folder.path) if _is_evidence(folder.path, fault)]
+    if changed:
+        raise UsageError(f"{changed[0]}; restore it, or publish the study under another name")
+    with _published_form(folder) as made:
+        replaced = made.with_name(f"{made.name}.old")
+        folder.path.rename(replaced)
+        made.rename(folder.path)
     _write_index()
     return folder.path
+
+
+def _is_evidence(study: Path, fault: str) -> bool:
+    return any(fault.startswith(f"{study / name} ") for name in (*EVIDENCE, ARCHIVE))
 
 
 def _check_finished(folder: StudyFolder) -> None:
@@ -112,7 +156,7 @@ def _check_private(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.suffix not in TEXTS:
             continue
-        text = path.read_text(encoding="utf-8")
+        text = DOWNLOAD.sub("", path.read_text(encoding="utf-8"))
         if match := private.search(text):
             raise UsageError(f"{path} contains {match[0]!r}, which is private; nothing published")
         if path.suffix != ".svg" and mask_secrets(text) != text:
@@ -123,7 +167,9 @@ def _check_paths(manifest: dict[str, Any]) -> None:
     """Raises UsageError if a scenario's program or option is a path that only this machine has."""
     for cell in manifest["cells"]:
         scenario = cell["cell"]["scenario"]
-        for value in (scenario["source"], *scenario["options"].values()):
+        options = json.dumps(scenario["options"])
+        values = [scenario["source"], *re.findall(r'"((?:/|~/)[^"]*)"', options)]
+        for value in values:
             if isinstance(value, str) and value.startswith(("/", "~/")):
                 raise UsageError(
                     f"scenario {scenario['label']} uses {value}, a path on this machine; "
@@ -172,39 +218,54 @@ def _count_runs(study: Path, request: Mapping[str, Any]) -> str:
 
 def _read_headline(report: Path) -> str:
     with report.open(encoding="utf-8") as file:
-        return file.readline().removeprefix("# ").strip().replace("|", "\\|")
+        return file.readline().removeprefix("# ").strip()
+
+
+def index_is_current() -> bool:
+    """Whether the index lists what the published studies say."""
+    index = PUBLISHED / "README.md"
+    return index.is_file() and index.read_text(encoding="utf-8") == _index()
 
 
 def _write_index() -> None:
-    """Rewrites results/published/README.md from the published studies.
+    write_text(PUBLISHED / "README.md", _index())
+
+
+def _index() -> str:
+    """The index of the published studies.
 
     SUPERSEDED, written by hand, names the study that replaces another one.
     """
     newer = PUBLISHED / SUPERSEDED
     replaced_by = tomllib.loads(newer.read_text(encoding="utf-8")) if newer.exists() else {}
+    heads = "study, found, command, processes, controls, machine, torch, harness, superseded by"
     lines = [
         "# Published studies",
         "",
-        "| study | found | command | runs | controls | machine | torch | harness | superseded by |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| {heads.replace(', ', ' | ')} |",
+        "|---" * len(heads.split(", ")) + "|",
     ]
-    for path in sorted(PUBLISHED.glob("*/manifest.json")):
-        manifest = json.loads(path.read_text())
-        machine, cuda = manifest["machine"], manifest["cuda"]
-        name = path.parent.name
-        device = cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores"
-        runs = _count_runs(path.parent, manifest["request"])
-        newer_name = replaced_by.get(name)
-        row = (
-            f"[{name}]({name}/report.md)",
-            _read_headline(path.parent / "report.md"),
-            f"`{command(manifest['words'])}`",
-            runs,
-            _describe_checks(_read_checks(path.parent)),
-            device,
-            manifest["software"]["torch"],
-            f"{manifest['harness']} ({machine['git']})",
-            f"[{newer_name}]({newer_name}/report.md)" if newer_name else "",
-        )
-        lines.append(f"| {' | '.join(row)} |")
-    (PUBLISHED / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for path in sorted(PUBLISHED.glob("*/")):
+        try:
+            cells = _index_row(path, replaced_by)
+        except (OSError, ValueError, LookupError, TypeError, tarfile.TarError):
+            cells = [path.name, "cannot be read"] + [""] * 7
+        lines.append(f"| {' | '.join(text.replace('|', BAR) for text in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _index_row(study: Path, replaced_by: Mapping[str, str]) -> list[str]:
+    manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
+    machine, cuda, name = manifest["machine"], manifest["cuda"], study.name
+    newer_name = replaced_by.get(name)
+    return [
+        f"[{name}]({name}/report.md)",
+        _read_headline(study / "report.md"),
+        f"`{command(manifest['words'])}`",
+        _count_runs(study, manifest["request"]),
+        _describe_checks(_read_checks(study)),
+        cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores",
+        manifest["software"]["torch"],
+        f"{manifest['harness']} ({machine['git']})",
+        f"[{newer_name}]({newer_name}/report.md)" if newer_name else "",
+    ]

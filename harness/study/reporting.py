@@ -51,11 +51,20 @@ def verify(words: Sequence[str]) -> int:
 
     Raises ReportError if that was not possible.
     """
-    status = _run_module("harness.verify", words)
+    return _answer("harness.verify", words)
+
+
+def compare(words: Sequence[str]) -> int:
+    """Compares studies; returns FAILED if a cell has other bits. Raises ReportError."""
+    return _answer("harness.compare", words)
+
+
+def _answer(module: str, words: Sequence[str]) -> int:
+    status = _run_module(module, words)
     if status not in (DONE, BAD_REQUEST, FINDING):
         raise ReportError(
-            f"the study could not be verified (status {status}); please report this as a bug, "
-            "with the output above"
+            f"{module} failed with status {status}; please report this as a bug, with the output "
+            "above"
         )
     return FAILED if status == FINDING else status
 

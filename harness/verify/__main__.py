@@ -10,15 +10,20 @@ from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
 from harness.verify.evidence import find_faults
 
+WORST_LAST = (DONE, BAD_REQUEST, FINDING)
 MOST_FAULTS = 20  # printed of one study
 
 
 def main(words: Sequence[str]) -> int:
-    try:
-        return max(_verify(Path(word)) for word in words)
-    except UsageError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return BAD_REQUEST
+    """Verify every study that is named; the worst of the answers is the exit status."""
+    answers = []
+    for word in words:
+        try:
+            answers.append(_verify(Path(word)))
+        except UsageError as error:
+            print(f"harness: {error}", file=sys.stderr)
+            answers.append(BAD_REQUEST)
+    return max(answers, key=WORST_LAST.index)
 
 
 def _verify(folder: Path) -> int:

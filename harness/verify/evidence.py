@@ -26,12 +26,13 @@ def find_faults(folder: Path) -> list[str]:
             f"{folder} is not a published study: it lacks {', '.join(lacking)}; "
             "`publish STUDY` makes one"
         )
-    try:
-        return [*check_sums(folder), *recompute(folder)]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{folder} cannot be read by this version ({type(error).__name__}: {error})"
-        ) from error
+    faults: list[str] = []
+    for find in (check_sums, recompute):
+        try:
+            faults += find(folder)
+        except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
+            faults.append(f"{folder} cannot be read ({type(error).__name__}: {error})")
+    return faults
 
 
 def recompute(folder: Path) -> Iterator[str]:

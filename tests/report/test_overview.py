@@ -134,8 +134,8 @@ def test_many_equal_rows_become_one(build: Build) -> None:
             {"cnn": {"seed": DIFFERENT, "full": DIFFERENT}},
             "Seeds are not enough. `cnn` varies under every setting tried.",
         ),
-        ({"mlp": {"seed": FEW}}, "With seeds, no difference was seen in 4 runs of `mlp`."),
-        ({"mlp": {"none": DIFFERENT, "full": EQUAL}}, "1 of 2 cells show no difference."),
+        ({"mlp": {"seed": FEW}}, "With seeds, `mlp` shows no difference in 4 runs."),
+        ({"mlp": {"none": DIFFERENT, "full": EQUAL}}, "1 of 2 cells shows no difference."),
         ({"mlp": {"seed": "a"}}, "No two runs were compared."),
     ],
     ids=["all", "one varies", "nothing helps", "few runs", "no seeds alone", "nothing compared"],
@@ -145,6 +145,44 @@ def test_the_headline_says_whether_seeds_are_enough(
 ) -> None:
     """It rests on cells with seeds alone, and names what helps where they vary."""
     assert training_headline(*build(ends)) == headline
+
+
+def test_a_refused_setting_was_not_tried(build: Build, trace: Make) -> None:
+    """A training that varies while the other setting was refused varies under what ran."""
+    study, _ = build({"mlp": {"seed": DIFFERENT, "full": ""}})
+    refused = [trace(number, outcome=Outcome.refused) for number in (1, 2)]
+    cells = [study.cells[0], replace(study.cells[1], traces=refused)]
+    study = replace(study, cells=cells)
+    table = add_labels(study, cell_table(study))
+    assert training_headline(study, table) == (
+        "Seeds are not enough. `mlp` varies, and no setting that ran helps."
+    )
+
+
+def test_an_untested_training_stays_in_the_count(build: Build) -> None:
+    """A training whose seeded runs did not complete is counted and named."""
+    ends = {"mlp": {"seed": EQUAL}, "cnn": {"seed": EQUAL}, "bad": {"seed": ""}}
+    assert training_headline(*build(ends)) == (
+        "Seeds are enough for 2 of 3 trainings here (30 runs each). `bad` was not tested with "
+        "seeds."
+    )
+
+
+def test_few_runs_are_no_remedy(build: Build) -> None:
+    """What few runs show of another setting is said with their number."""
+    headline = training_headline(*build({"mlp": {"seed": DIFFERENT, "full": FEW}}))
+    assert headline.endswith("`mlp` varies; under `full`, 4 runs show no difference.")
+
+
+def test_a_folded_row_says_nothing_of_one_training_alone(build: Build) -> None:
+    """It has no cost, no place of divergence and no link of its first training."""
+    ends = {f"s{number}": {"seed": EQUAL, "full": EQUAL} for number in range(13)}
+    costs = {(name, "seed"): [1.0] * 4 for name in ends}
+    costs |= {(name, "full"): [1 + number / 100, 1.3, 0.8, 1.0] for number, name in enumerate(ends)}
+    (row,) = build_overview(*build(ends, costs)).rows
+    assert {(field.cost, field.first, field.cell) for field in row.fields if field} == {
+        ("", "", "")
+    }
 
 
 def test_many_trainings_that_vary_are_counted(build: Build) -> None:

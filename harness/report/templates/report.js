@@ -1,8 +1,17 @@
 "use strict";
 // Without this script the page has everything but sorting, filters and open details in print.
 
+function anchor() {
+  const written = location.hash.slice(1);
+  try {
+    return decodeURIComponent(written);
+  } catch {
+    return written; // a percent sign that begins no code
+  }
+}
+
 function reveal() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(anchor());
   if (!target) return;
   for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) {
     box.open = true;
@@ -12,13 +21,17 @@ function reveal() {
 
 function key(cell) {
   const text = cell.textContent.trim();
+  if (text === "" || text === "–") return null;
+  if (text.startsWith("before")) return 0; // step 1
   const number = parseFloat(text.replace(/^(all|step|±)\s+/, "").replace(/,/g, ""));
   return Number.isNaN(number) ? text : number;
 }
 
-function compare(a, b) {
-  if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b);
-  return typeof a === "number" ? -1 : 1; // text, such as a dash, comes last
+function compare(a, b, descending) {
+  if (a === null || b === null) return (a === null) - (b === null); // a dash comes last
+  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+  const order = typeof a === "number" ? a - b : a.localeCompare(b);
+  return descending ? -order : order;
 }
 
 function sortBy(table, column, button) {
@@ -27,7 +40,7 @@ function sortBy(table, column, button) {
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const rows = [...table.tBodies[0].rows];
-  rows.sort((a, b) => compare(key(a.cells[column]), key(b.cells[column])) * (descending ? -1 : 1));
+  rows.sort((a, b) => compare(key(a.cells[column]), key(b.cells[column]), descending));
   table.tBodies[0].append(...rows);
 }
 
@@ -62,6 +75,10 @@ for (const table of document.querySelectorAll("table.data")) {
 }
 addEventListener("hashchange", reveal);
 addEventListener("beforeprint", () => {
+  for (const input of document.querySelectorAll("input[type=search]")) {
+    input.value = "";
+    input.dispatchEvent(new Event("input"));
+  }
   for (const box of document.querySelectorAll("main details:not(.legend)")) box.open = true;
 });
 reveal();

@@ -1,0 +1,86 @@
+"""What two studies were run with, and in what they differ: the possible reasons for other bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis.study_data import StudyData
+
+# Facts of a manifest by the reason that they give for other bits. The rest, such as the kernel of
+# the operating system or the amount of memory, has never been seen to change a result.
+LIBRARY = ("python", "torch", "torch_cuda", "cudnn", "numpy", "blas", "keras", "tensorflow")
+PROCESSOR = ("cpu", "architecture")
+THREADS = ("threads", "interop_threads")
+DEVICE = ("name", "capability", "multiprocessors")
+
+
+@dataclass(frozen=True)
+class Difference:
+    reason: str  # "other code", "other library", "other hardware", "other threads" or "other data"
+    what: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.what}: {self.first} and {self.second})"
+
+
+def find_differences(first: StudyData, second: StudyData, scenario: str) -> list[Difference]:
+    """Return the differences that may explain other bits of a scenario, code first."""
+    return [
+        *_differing("other code", _code(first, scenario), _code(second, scenario)),
+        *_differing("other files", _folder(first), _folder(second)),
+        *_differing("other library", _software(first, LIBRARY), _software(second, LIBRARY)),
+        *_differing("other library", _driver(first), _driver(second)),
+        *_differing("other hardware", _hardware(first), _hardware(second)),
+        *_differing("other threads", _software(first, THREADS), _software(second, THREADS)),
+    ]
+
+
+def _differing(
+    reason: str, first: Mapping[str, Any], second: Mapping[str, Any]
+) -> Iterator[Difference]:
+    for what in dict.fromkeys([*first, *second]):
+        one, other = first.get(what), second.get(what)
+        if one != other:
+            yield Difference(reason, what, _shown(one), _shown(other))
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    is_digest = len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text)
+    return text[:8] if is_digest else text
+
+
+def _software(study: StudyData, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: study.manifest["software"].get(name) for name in names}
+
+
+def _code(study: StudyData, scenario: str) -> dict[str, Any]:
+    """The scenario's own file, and the version of the harness, which makes data and batches."""
+    manifest = study.manifest
+    return {
+        f"file of {scenario}": manifest["sources"].get(scenario),
+        "harness": f"{manifest['harness']} {manifest['machine']['git']}",
+    }
+
+
+def _driver(study: StudyData) -> dict[str, Any]:
+    return {"driver": study.manifest["machine"].get("driver")}
+
+
+def _hardware(study: StudyData) -> dict[str, Any]:
+    machine, software = study.manifest["machine"], study.manifest["software"]
+    facts = {name: machine.get(name) for name in PROCESSOR}
+    facts["instruction set"] = software.get("cpu_capability")
+    for index, device in enumerate(study.manifest["cuda"]):
+        facts |= {f"cuda:{index} {name}": device.get(name) for name in DEVICE}
+    return facts
+
+
+def _folder(study: StudyData) -> dict[str, Any]:
+    """The digest of the working directory, which holds a script's modules and data."""
+    source = study.manifest.get("source")
+    return {"working directory": source["digest"]} if source else {}

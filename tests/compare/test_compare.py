@@ -1,0 +1,110 @@
+"""`compare` says of each shared cell whether its bits agree, and what may explain a difference."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.study_data import StudyData, read_study
+from harness.compare.__main__ import main
+from harness.compare.cells import Answer, SharedCell, compare
+from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
+from tests.conftest import command
+
+
+@pytest.fixture
+def other(study: Path, tmp_path: Path) -> Path:
+    """A copy of the study, as another machine would have made it."""
+    shutil.copytree(study, tmp_path / "other")
+    return tmp_path / "other"
+
+
+def change_manifest(folder: Path, part: str, **facts: object) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest[part].update(facts)
+    path.write_text(json.dumps(manifest))
+
+
+def change_digests(folder: Path, component: str, step: int) -> None:
+    """Let every run of `mlp` under `full` have another digest from this step on."""
+    for path in (folder / "runs").glob("mlp-full*.trace.*.json"):
+        record = json.loads(path.read_text())
+        for repeat in record["repeats"]:
+            digests = repeat["steps"][component].split(" ")
+            assert all(digests[:step])
+            changed = ["0" * len(digest) for digest in digests[step - 1 :]]
+            repeat["steps"][component] = " ".join(digests[: step - 1] + changed)
+        path.write_text(json.dumps(record))
+
+
+def mlp_full(first: StudyData, second: StudyData) -> SharedCell:
+    (cell,) = (c for c in compare(first, second) if (c.scenario, c.setting) == ("mlp", "full"))
+    return cell
+
+
+def test_a_study_has_its_own_bits(study: Path, other: Path) -> None:
+    """Of equal records, cells that do not vary have the same bits, and the others no result."""
+    cells = compare(read_study(study), read_study(other))
+    answers = {(cell.scenario, cell.setting): cell.answer for cell in cells}
+    assert answers["mlp", "seed"] is answers["mlp", "full"] is Answer.same
+    assert answers["mlp", "none"] is Answer.varies
+    assert command(str(study), str(other), cwd=study, program=main).returncode == DONE
+
+
+@pytest.mark.parametrize(
+    ("part", "facts", "reason"),
+    [
+        ("software", {"torch": "2.99"}, "other library (torch: "),
+        ("software", {"cpu_capability": "AVX2-only"}, "other hardware (instruction set: "),
+        ("software", {"threads": 64}, "other threads (threads: "),
+        ("machine", {"cpu": "Z80"}, "other hardware (cpu: "),
+        ("machine", {"git": "c0de"}, "other code (harness: "),
+        ("sources", {"mlp": "c0de"}, "other code (file of mlp: "),
+    ],
+)
+def test_other_bits_have_reasons(
+    study: Path, other: Path, part: str, facts: dict[str, object], reason: str
+) -> None:
+    """The first place of a difference is named, and each recorded fact that may explain it."""
+    change_digests(other, "grads", step=2)
+    change_manifest(other, part, **facts)
+    cell = mlp_full(read_study(study), read_study(other))
+    assert (cell.answer, cell.where) == (Answer.differ, "step 2, grads")
+    (text,) = cell.reasons
+    assert text.startswith(reason)
+    done = command(str(study), str(other), cwd=study, program=main)
+    assert done.returncode == FINDING
+
+
+def test_other_batches_are_other_data(study: Path, other: Path) -> None:
+    """Batches that differ while the generators agree point to the data."""
+    change_digests(other, "batch", step=1)
+    cell = mlp_full(read_study(study), read_study(other))
+    assert cell.where == "step 1, batch"
+    assert cell.reasons == [
+        "other data (the batches differ, while the states of the generators agree)"
+    ]
+
+
+def test_a_bundle_is_compared_like_its_study(study: Path, other: Path) -> None:
+    """A study packed into one file elsewhere has the same cells."""
+    project = other.parent / "project"
+    shutil.copytree(study, project / "results" / "mine")
+    assert command("bundle", "results/mine", cwd=project).returncode == 0
+    assert (project / "results/mine.bundle.tar.xz").is_file()
+    done = command("results/mine.bundle.tar.xz", str(other), cwd=project, program=main)
+    assert done.returncode == DONE, done.stderr
+
+
+def test_what_is_no_study_is_named(study: Path, tmp_path: Path) -> None:
+    """A file that is no bundle and a folder without a manifest are refused by name."""
+    (tmp_path / "file").write_text("no bundle")
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "folder", "nothing"):
+        done = command(str(study), str(tmp_path / name), cwd=study, program=main)
+        assert done.returncode == BAD_REQUEST
+        assert f"{tmp_path / name} is not a study or bundle" in done.stderr
