@@ -82,7 +82,8 @@ def test_other_bits_have_reasons(
 
 def test_other_batches_are_other_data(study: Path, other: Path) -> None:
     """Batches that differ while the generators agree point to the data."""
-    change_digests(other, "batch", step=1)
+    for component in ("batch", "grads"):
+        change_digests(other, component, step=1)
     cell = mlp_full(read_study(study), read_study(other))
     assert cell.where == "step 1, batch"
     assert cell.reasons == [
