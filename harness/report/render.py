@@ -67,7 +67,8 @@ def _for_markdown(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[\[\]]", r"\\\g<0>", text.replace("<", "&lt;").replace("@", "&#64;"))
+    text = re.sub(r"(?<!\w)@", "&#64;", text.replace("<", "&lt;"))  # or it would call somebody
+    return re.sub(r"[\[\]]", r"\\\g<0>", text)
 
 
 def _breakable(text: str) -> Markup:

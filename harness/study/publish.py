@@ -99,7 +99,8 @@ def _published_form(folder: StudyFolder) -> Iterator[Path]:
 def _copy_evidence(folder: StudyFolder, target: Path) -> None:
     """Copies all that the report is made from."""
     target.mkdir()
-    links = [path for path in (folder.path, *folder.path.rglob("*")) if path.is_symlink()]
+    copied = [*(folder.path / name for name in (*EVIDENCE, ARCHIVE)), *folder.runs.glob("*.json")]
+    links = [path for path in (folder.runs, *copied) if path.is_symlink()]
     if links:
         raise UsageError(f"{links[0]} is a link, which could lead to anything; nothing published")
     for name in EVIDENCE:

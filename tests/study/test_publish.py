@@ -138,6 +138,24 @@ def test_an_option_with_a_local_path_is_not_published(project: Path) -> None:
     assert_refused(project, "uses /mnt/lab/patients.csv, a path on this machine")
 
 
+def test_a_link_is_not_published(project: Path, tmp_path: Path) -> None:
+    """A study whose files lead elsewhere is refused, and the link is named."""
+    secret = tmp_path / "key"
+    secret.write_text("{}")
+    (project / "results/mine/budget.json").symlink_to(secret)
+    assert_refused(project, "budget.json is a link")
+
+
+def test_a_changed_study_is_not_published_again(project: Path) -> None:
+    """New sums would hide that its evidence is not what was published."""
+    assert command("publish", "results/mine", cwd=project).returncode == 0
+    path = project / "results/published/mine/manifest.json"
+    path.write_text(path.read_text() + " ")
+    done = command("publish", "results/published/mine", cwd=project)
+    assert done.returncode == 2
+    assert "manifest.json was changed" in done.stderr
+
+
 def test_a_lost_run_is_not_a_finished_one(project: Path) -> None:
     """A study in which one run was killed from outside is refused as incomplete."""
     path = next((project / "results" / "mine" / "runs").glob("*.trace.*.json"))
