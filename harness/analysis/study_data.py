@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
-from array import array
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import orjson
 
+from harness.analysis.shared_parts import SharedParts
 from harness.core.blocks import split_blocks
 from harness.core.completion import read_blocks, unfinished_runs, was_cut
 from harness.core.frameworks import can_fork, independent_runs
@@ -26,7 +25,6 @@ from harness.core.record import (
     Outcome,
     Repeat,
     RunRecord,
-    Timed,
     load_record,
     read_distances,
 )
@@ -149,7 +147,7 @@ def read_study(folder: Path) -> StudyData:
     schedule = json.loads((folder / "schedule.json").read_text())
     records, unreadable = [], []
     with unpacked_runs(folder) as runs:
-        shared = _Shared()
+        shared = SharedParts()
         for path in sorted(runs.glob("*.t*.*.json")):
             try:
                 record = load_record(path, orjson.loads)
@@ -194,61 +192,6 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{MANIFEST_SCHEMA}: use the version that wrote the study"
         )
     return manifest
-
-
-class _Shared:
-    """Keeps records small: numbers are packed, and equal parts are one object.
-
-    Most runs of a cell end alike.
-    """
-
-    def __init__(self) -> None:
-        self.known: dict[Hashable, Any] = {}
-
-    def parts_of(self, run: RunRecord) -> RunRecord:
-        cell = (run.spec.cell.scenario.label, run.spec.cell.setting, run.spec.cell.device)
-        spec = dataclasses.replace(
-            run.spec,
-            cell=self._known((cell, "cell"), run.spec.cell),
-            environment=self._known((cell, "environment"), run.spec.environment),
-        )
-        return dataclasses.replace(
-            run,
-            spec=spec,
-            effective=self._known((cell, "effective"), run.effective),
-            repeats=[
-                self._known((cell, *repeat.final.values()), _packed_repeat(repeat))
-                for repeat in run.repeats
-            ],
-            timed=_packed_times(run.timed),
-            arms=[dataclasses.replace(arm, timed=_packed_times(arm.timed)) for arm in run.arms],
-        )
-
-    def _known(self, key: Hashable, value: T) -> T:
-        """The first value with this key if it is equal, else the value itself."""
-        known: T = self.known.setdefault(key, value)
-        return known if known == value else value
-
-
-def _packed_repeat(repeat: Repeat) -> Repeat:
-    return dataclasses.replace(
-        repeat, losses=_packed(repeat.losses), predictions=_packed(repeat.predictions)
-    )
-
-
-def _packed_times(timed: Timed | None) -> Timed | None:
-    return dataclasses.replace(timed, step_s=_packed(timed.step_s)) if timed else None
-
-
-def _packed(numbers: Sequence[T]) -> Sequence[T]:
-    """The same numbers in an array, if they are of one kind that it holds exactly."""
-    kinds = set(map(type, numbers))
-    with suppress(OverflowError):
-        if kinds == {float}:
-            return cast(Sequence[T], array("d", cast(Sequence[float], numbers)))
-        if kinds == {int}:
-            return cast(Sequence[T], array("h", cast(Sequence[int], numbers)))
-    return numbers
 
 
 def _read_diagnosis(folder: Path) -> dict[str, Any] | None:

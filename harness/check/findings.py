@@ -17,7 +17,7 @@ from harness.core.agreement import Agreement
 from harness.core.errors import UsageError
 from harness.core.verdict import Verdict, place_at_step_zero
 from harness.report.basis import unobserved_basis
-from harness.report.caveats import ENDINGS, because
+from harness.report.cell_caveats import ENDINGS, because
 from harness.report.format import interval, join_words, percent, plural
 
 

@@ -10,17 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.markup import escape
 
 from harness.analysis.study_data import StudyData, read_study
 from harness.compare.cells import Answer, SharedCell, compare
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
 from harness.core.run_archive import unpack
-from harness.report.format import join_words, plural, printable
+from harness.report.console import open_console, safe
+from harness.report.format import join_words, plural
 
 STYLES = {Answer.same: "green", Answer.differ: "magenta", Answer.varies: "yellow"}
-PIPE_WIDTH = 80
 
 
 def main(words: Sequence[str]) -> int:
@@ -32,9 +31,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _compare(words: Sequence[str]) -> int:
-    console = Console(highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    console = open_console()
     differ = False
     with ExitStack() as stack:
         first, *others = [stack.enter_context(_opened(Path(word))) for word in words]
@@ -70,7 +67,7 @@ def _print(
     counts = Counter(cell.answer for cell in cells)
     found = ", ".join(f"{counts[answer]} {answer}" for answer in Answer if counts[answer])
     console.print(
-        f"[bold]{_safe(first.name)} and {_safe(second.name)}[/]: {plural(len(cells), 'cell')} in "
+        f"[bold]{safe(first.name)} and {safe(second.name)}[/]: {plural(len(cells), 'cell')} in "
         f"common: {found}"
     )
     groups: dict[tuple[Answer, str, str], list[str]] = {}
@@ -81,21 +78,17 @@ def _print(
     for (answer, scenario, where), settings in groups.items():
         place = f"first difference: {where}" if answer is Answer.differ else where
         console.print(
-            f"[{STYLES.get(answer, 'dim')}]{answer}[/]: {_safe(scenario)} under "
-            f"{_safe(join_words(settings))}; {_safe(place)}"
+            f"[{STYLES.get(answer, 'dim')}]{answer}[/]: {safe(scenario)} under "
+            f"{safe(join_words(settings))}; {safe(place)}"
         )
     for reason, number in Counter(text for cell in cells for text in cell.reasons).items():
-        console.print(f"  {_safe(reason)}: {plural(number, 'cell')}")
+        console.print(f"  {safe(reason)}: {plural(number, 'cell')}")
     unexplained = [c for c in cells if c.answer is Answer.differ and not c.reasons]
     if unexplained:
         console.print(
             f"  nothing that was recorded explains {plural(len(unexplained), 'cell')}: run "
             "`diagnose` on one of them"
         )
-
-
-def _safe(text: str) -> str:
-    return escape(printable(text))
 
 
 if __name__ == "__main__":

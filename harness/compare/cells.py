@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.analysis.study_data import CellData, StudyData
 from harness.compare.environment import find_differences
-from harness.core.record import Repeat
 from harness.core.spec import to_json
-from harness.core.verdict import Verdict, find_divergence, outcome_key, place_at_step_zero
+from harness.core.verdict import (
+    Divergence,
+    Verdict,
+    find_divergence,
+    outcome_key,
+    place_at_step_zero,
+)
+
+OTHER_DATA = "other data (the batches differ, while the states of the generators agree)"
 
 
 class Answer(StrEnum):
@@ -68,24 +74,18 @@ def _compare_cell(
     else:
         mine, theirs = one.completed[0].repeats[0], other.completed[0].repeats[0]
         if outcome_key(mine) != outcome_key(theirs):
-            answer, where = Answer.differ, _place(mine, theirs)
+            divergence = find_divergence(mine, theirs)
+            assert divergence is not None, "the outcomes of these trainings differ"
+            answer, where = Answer.differ, _place(divergence)
             differences = find_differences(first, second, one.cell.scenario.label)
             reasons = [str(difference) for difference in differences]
-            reasons += list(_data_reason(mine, theirs))
+            if divergence.component == "batch":  # which only other data explain
+                reasons.append(OTHER_DATA)
     spec = one.cell
     return SharedCell(spec.scenario.title, spec.setting, spec.device, answer, where, reasons)
 
 
-def _place(mine: Repeat, theirs: Repeat) -> str:
-    divergence = find_divergence(mine, theirs)
-    assert divergence is not None, "the outcomes of these trainings differ"
+def _place(divergence: Divergence) -> str:
     if divergence.step == 0:
         return place_at_step_zero(divergence.component)
     return f"step {divergence.step}, {divergence.component}"
-
-
-def _data_reason(mine: Repeat, theirs: Repeat) -> Iterator[str]:
-    """Batches that differ although the generators agree come from other data."""
-    divergence = find_divergence(mine, theirs)
-    if divergence and divergence.component == "batch":
-        yield "other data (the batches differ, while the states of the generators agree)"

@@ -24,8 +24,6 @@ PUBLISHED = RESULTS / "published"
 # In a study's folder.
 BLOCKS = "blocks.json"  # timing blocks by cell, once they are decided
 BUDGET = "budget.json"  # if the time budget ended before all planned runs
-# With its runs, all that a report is made from; some studies lack the last three.
-EVIDENCE = ("manifest.json", "schedule.json", "diagnosis.json", BLOCKS, BUDGET)
 
 
 # What a study keeps only as long as its runs need it.

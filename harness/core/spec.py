@@ -87,6 +87,9 @@ class Loader:
     worker_init: bool = False
 
 
+SEEDING = ("seed", "python_hash_seed", "loader.")  # switches that only give seeds
+
+
 @dataclass(frozen=True)
 class Determinism:
     """One determinism setting; None keeps the default of torch or Python."""
@@ -126,6 +129,16 @@ class Determinism:
                 else {name: value}
             )
         return switches
+
+    def turned(self) -> dict[str, Any]:
+        """Return the switches that differ from their defaults."""
+        defaults = Determinism().switches()
+        return {name: value for name, value in self.switches().items() if value != defaults[name]}
+
+    @property
+    def only_seeds(self) -> bool:
+        """Whether it gives random numbers their seeds and asks for nothing else."""
+        return self.seed is not None and all(name.startswith(SEEDING) for name in self.turned())
 
     def variables(self) -> dict[str, int | str | None]:
         """Return the variables that must be set before the interpreter starts; None: not set."""

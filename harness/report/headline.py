@@ -11,7 +11,7 @@ from harness.analysis.study_data import StudyData
 from harness.core.spec import Determinism, Noise
 from harness.core.verdict import Verdict
 from harness.report.format import is_known, join_words, percent, plural
-from harness.report.overview import ALIKE, SAME, mark_of, only_seeds, switches_set
+from harness.report.overview import ALIKE, SAME, mark_of
 
 Row = Mapping[str, Any]
 
@@ -86,7 +86,7 @@ def _seed_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Ite
     seeded = {
         name: rows
         for name, every in trainings.items()
-        if (rows := [row for row in every if only_seeds(_setting(study, row))])
+        if (rows := [row for row in every if _setting(study, row).only_seeds])
     }
     tested = {name: rows for name, rows in seeded.items() if any(_is_tested(row) for row in rows)}
     if not tested:
@@ -207,7 +207,7 @@ def _names(rows: Sequence[Row]) -> str:
 
 
 def _switches(study: StudyData, row: Row) -> int:
-    return len(switches_set(_setting(study, row)) - {WARM_UP})
+    return len(_setting(study, row).turned().keys() - {WARM_UP})
 
 
 def _setting(study: StudyData, row: Row) -> Determinism:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.analysis.study_data import StudyData
 from harness.core.agreement import Agreement
-from harness.core.spec import Determinism, Noise
+from harness.core.spec import Noise
 from harness.core.verdict import UNDISTINGUISHED, Verdict
 from harness.report.format import interval, is_known
 from harness.report.matrix_rows import describe_divergence
@@ -18,7 +18,6 @@ from harness.report.matrix_rows import describe_divergence
 Row = Mapping[str, Any]
 
 MOST_ROWS = 12  # with more, rows that are equal become one
-SEEDING = ("seed", "python_hash_seed", "loader.")  # switches that only give random numbers seeds
 
 
 @dataclass(frozen=True)
@@ -109,23 +108,10 @@ def measured_cell(row: Row) -> str:
     return str(row["same_as"] or row["cell"])
 
 
-def switches_set(setting: Determinism) -> set[str]:
-    """The switches that a setting turns from their defaults."""
-    defaults = Determinism().switches()
-    return {name for name, value in setting.switches().items() if value != defaults[name]}
-
-
-def only_seeds(setting: Determinism) -> bool:
-    """Whether a setting gives seeds and asks for nothing else."""
-    return setting.seed is not None and all(
-        name.startswith(SEEDING) for name in switches_set(setting)
-    )
-
-
 def _by_strength(study: StudyData, rows: Iterable[dict[str, Row]]) -> list[dict[str, Row]]:
     """Sort the settings of each row by the number of their switches."""
     strength = {
-        setting: len(switches_set(study.by_id(each["cell"]).cell.determinism))
+        setting: len(study.by_id(each["cell"]).cell.determinism.turned())
         for row in rows
         for setting, each in row.items()
     }
@@ -187,7 +173,7 @@ def _weakest(study: StudyData, row: Mapping[str, Row]) -> str:
         for setting, each in row.items()
         if mark_of(each) in (SAME, ALIKE) and cells[setting].noise is Noise.none
     ]
-    return min(enough, key=lambda name: len(switches_set(cells[name].determinism)), default="")
+    return min(enough, key=lambda name: len(cells[name].determinism.turned()), default="")
 
 
 def _is_exception(row: OverviewRow) -> bool:
@@ -210,8 +196,11 @@ def _fold(rows: Sequence[OverviewRow]) -> list[OverviewRow]:
 
 def _without_details(row: OverviewRow) -> OverviewRow:
     """A row of several trainings, without what is only true of the first of them."""
-    fields = [
-        field and replace(field, cell="", first="", cost="", text=f"{row.label}: {field.mark.word}")
-        for field in row.fields
-    ]
+    fields = [field and _shared_part(field, row.label) for field in row.fields]
     return replace(row, fields=fields)
+
+
+def _shared_part(field: Field, label: str) -> Field:
+    """What is true of all; equal costs that an interval shows are a part of how rows look."""
+    cost = field.cost * field.is_shown
+    return replace(field, cell="", first="", cost=cost, text=f"{label}: {field.mark.word}")

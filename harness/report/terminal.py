@@ -6,17 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import IO
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from harness.report.console import open_console, safe
 from harness.report.content import ReportContent
-from harness.report.format import plural, printable
+from harness.report.format import plural
 from harness.report.overview import Field, OverviewRow
 
 STYLES = {"same": "green", "alike": "green", "untested": "dim", "refused": "yellow"}
 LIGHTS = {"passed": "green", "failed": "bold red", "open": "yellow", "off": "dim"}
-PIPE_WIDTH = 80  # columns, if the output is a file or a pipe
 WIDEST_NAME = 28  # longer ones are cut in the middle, where scripts' paths differ least
 
 
@@ -27,9 +25,7 @@ def print_summary(
     file: IO[str] | None = None,
 ) -> None:
     """Print to standard output or, in 80 columns, to ``file``."""
-    console = Console(file=file, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    console = open_console(file)
     if content.stamp:
         console.print(content.stamp.upper(), style="bold red")
     if content.overview.rows:
@@ -39,11 +35,11 @@ def print_summary(
         console.print(_styled(headline), style="bold")
     for light in content.lights:
         symbol = f"[{LIGHTS[light.style]}]{light.symbol}[/]"
-        console.print(f"{symbol} {_safe(light.name)}. {_styled(light.line)}")
+        console.print(f"{symbol} {safe(light.name)}. {_styled(light.line)}")
     for note in notes:
-        console.print(f"[bold yellow]note[/]: {_safe(note)}")
+        console.print(f"[bold yellow]note[/]: {safe(note)}")
     for failure in failures:
-        console.print(f"[bold red]failed[/]: {_safe(failure)}")
+        console.print(f"[bold red]failed[/]: {safe(failure)}")
     if content.warnings:
         count = plural(len(content.warnings), "warning")
         console.print(f"{count}: see the report", style="yellow")
@@ -64,10 +60,10 @@ def _add_row(table: Table, row: OverviewRow, columns: Sequence[str]) -> None:
         if field is None or field.like:
             continue
         table.add_row(
-            _safe(name),
-            _safe(setting),
+            safe(name),
+            safe(setting),
             f"{field.mark.symbol} {field.differ or field.mark.word.partition(':')[0]}",
-            _safe(field.first),
+            safe(field.first),
             _cost(field),
             style=STYLES.get(field.mark.style, "magenta"),
         )
@@ -87,8 +83,4 @@ def _shorten(name: str) -> str:
 
 def _styled(text: str) -> str:
     """Text for the console, in which backquoted words are cyan."""
-    return re.sub(r"`([^`]+)`", r"[cyan]\1[/]", _safe(text))
-
-
-def _safe(text: str) -> str:
-    return escape(printable(text))
+    return re.sub(r"`([^`]+)`", r"[cyan]\1[/]", safe(text))

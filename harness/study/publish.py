@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import socket
 import tarfile
 import tempfile
@@ -23,8 +22,10 @@ from typing import Any
 from harness.core.command_line import command
 from harness.core.completion import was_cut
 from harness.core.errors import UsageError
+from harness.core.evidence import EVIDENCE, LinkError, copy_evidence
 from harness.core.files import write_text
-from harness.core.paths import EVIDENCE, PUBLISHED, RESULTS
+from harness.core.paths import PUBLISHED, RESULTS
+from harness.core.place import describe_device
 from harness.core.redact import mask_secrets, user_name
 from harness.core.run_archive import ARCHIVE, pack
 from harness.core.sums import SUMS, check_sums, files_of, write_sums
@@ -89,28 +90,14 @@ def _published_form(folder: StudyFolder) -> Iterator[Path]:
     RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".publish-") as scratch:
         made = Path(scratch) / folder.path.resolve().name
-        _copy_evidence(folder, made)
+        try:
+            copy_evidence(folder.path, made)
+        except LinkError as error:
+            raise UsageError(f"{error}; nothing published") from error
         report(made, quiet=True)
         _check_private(made)
         write_sums(made)
         yield made
-
-
-def _copy_evidence(folder: StudyFolder, target: Path) -> None:
-    """Copies all that the report is made from."""
-    target.mkdir()
-    copied = [*(folder.path / name for name in (*EVIDENCE, ARCHIVE)), *folder.runs.glob("*.json")]
-    links = [path for path in (folder.runs, *copied) if path.is_symlink()]
-    if links:
-        raise UsageError(f"{links[0]} is a link, which could lead to anything; nothing published")
-    for name in EVIDENCE:
-        if (folder.path / name).exists():
-            shutil.copyfile(folder.path / name, target / name)
-    if (folder.path / ARCHIVE).exists():
-        shutil.copyfile(folder.path / ARCHIVE, target / ARCHIVE)
-    else:
-        runs = [f"runs/{path.name}" for path in folder.runs.glob("*.json")]
-        pack(folder.path, runs, target / ARCHIVE)
 
 
 def refresh(folder: StudyFolder) -> Path:
@@ -257,7 +244,7 @@ def _index() -> str:
 
 def _index_row(study: Path, replaced_by: Mapping[str, str]) -> list[str]:
     manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
-    machine, cuda, name = manifest["machine"], manifest["cuda"], study.name
+    machine, name = manifest["machine"], study.name
     newer_name = replaced_by.get(name)
     return [
         f"[{name}]({name}/report.md)",
@@ -265,7 +252,7 @@ def _index_row(study: Path, replaced_by: Mapping[str, str]) -> list[str]:
         f"`{command(manifest['words'])}`",
         _count_runs(study, manifest["request"]),
         _describe_checks(_read_checks(study)),
-        cuda[0]["name"] if cuda else f"{machine['cpu']}, {machine['usable_cores']} cores",
+        describe_device(manifest),
         manifest["software"]["torch"],
         f"{manifest['harness']} ({machine['git']})",
         f"[{newer_name}]({newer_name}/report.md)" if newer_name else "",

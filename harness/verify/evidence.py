@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import tempfile
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.paths import EVIDENCE
+from harness.core.evidence import copy_evidence
 from harness.core.run_archive import ARCHIVE
 from harness.core.sums import SUMS, check_sums, files_of
 from harness.report.write import FOLDERS, PAGES, write_report
@@ -39,10 +38,7 @@ def recompute(folder: Path) -> Iterator[str]:
     """Yield each file of the report that does not follow from the records."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / folder.resolve().name  # the report names its study by the folder
-        copy.mkdir()
-        for name in (*EVIDENCE, ARCHIVE):
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, copy / name)
+        copy_evidence(folder, copy)
         write_report(copy)
         for name in sorted(set(_report_files(folder)) | set(_report_files(copy))):
             yield from _compare(folder / name, copy / name)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 NAMES = {
     "element": "<script>alert(1)</script>",
     "image": "<img src=x onerror=alert(1)>",
-    "attribute": "\" onmouseover=\"alert(1)\" x=\"",
+    "attribute": '" onmouseover="alert(1)" x="',
     "apostrophe": "' onfocus='alert(1)' autofocus '",
     "end of style": "</style><script>alert(1)</script>",
     "comment": "<!--<script>alert(1)//-->",
@@ -26,7 +26,7 @@ NAMES = {
     "backquotes": "`<b onclick=alert(1)>`",
     "svg": "</svg><svg onload=alert(1)>",
     "control": "a\x00b\x1b[2J\x07c\u202egnp.exe",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -85,32 +85,33 @@ def test_equal_files_give_equal_archives(tmp_path: Path) -> None:
     assert (tmp_path / "one.tar.xz").read_bytes() == (tmp_path / "two.tar.xz").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("adds", "problem"),
-    [
-        ([a_file("../outside.json")], "named '../outside.json'"),
-        ([a_file("runs/../../outside.json")], "named 'runs/../../outside.json'"),
-        ([a_file("/tmp/outside.json")], "named '/tmp/outside.json'"),  # noqa: S108
-        ([a_file("runs/.hidden")], "named 'runs/.hidden'"),
-        ([a_file("runs/a\nb.json")], r"named 'runs/a\nb.json'"),
-        ([a_file("runs/\x1b[2J.json")], r"named 'runs/\x1b[2J.json'"),
-        ([a_file("a/b/c/d/e.json")], "named 'a/b/c/d/e.json'"),
-        ([a_link("runs", "/tmp"), a_file("runs/a.json")], "'runs', which is not a plain file"),  # noqa: S108
-        ([a_link("runs/a.json", "/etc/passwd")], "'runs/a.json', which is not a plain file"),
-        ([a_link("runs/a.json", "/etc/passwd", tarfile.LNKTYPE)], "not a plain file"),
-        ([a_link("runs/a.json", "", tarfile.FIFOTYPE)], "not a plain file"),
-        ([a_link("runs/a.json", "", tarfile.CHRTYPE)], "not a plain file"),
-        ([a_claim("runs/a.json", 10 * 2**30)], "10,737,418,240 bytes; a record has at most"),
-        ([a_long_header(2 * 2**20)], "a header of 2,097,152 bytes"),
-        ([a_claim("runs/a.json", 100_000)], "no readable archive"),
-        ([a_file("runs/a.json"), a_file("runs/a.json")], "no readable archive"),
-    ],
-    ids=[
-        "parent", "parent inside", "absolute", "hidden", "newline", "escape", "deep",
-        "linked folder", "symbolic link", "hard link", "pipe", "device", "ten gigabytes",
-        "long header", "truncated", "twice",
-    ],
-)  # fmt: skip
+HOSTILE: dict[str, tuple[list[Add], str]] = {
+    "parent": ([a_file("../outside.json")], "named '../outside.json'"),
+    "parent inside": ([a_file("runs/../../outside.json")], "named 'runs/../../outside.json'"),
+    "absolute": ([a_file("/tmp/outside.json")], "named '/tmp/outside.json'"),  # noqa: S108
+    "hidden": ([a_file("runs/.hidden")], "named 'runs/.hidden'"),
+    "newline": ([a_file("runs/a\nb.json")], r"named 'runs/a\nb.json'"),
+    "escape": ([a_file("runs/\x1b[2J.json")], r"named 'runs/\x1b[2J.json'"),
+    "deep": ([a_file("a/b/c/d/e.json")], "named 'a/b/c/d/e.json'"),
+    "linked folder": (
+        [a_link("runs", "/var"), a_file("runs/a.json")],
+        "'runs', which is not a plain file",
+    ),
+    "symbolic link": (
+        [a_link("runs/a.json", "/etc/passwd")],
+        "'runs/a.json', which is not a plain file",
+    ),
+    "hard link": ([a_link("runs/a.json", "/etc/passwd", tarfile.LNKTYPE)], "not a plain file"),
+    "pipe": ([a_link("runs/a.json", "", tarfile.FIFOTYPE)], "not a plain file"),
+    "device": ([a_link("runs/a.json", "", tarfile.CHRTYPE)], "not a plain file"),
+    "ten gigabytes": ([a_claim("runs/a.json", 10 * 2**30)], "10,737,418,240 bytes; a record"),
+    "long header": ([a_long_header(2 * 2**20)], "a header of 2,097,152 bytes"),
+    "truncated": ([a_claim("runs/a.json", 100_000)], "no readable archive"),
+    "twice": ([a_file("runs/a.json"), a_file("runs/a.json")], "no readable archive"),
+}
+
+
+@pytest.mark.parametrize(("adds", "problem"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_archive_is_refused(tmp_path: Path, adds: list[Add], problem: str) -> None:
     """An entry that no study has is named and refused, and nothing is written outside."""
     archive = archive_of(tmp_path / "runs.tar.xz", *adds)
