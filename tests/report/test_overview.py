@@ -185,6 +185,15 @@ def test_a_folded_row_says_nothing_of_one_training_alone(build: Build) -> None:
     }
 
 
+def test_a_folded_row_keeps_a_cost_that_is_shown(build: Build) -> None:
+    """If all of its trainings are slower by the same, the row says so."""
+    ends = {f"s{number}": {"seed": EQUAL, "full": EQUAL} for number in range(13)}
+    costs = {(name, "seed"): [1.0] * 4 for name in ends}
+    costs |= {(name, "full"): [1.50, 1.51, 1.49, 1.50] for name in ends}
+    (row,) = build_overview(*build(ends, costs)).rows
+    assert [field.cost for field in row.fields if field] == ["", "1.50 ×"]
+
+
 def test_many_trainings_that_vary_are_counted(build: Build) -> None:
     """Three are named, further ones are counted."""
     ends = {f"s{number}": {"seed": DIFFERENT, "full": EQUAL} for number in range(5)}
