@@ -186,10 +186,11 @@ def _cost_sentences(study: StudyData, trainings: Mapping[str, list[Row]]) -> Ite
         others.sort(key=lambda row: float(row["cost_high_together"]))
         is_all = 1 < len(others) == len(trainings)
         whom = "every training" if is_all else _names(others)
+        what = f"`{name}` costs" if is_all else f"`{name}` costs for {whom}"
         yield (
             f"For {whom}, `{name}` costs at most {_span_of_costs(others)} (95 % confidence)."
             if others[-1]["cost_high_together"] - 1 < MEASURABLE
-            else f"What `{name}` costs for {whom} was not measured precisely enough to say."
+            else f"What {what} was not measured precisely enough to say."
         )
 
 

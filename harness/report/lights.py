@@ -47,10 +47,10 @@ def _twin_light(twins: list[Twin]) -> Iterator[Light]:
     )
     if style == TwinCheck.passed and counts[TwinCheck.inconclusive]:
         style = "open"
-    widest = max((twin.simultaneous.half_width for twin in twins), default=0.0)
+    widest = max((twin.simultaneous for twin in twins), key=lambda ratio: ratio.half_width)
     yield Light(
         style,
         f"A/A twins: {found}",
         f"{plural(len(twins), 'baseline')} timed twice under two names; the widest interval of "
-        f"their ratio, which is truly 1, is ±{100 * widest:.1f} %.",
+        f"their ratio, which is truly 1, is {widest.uncertainty(decimals=1)}.",
     )
