@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
@@ -15,7 +13,7 @@ from harness.analysis.study_data import StudyData, read_study
 from harness.compare.cells import Answer, SharedCell, compare
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
-from harness.core.run_archive import unpack
+from harness.core.run_archive import opened
 from harness.report.console import open_console, safe
 from harness.report.format import join_words, plural
 
@@ -33,32 +31,27 @@ def main(words: Sequence[str]) -> int:
 def _compare(words: Sequence[str]) -> int:
     console = open_console()
     differ = False
-    with ExitStack() as stack:
-        first, *others = [stack.enter_context(_opened(Path(word))) for word in words]
-        for other in others:
-            cells = compare(first, other)
-            if not cells:
-                raise UsageError(f"{first.name} and {other.name} have no cell in common")
-            _print(console, first, other, cells)
-            differ |= any(cell.answer is Answer.differ for cell in cells)
+    first, *others = [_read(Path(word)) for word in words]
+    for other in others:
+        cells = compare(first, other)
+        if not cells:
+            raise UsageError(f"{first.name} and {other.name} have no cell in common")
+        _print(console, first, other, cells)
+        differ |= any(cell.answer is Answer.differ for cell in cells)
     return FINDING if differ else DONE
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[StudyData]:
+def _read(path: Path) -> StudyData:
     """A study in a folder, or in a bundle. Raises UsageError."""
     try:
-        with TemporaryDirectory() as scratch:
-            folder = path
-            if path.is_file():
-                unpack(path, Path(scratch))
-                (folder,) = Path(scratch).iterdir()
-            yield read_study(folder)
+        with opened(path) as folder:
+            study = read_study(folder)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(
             f"{path} is not a study or bundle that this version can read "
             f"({type(error).__name__}: {error})"
         ) from error
+    return study
 
 
 def _print(

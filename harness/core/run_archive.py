@@ -10,8 +10,10 @@ import lzma
 import re
 import shutil
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, cast
 
 from harness.core.record import LARGEST_FILE
@@ -55,6 +57,23 @@ def unpack(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(content, file)
     except (tarfile.TarError, lzma.LZMAError, EOFError, FileExistsError) as error:
         raise BadArchiveError(f"{archive} is no readable archive of runs: {error}") from error
+
+
+@contextmanager
+def opened(study: Path) -> Iterator[Path]:
+    """The folder of a study; of a bundle, which is one file, that of a temporary copy.
+
+    Raises OSError or BadArchiveError.
+    """
+    if not study.is_file():
+        yield study
+        return
+    with TemporaryDirectory() as scratch:
+        unpack(study, Path(scratch))
+        folders = list(Path(scratch).iterdir())
+        if len(folders) != 1 or not folders[0].is_dir():
+            raise BadArchiveError(f"{study} is no bundle: it does not hold one folder")
+        yield folders[0]
 
 
 def _check(entry: tarfile.TarInfo, count: int) -> None:

@@ -74,7 +74,7 @@ def bundle(folder: StudyFolder) -> Path:
     if not folder.records() and not (folder.path / ARCHIVE).exists():
         raise UsageError(f"{folder.path} has no runs")
     _check_paths(folder.manifest)
-    target = folder.path.resolve().with_suffix(BUNDLE)
+    target = folder.path.resolve().with_name(f"{folder.path.resolve().name}{BUNDLE}")
     with _published_form(folder) as made:
         names = [f"{made.name}/{name}" for name in (*files_of(made), SUMS)]
         pack(made.parent, names, target)
@@ -111,7 +111,11 @@ def refresh(folder: StudyFolder) -> Path:
     with _published_form(folder) as made:
         replaced = made.with_name(f"{made.name}.old")
         folder.path.rename(replaced)
-        made.rename(folder.path)
+        try:
+            made.rename(folder.path)
+        except OSError:
+            replaced.rename(folder.path)
+            raise
     _write_index()
     return folder.path
 

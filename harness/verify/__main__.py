@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
+from harness.core.run_archive import BadArchiveError, opened
 from harness.verify.evidence import find_faults
 
 WORST_LAST = (DONE, BAD_REQUEST, FINDING)
@@ -26,16 +27,20 @@ def main(words: Sequence[str]) -> int:
     return max(answers, key=WORST_LAST.index)
 
 
-def _verify(folder: Path) -> int:
-    faults = find_faults(folder)
+def _verify(study: Path) -> int:
+    try:
+        with opened(study) as folder:
+            faults = find_faults(folder)
+    except BadArchiveError as error:
+        raise UsageError(str(error)) from error
     if not faults:
-        print(f"{folder}: verified; tables, figures and pages follow from its records")
+        print(f"{study}: verified; tables, figures and pages follow from its records")
         return DONE
     for fault in faults[:MOST_FAULTS]:
         print(fault, file=sys.stderr)
     if len(faults) > MOST_FAULTS:
         print(f"and {len(faults) - MOST_FAULTS} more", file=sys.stderr)
-    print(f"{folder}: NOT verified", file=sys.stderr)
+    print(f"{study}: NOT verified", file=sys.stderr)
     return FINDING
 
 

@@ -12,6 +12,7 @@ from harness.analysis.study_data import StudyData, read_study
 from harness.compare.__main__ import main
 from harness.compare.cells import Answer, SharedCell, compare
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
+from harness.verify.__main__ import main as verify
 from tests.conftest import command
 
 
@@ -92,12 +93,14 @@ def test_other_batches_are_other_data(study: Path, other: Path) -> None:
 
 
 def test_a_bundle_is_compared_like_its_study(study: Path, other: Path) -> None:
-    """A study packed into one file elsewhere has the same cells."""
+    """A study packed into one file elsewhere verifies and has the same cells."""
     project = other.parent / "project"
     shutil.copytree(study, project / "results" / "mine")
     assert command("bundle", "results/mine", cwd=project).returncode == 0
-    assert (project / "results/mine.bundle.tar.xz").is_file()
-    done = command("results/mine.bundle.tar.xz", str(other), cwd=project, program=main)
+    bundle = "results/mine.bundle.tar.xz"
+    done = command(bundle, cwd=project, program=verify)
+    assert done.returncode == DONE, done.stderr
+    done = command(bundle, str(other), cwd=project, program=main)
     assert done.returncode == DONE, done.stderr
 
 
