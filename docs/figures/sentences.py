@@ -34,9 +34,9 @@ from docs.figures.studies import (
 from harness.core.binomial import divergence_rate_upper
 from harness.core.spec import Noise
 from harness.core.verdict import judge
+from harness.report.content.matrix_rows import format_agreement
 from harness.report.format import figure, percent
-from harness.report.matrix_rows import format_agreement
-from harness.report.terminal import print_summary
+from harness.report.pages.terminal import print_summary
 
 DOCS = Path(__file__).resolve().parents[1]
 README = DOCS.parent / "README.md"

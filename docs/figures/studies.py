@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.study_data import StudyData, read_study
-from harness.report.content import ReportContent, build_content
+from harness.report.content.document import ReportContent, build_content
 from harness.report.format import interval
 from harness.report.labels import add_labels
-from harness.report.tables import Tables
+from harness.report.tables.tables import Tables
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 

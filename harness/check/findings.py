@@ -16,8 +16,8 @@ from harness.check.options import FEWEST_RUNS, GateOptions
 from harness.core.agreement import Agreement
 from harness.core.errors import UsageError
 from harness.core.verdict import Verdict, place_at_step_zero
-from harness.report.basis import unobserved_basis
-from harness.report.cell_caveats import ENDINGS, because
+from harness.report.content.basis import unobserved_basis
+from harness.report.content.cell_caveats import ENDINGS, because
 from harness.report.format import interval, join_words, percent, plural
 
 

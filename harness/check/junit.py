@@ -12,7 +12,7 @@ from harness.check.findings import Finding, State
 from harness.check.options import GateOptions
 from harness.core.command_line import command
 from harness.core.errors import UsageError
-from harness.report.study_facts import machine_rows
+from harness.report.content.study_facts import machine_rows
 
 # Characters that XML 1.0 excludes, even escaped: https://www.w3.org/TR/xml/#charsets
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

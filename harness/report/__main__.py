@@ -9,10 +9,10 @@ from pathlib import Path
 
 from harness.core.exit_codes import DONE, FINDING, RUNS_FAILED
 from harness.core.files import write_text
-from harness.report import terminal
-from harness.report.basis import describe_unobserved
-from harness.report.failures import describe_failures
+from harness.report.content.basis import describe_unobserved
+from harness.report.content.failures import describe_failures
 from harness.report.format import printable
+from harness.report.pages import terminal
 from harness.report.write import write_report
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.study_data import StudyData, read_study
-from harness.report import plots, render, tables
-from harness.report.content import ReportContent, build_content
+from harness.report.content.document import ReportContent, build_content
+from harness.report.figures.draw import draw_figures
 from harness.report.labels import add_labels
+from harness.report.pages import render
+from harness.report.tables.tables import Tables, write_tables
 
 FOLDERS, PAGES = ("tables", "figures"), ("report.md", "report.html")
 
@@ -29,10 +31,10 @@ def write_report(folder: Path) -> Report:
     It is a function of the manifest, the schedule and the records: equal ones give equal bytes.
     """
     study = read_study(folder)
-    results = tables.Tables.of(study)
-    tables.write_tables(folder / "tables", study, results)
+    results = Tables.of(study)
+    write_tables(folder / "tables", study, results)
     cells = add_labels(study, results.cells)
-    figures = plots.draw_figures(folder / "figures", study, cells)
     content = build_content(study, cells, results)
+    figures = draw_figures(folder / "figures", study, cells, content)
     render.write_pages(folder, content, figures)
     return Report(study, cells, content, results.controls.failed)

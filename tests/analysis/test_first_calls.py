@@ -11,7 +11,7 @@ from harness.analysis.first_calls import first_calls_table
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Scenario
-from harness.report.operations import first_calls_sentence
+from harness.report.content.operations import first_calls_sentence
 from tests.conftest import repeat
 
 

@@ -8,7 +8,7 @@ import pytest
 from harness.core.record import Outcome, RunRecord, Timed
 from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
 from harness.host.gpu_monitor import THROTTLE_REASONS, GpuMonitor, driver_index
-from harness.report.caveats import load_caveats
+from harness.report.content.caveats import load_caveats
 
 
 def test_throttle_bits_match_nvml() -> None:

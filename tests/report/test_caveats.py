@@ -11,8 +11,8 @@ import pytest
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Cell
-from harness.report.caveats import study_caveats
-from harness.report.cell_caveats import cell_caveats
+from harness.report.content.caveats import study_caveats
+from harness.report.content.cell_caveats import cell_caveats
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]

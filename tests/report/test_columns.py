@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.report.columns import dictionary, read_columns
+from harness.report.tables.columns import dictionary, read_columns
 from tests.conftest import ROOT, command
 
 DICTIONARY = read_columns()
@@ -37,5 +37,5 @@ def test_every_column_of_a_special_table_is_described(
 
 
 def test_the_published_page_is_made_from_the_dictionary() -> None:
-    """docs/tables.md is what `python -m harness.report.columns` prints."""
+    """docs/tables.md is what `python -m harness.report.tables.columns` prints."""
     assert (ROOT / "docs" / "tables.md").read_text() == dictionary()

@@ -12,9 +12,9 @@ from harness.analysis.cell_table import cell_table
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Algorithms, Cell, Determinism, Noise
-from harness.report.headline import training_headline
+from harness.report.content.headline import training_headline
+from harness.report.content.overview import Field, Overview, build_overview
 from harness.report.labels import add_labels
-from harness.report.overview import Field, Overview, build_overview
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]

@@ -11,14 +11,14 @@ from harness.analysis.cell_table import cell_table
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell
-from harness.report.divergence_plots import divergence, two_runs
-from harness.report.plot_base import PAPER, Figure
-from harness.report.plots import reproducibility
+from harness.report.figures.base import PAPER, Figure
+from harness.report.figures.divergence import divergence, two_runs
+from harness.report.figures.reproducibility import reproducibility
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
 Draw = Callable[..., Figure]
-# A marker of the page's color in SVG: once in the plot, once in the legend.
+# A marker of the page's color in SVG.
 HOLLOW = f'<use [^>]*style="fill: {PAPER}'
 
 
@@ -37,7 +37,7 @@ def draw(make_cell: Callable[..., Cell], trace: Make, timing: Make) -> Draw:
         }
         cell = CellData("c", make_cell(), "asked", None, None, traces, timings, [], distances)
         study = StudyData("s", {}, [cell], [], 0)
-        figure = reproducibility(study, cell_table(study))
+        figure = reproducibility(cell_table(study))
         assert figure is not None
         return figure
 
@@ -53,14 +53,14 @@ def test_an_identical_cell_is_filled(draw: Draw) -> None:
 def test_a_cell_that_varies_only_when_timed_is_hollow(draw: Draw) -> None:
     """The marker is hollow, as the caption says, if only timing runs of the cell differ."""
     figure = draw([repeat("a"), repeat("a")], ends="ab")
-    assert len(re.findall(HOLLOW, str(figure.svg))) == 2
+    assert len(re.findall(HOLLOW, str(figure.svg))) == 1
     assert "Hollow: the weights agree but the cell varies" in figure.caption
 
 
 def test_a_cell_that_varies_with_equal_weights_is_hollow(draw: Draw) -> None:
     """The marker is hollow if steps differ but the final weights agree."""
     figure = draw([repeat("a", ("a", "a")), repeat("a", ("a", "b"))], ends="aa")
-    assert len(re.findall(HOLLOW, str(figure.svg))) == 2
+    assert len(re.findall(HOLLOW, str(figure.svg))) == 1
 
 
 def test_a_cell_with_a_measured_distance_is_filled(draw: Draw) -> None:

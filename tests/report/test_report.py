@@ -16,7 +16,7 @@ from harness.core.exit_codes import DONE, FINDING
 from harness.core.record import RunRecord, load_record
 from harness.core.spec import Kind
 from harness.report.__main__ import main
-from harness.report.matrix_rows import MATRIX_COLUMNS
+from harness.report.content.matrix_rows import MATRIX_COLUMNS
 from tests.conftest import Done, command
 
 COLUMNS = {
@@ -124,10 +124,10 @@ def test_sections_have_a_fixed_order(study: Path) -> None:
 
 
 def test_the_page_is_self_contained(study: Path) -> None:
-    """The HTML page links to no other file and contains its tables and all five figures."""
+    """The HTML page links to no other file and contains its tables and all six figures."""
     html = (study / "report.html").read_text()
     assert not re.search(r"""(?:src|href)=["'](?!#|data:text/csv;)""", html)
-    assert html.count("<svg") == len(list((study / "figures").glob("*.svg"))) == 5
+    assert html.count("<svg") == len(list((study / "figures").glob("*.svg"))) == 6
 
 
 def test_few_runs_do_not_prove_identity(study: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.report.summary import sentences
+from harness.report.content.summary import sentences
 
 
 def row(setting: str, cost: str = "", *interval: float, **changes: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from harness.scenarios import first_op
 
 from harness.core.paths import CONF
-from harness.report.columns import read_columns
+from harness.report.tables.columns import read_columns
 from harness.scenario import Context
 from tests.conftest import command, harness, study_of
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.study_data import StudyData
+from harness.report.content.matrix_rows import format_agreement, with_detail
 from harness.report.format import DASH, figure, is_known, percent, plural
 from harness.report.labels import scenario_labels
-from harness.report.matrix_rows import format_agreement, with_detail
 
 SOURCES = {
     "implementation": "the machine (fixed seeds, any kernels)",

@@ -1,4 +1,4 @@
-"""The data dictionary: ``python -m harness.report.columns`` prints docs/tables.md."""
+"""The data dictionary: ``python -m harness.report.tables.columns`` prints docs/tables.md."""
 
 from __future__ import annotations
 

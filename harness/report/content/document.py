@@ -12,17 +12,16 @@ from harness.analysis.study_data import StudyData
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
 from harness.core.verdict import Verdict
-from harness.report.caveats import find_caveats
-from harness.report.cell_caveats import Caveat
-from harness.report.cell_panels import CellPanel, build_panels
-from harness.report.format import interval, percent
-from harness.report.headline import diagnosis_headline, noise_headline, training_headline
-from harness.report.lights import Light, control_lights
-from harness.report.matrix_rows import MatrixRow, matrix_rows
-from harness.report.operations import operation_cells, operation_sentences
-from harness.report.overview import MARKS, Mark, Overview, build_overview, used_marks
-from harness.report.run_counts import describe_stops, summarize_runs
-from harness.report.special_rows import (
+from harness.report.content.caveats import find_caveats
+from harness.report.content.cell_caveats import Caveat
+from harness.report.content.cell_panels import CellPanel, build_panels
+from harness.report.content.headline import diagnosis_headline, noise_headline, training_headline
+from harness.report.content.lights import Light, control_lights
+from harness.report.content.matrix_rows import MatrixRow, matrix_rows
+from harness.report.content.operations import operation_cells, operation_sentences
+from harness.report.content.overview import MARKS, Mark, Overview, build_overview, used_marks
+from harness.report.content.run_counts import describe_stops, summarize_runs
+from harness.report.content.special_rows import (
     audit_rows,
     claim_rows,
     count_answers,
@@ -30,15 +29,16 @@ from harness.report.special_rows import (
     noise_rows,
     string_rows,
 )
-from harness.report.study_facts import (
+from harness.report.content.study_facts import (
     cite,
     describe_place,
     describe_settings,
     machine_rows,
     scenario_notes,
 )
-from harness.report.summary import sentences
-from harness.report.tables import Tables
+from harness.report.content.summary import sentences
+from harness.report.format import interval, percent
+from harness.report.tables.tables import Tables
 
 ASKED = ("asked", "baseline")  # roles of cells that a reader wants to know about
 FAILED = "A control of this study failed: do not trust its numbers."

@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.core.agreement import Agreement
 from harness.core.verdict import Verdict, place_at_step_zero
-from harness.report import legend
+from harness.report.content import legend
 from harness.report.format import DASH, figure, interval, is_known, percent
 
 MATRIX_COLUMNS = tuple(legend.RESULTS)

@@ -9,7 +9,7 @@ from harness.analysis.cost import TwinCheck
 from harness.analysis.study_data import StudyData
 from harness.core.record import Outcome, RunRecord
 from harness.core.verdict import MIN_IDENTICAL
-from harness.report.cell_caveats import ENDINGS, Caveat, cell_caveats, list_names
+from harness.report.content.cell_caveats import ENDINGS, Caveat, cell_caveats, list_names
 from harness.report.format import percent, plural
 
 BUSY = 0.10  # share of all CPU time that other processes used during a timing run

@@ -9,14 +9,24 @@ from matplotlib.figure import Figure as Canvas
 
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.spec import Noise
-from harness.report.plot_base import COLORS, Figure, set_scale_from_zero, to_figure
+from harness.report.figures.base import COLORS, INK, Figure, set_scale_from_zero, shorten, to_figure
+from harness.report.format import plural
 
 PANELS = 3  # of `two_runs`
+MOST_CURVES = 12  # of `divergence`
+YARDSTICK = (
+    " The yardstick, in the color of the text: trainings that differ in one bit of one initial "
+    "weight, which is the least that any difference in arithmetic can do."
+)
 Losses = npt.NDArray[np.float64]
 
 
-def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """The losses of the first training and of the one furthest from it."""
+def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:
+    """The losses of the first training and of the one furthest from it.
+
+    ``table`` has the labels of the cells.
+    """
+    labels = _labels(table)
     cells = [
         cell
         for cell in study.cells
@@ -33,8 +43,7 @@ def two_runs(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: A
         steps = np.arange(1, len(first) + 1)
         axes.plot(steps, first, color=COLORS[0], lw=2.2, label="first training")
         axes.plot(steps, furthest, color=COLORS[1], lw=1.1, label="training furthest from it")
-        noise = "" if cell.cell.noise is Noise.none else f", noise={cell.cell.noise}"
-        axes.set_title(f"{cell.cell.scenario.title}, {cell.cell.setting}{noise}: loss")
+        axes.set_title(f"{shorten(labels[cell.id], 30)}: loss")
         axes.set_xlabel("step")
     canvas.legend(
         *canvas.axes[0].get_legend_handles_labels(),
@@ -57,8 +66,7 @@ def _choose_cells(cells: list[CellData]) -> list[CellData]:
     """Choose one cell per scenario; prefer a fixed seed, then the largest distance."""
 
     def rank(cell: CellData) -> tuple[bool, float]:
-        has_one_seed = cell.cell.determinism.seed is not None and not cell.cell.noise.varies_seed
-        return not has_one_seed, -_largest_distance(*_first_and_furthest(cell))
+        return not _has_one_seed(cell), -_largest_distance(*_first_and_furthest(cell))
 
     chosen: dict[str, CellData] = {}
     for cell in sorted(cells, key=rank):
@@ -77,8 +85,11 @@ def _first_and_furthest(cell: CellData) -> tuple[Losses, Losses]:
     return first, max(others, key=lambda losses: _largest_distance(first, losses))
 
 
-def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa: ARG001
-    """Largest distance of any training from the first one, by step, for each cell that varies."""
+def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:
+    """Largest distance of any training from the first one, by step, for cells that vary.
+
+    ``table`` has the labels of the cells.
+    """
     varying = [
         cell
         for cell in study.cells
@@ -88,10 +99,13 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
     ]
     if not varying:
         return None
+    chosen = {cell.id for cell in sorted(varying, key=_importance)[-MOST_CURVES:]}
+    shown = [cell for cell in varying if cell.id in chosen]
+    labels = _labels(table)
     canvas = Canvas(figsize=(10, 3.8))
     weights, losses = canvas.subplots(1, 2)
-    for cell, style in zip(varying, _line_styles(varying), strict=True):
-        label = f"{cell.cell.scenario.title}, {cell.cell.setting}"
+    for cell, style in zip(shown, _line_styles(shown), strict=True):
+        label = f"{shorten(labels[cell.id])}{' (yardstick)' * _is_yardstick(cell)}"
         weights.plot(*_weight_curve(cell), marker="o", markersize=3, label=label, **style)
         losses.plot(*_loss_curve(cell), label=label, **style)
     for axes, measure in ((weights, "weights, ‖w−w₁‖/‖w₁‖"), (losses, "loss, |l−l₁|/|l₁|")):
@@ -103,16 +117,41 @@ def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:  # noqa:
     canvas.legend(
         *weights.get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=min(4, len(varying)),
+        ncols=min(3, len(shown)),
         frameon=False,
+        fontsize=8,
     )
+    others = len(varying) - len(shown)
     return to_figure(
         canvas,
         "divergence",
         "Divergence by step",
-        "Largest distance of any training from the first one, by step, for every cell that varies. "
-        "A point on the bottom line is exactly 0.",
+        "Largest distance of any training from the first one, by step, for each cell that varies. "
+        "A point on the bottom line is exactly 0."
+        + YARDSTICK * any(map(_is_yardstick, shown))
+        + f" {plural(others, 'cell')} without a fixed seed, or with smaller distances, left out."
+        * (others > 0),
     )
+
+
+def _labels(table: pd.DataFrame) -> dict[str, str]:
+    """Return scenario and setting of each cell."""
+    rows = table[~table["twin"]].to_dict("records")
+    return {row["cell"]: f"{row['scenario']}, {row['determinism']}" for row in rows}
+
+
+def _is_yardstick(cell: CellData) -> bool:
+    return cell.cell.noise is Noise.bit_flip
+
+
+def _importance(cell: CellData) -> tuple[bool, bool, float]:
+    """Sorts yardsticks last; before them, cells with a fixed seed, and great distances."""
+    distances = [distance for distance in _weight_curve(cell)[1] if np.isfinite(distance)]
+    return _is_yardstick(cell), _has_one_seed(cell), max(distances, default=0.0)
+
+
+def _has_one_seed(cell: CellData) -> bool:
+    return cell.cell.determinism.seed is not None and not cell.cell.noise.varies_seed
 
 
 def _weight_curve(cell: CellData) -> tuple[list[int], list[float]]:
@@ -145,10 +184,12 @@ def _line_styles(cells: list[CellData]) -> list[dict[str, str]]:
     """Return a color for each scenario and a dash pattern for each setting."""
     scenarios = list(dict.fromkeys(cell.cell.scenario.title for cell in cells))
     settings = list(dict.fromkeys(cell.cell.setting for cell in cells))
-    dashes = ("-", "--", ":", "-.")
+    colors, dashes = [color for color in COLORS if color != INK], ("-", "--", ":", "-.")
     return [
         {
-            "color": COLORS[scenarios.index(cell.cell.scenario.title) % len(COLORS)],
+            "color": INK
+            if _is_yardstick(cell)
+            else colors[scenarios.index(cell.cell.scenario.title) % len(colors)],
             "linestyle": dashes[settings.index(cell.cell.setting) % len(dashes)],
         }
         for cell in cells

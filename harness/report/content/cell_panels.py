@@ -11,8 +11,8 @@ from harness.analysis.cost import step_s
 from harness.analysis.study_data import CellData, StudyData, is_timed
 from harness.core.record import RunRecord
 from harness.core.verdict import process_results
+from harness.report.content.matrix_rows import MatrixRow
 from harness.report.format import figure, percent, plural
-from harness.report.matrix_rows import MatrixRow
 
 LOG_LINES = 20  # of the first failed run
 MOST_GROUPS = 8  # of equal runs; more have no rows of their own

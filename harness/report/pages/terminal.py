@@ -9,9 +9,9 @@ from typing import IO
 from rich.table import Table
 
 from harness.report.console import open_console, safe
-from harness.report.content import ReportContent
+from harness.report.content.document import ReportContent
+from harness.report.content.overview import Field, OverviewRow
 from harness.report.format import plural
-from harness.report.overview import Field, OverviewRow
 
 STYLES = {"same": "green", "alike": "green", "untested": "dim", "refused": "yellow"}
 LIGHTS = {"passed": "green", "failed": "bold red", "open": "yellow", "off": "dim"}

@@ -10,8 +10,8 @@ import pandas as pd
 from harness.analysis.study_data import StudyData
 from harness.core.spec import Determinism, Noise
 from harness.core.verdict import Verdict
+from harness.report.content.overview import ALIKE, SAME, mark_of
 from harness.report.format import is_known, join_words, percent, plural
-from harness.report.overview import ALIKE, SAME, mark_of
 
 Row = Mapping[str, Any]
 

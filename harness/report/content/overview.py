@@ -12,8 +12,8 @@ from harness.analysis.study_data import StudyData
 from harness.core.agreement import Agreement
 from harness.core.spec import Noise
 from harness.core.verdict import UNDISTINGUISHED, Verdict
+from harness.report.content.matrix_rows import describe_divergence
 from harness.report.format import interval, is_known
-from harness.report.matrix_rows import describe_divergence
 
 Row = Mapping[str, Any]
 

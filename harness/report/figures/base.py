@@ -17,6 +17,7 @@ from harness.report.format import printable
 # The palette of Okabe and Ito, which people with any color vision can distinguish.
 INK, PAPER = "#010203", "#fdfefd"  # in no other place, so that a page can use its own instead
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK, "#8c6d31")
+LONGEST_NAME = 40  # characters in a figure
 STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
@@ -48,6 +49,10 @@ class Figure:
         text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{self.name}-", text)  # unique in the page
         label = escape(f"{self.title}. {self.caption}")
         return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))  # noqa: S704
+
+
+def shorten(name: str, longest: int = LONGEST_NAME) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def set_scale_from_zero(axes: Axes) -> None:

@@ -12,11 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from harness.core.files import write_text
-from harness.report import legend
-from harness.report.content import ReportContent
-from harness.report.downloads import download_links
+from harness.report.content import legend
+from harness.report.content.document import ReportContent
+from harness.report.figures.base import Figure
 from harness.report.format import printable
-from harness.report.plot_base import Figure
+from harness.report.pages.downloads import download_links
 
 TEMPLATES = Path(__file__).parent / "templates"
 

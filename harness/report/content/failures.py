@@ -10,7 +10,7 @@ import pandas as pd
 from harness.analysis.study_data import StudyData
 from harness.core.redact import redact
 from harness.core.verdict import Verdict
-from harness.report.cell_caveats import because
+from harness.report.content.cell_caveats import because
 
 REMEDIES = {
     r"FileNotFoundError|No such file": (

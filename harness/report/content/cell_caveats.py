@@ -11,7 +11,7 @@ from harness.analysis.study_data import CellData
 from harness.core.record import Outcome, RunRecord
 from harness.core.spec import Determinism
 from harness.core.verdict import SEEN_WHEN_TIMED
-from harness.report.basis import FILES, unobserved_basis
+from harness.report.content.basis import FILES, unobserved_basis
 from harness.report.format import plural
 
 MAX_NAMES = 8  # files named in one sentence

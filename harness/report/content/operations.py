@@ -9,7 +9,7 @@ import pandas as pd
 from harness.analysis.first_calls import SCENARIO as FIRST_CALLS
 from harness.analysis.study_data import StudyData
 from harness.report.format import join_words, percent, plural
-from harness.report.tables import Tables
+from harness.report.tables.tables import Tables
 
 NAMED = 6  # operations in one sentence
 

@@ -1,0 +1,81 @@
+"""The figure of costs with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from harness.core.verdict import Verdict
+from harness.report.figures.base import COLORS, INK, PAPER, Figure, to_figure
+
+MOST_SHOWN = (0.75, 1.35)  # costs within the axis; others stand at its edge, as numbers
+TWIN = "#8a8f98"
+
+
+def cost(table: pd.DataFrame) -> Figure | None:
+    """Cost ratios with 95 % intervals; the A/A twins beside them show the noise of the machine."""
+    rows = table[table["cost_ratio"].notna() & (table["same_as"] == "")]
+    if rows.empty:
+        return None
+    canvas = Canvas(figsize=(10, 1.1 + 0.23 * len(rows)))
+    axes = canvas.subplots()
+    heights = np.arange(len(rows))[::-1]
+    set_cost_axis(axes, rows)
+    for height, row in zip(heights, rows.to_dict("records"), strict=True):
+        plot_cost(
+            axes,
+            row,
+            height,
+            color=TWIN if row["twin"] else COLORS[0],
+            is_filled=row["verdict"] == Verdict.identical or row["twin"],
+        )
+    names = [
+        f"{row['scenario']}, {row['determinism']}{' (A/A twin)' * row['twin']}"
+        for row in rows.to_dict("records")
+    ]
+    axes.set_yticks(heights, names)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_title("Time per step relative to the baseline, 95 % interval")
+    return to_figure(
+        canvas,
+        "cost",
+        "Cost with intervals",
+        "Time per step relative to the baseline of the same scenario. Grey: the A/A twin of a "
+        "baseline, which shows the noise of the machine. Hollow: cells that are not identical, "
+        "whose cost the report does not quote. An arrow: beyond the axis, with its ratio.",
+    )
+
+
+def set_cost_axis(axes: Axes, rows: pd.DataFrame) -> None:
+    """Let the x axis hold all intervals, unless a few would squeeze the others."""
+    shown = rows[rows["cost_ratio"].between(*MOST_SHOWN)]
+    low, high = MOST_SHOWN
+    if not shown.empty:
+        low = max(float(shown["cost_low"].min()), low) * 0.99
+        high = min(float(shown["cost_high"].max()), high) * 1.01
+    axes.set_xlim(low, high)
+    axes.axvline(1, color=INK, lw=0.8)
+
+
+def plot_cost(
+    axes: Axes, row: Mapping[Any, Any], height: float, color: str, is_filled: bool = True
+) -> None:
+    """Plot one ratio with its interval, or an arrow with the ratio where the axis ends."""
+    left, right = axes.get_xlim()
+    ratio, ends = row["cost_ratio"], np.clip([row["cost_low"], row["cost_high"]], left, right)
+    if left <= ratio <= right:
+        axes.plot(ends, [height, height], color=color, lw=1.6)
+        axes.plot(ratio, height, "o", color=color, ms=5, mfc=color if is_filled else PAPER)
+        return
+    axes.annotate(
+        f"← {ratio:.2f}" if ratio < left else f"{ratio:.2f} →",
+        (left if ratio < left else right, height),
+        ha="left" if ratio < left else "right",
+        va="center",
+        color=color,
+    )
