@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. Everything runs in .venv, which requirements/install.py creates from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-browser test-image test-long lint lock report verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs
+.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-browser test-image test-long lint lock report site verify verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs
 MAKEFLAGS += --no-print-directory
 
 # The Python that creates .venv: the one in .venv, else the first supported one that runs (a shim may fail to).
@@ -74,6 +74,12 @@ lint: setup-dev ## Check style and types (ruff, mypy --strict, hadolint)
 report: setup ## Rebuild the report of a study (STUDY=results/..., default: the latest)
 	@test -n "$(STUDY)" || { echo "no study in results/ yet; run 'make bench' first" >&2; exit 1; }
 	@$(VENV_PYTHON) -m harness report $(STUDY)
+
+site: setup ## Make a static site of all published studies in results/site
+	@$(VENV_PYTHON) -m harness site
+
+verify: setup ## Make every published table, figure and page again from the records, and compare
+	@$(VENV_PYTHON) -m harness verify
 
 verify-figures: setup ## Recompute every number of the README and of docs/findings/ from published records
 	@$(VENV_PYTHON) -m docs.figures

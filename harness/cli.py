@@ -103,6 +103,15 @@ def bundle(words: Sequence[str]) -> int:
     return DONE
 
 
+def site(words: Sequence[str]) -> int:
+    """Make a static site of the published studies, in results/site if no folder is named."""
+    from harness.core.paths import PUBLISHED, RESULTS  # noqa: PLC0415
+
+    if len(words) > 1:
+        raise UsageError(f"site takes one folder: {program()} site {RESULTS}/site")
+    return reporting.site(PUBLISHED, Path(*words) if words else RESULTS / "site")
+
+
 def list_(words: Sequence[str]) -> int:
     from harness.config.catalog import catalog  # noqa: PLC0415
 
@@ -150,6 +159,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": verify,
     "bundle": bundle,
     "compare": compare,
+    "site": site,
     "list": list_,
 }
 

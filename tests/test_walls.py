@@ -35,6 +35,7 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "analysis": ("core", {"torch", *HYDRA, *KERAS, "matplotlib", "rich"}),
     "report": ("core analysis", {"torch", *HYDRA, *KERAS}),
     "compare": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "jinja2"}),
+    "site": ("core report", {*COMPUTE, *HYDRA, "scipy"}),
     "verify": ("core analysis report", {"torch", *HYDRA, *KERAS}),
     "check": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "rich", "jinja2"}),
     "study": ("core host", {*COMPUTE, *HYDRA}),

@@ -70,6 +70,8 @@ def _audit_row(
     verdicts = {setting: cells[setting].trace_judgement.verdict for setting in SETTINGS}
     refused = verdicts["full"] is Verdict.refused
     return {
+        "cell": cells["seed"].id,
+        "cell_full": cells["full"].id,
         "operation": operation,
         "device": device,
         "dtype": dtype,

@@ -1,4 +1,4 @@
-"""Where a study ran, in words for a reader."""
+"""Where and when a study ran, in words for a reader."""
 
 from __future__ import annotations
 
@@ -12,3 +12,15 @@ def describe_device(manifest: Mapping[str, Any]) -> str:
     if on_cuda and manifest["cuda"]:
         return str(manifest["cuda"][0]["name"])
     return f"{manifest['machine']['cpu']}, {manifest['machine']['usable_cores']} cores"
+
+
+def describe_place(manifest: Mapping[str, Any]) -> str:
+    return f"PyTorch {manifest['software']['torch']} on {describe_device(manifest)}"
+
+
+def cite(name: str, manifest: Mapping[str, Any]) -> str:
+    """Return all that finds a study again: its id, the version that ran it, and when."""
+    return (
+        f"Determinism Benchmark Harness {manifest['harness']} ({manifest['machine']['git']}), "
+        f"study {name}, {manifest['created'][:10]}, {describe_place(manifest)}."
+    )

@@ -59,5 +59,8 @@ def join_words(words: list[str], last: str = "and") -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{number} {noun}{ending * (number != 1)}"
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"

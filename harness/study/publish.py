@@ -6,15 +6,11 @@ its report from the compressed runs.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import socket
-import tarfile
 import tempfile
-import tomllib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +22,7 @@ from harness.core.evidence import EVIDENCE, LinkError, copy_evidence
 from harness.core.files import write_text
 from harness.core.paths import PUBLISHED, RESULTS
 from harness.core.place import describe_device
+from harness.core.published import PublishedStudy, read_checks, read_published_studies
 from harness.core.redact import mask_secrets, user_name
 from harness.core.run_archive import ARCHIVE, pack
 from harness.core.sums import SUMS, check_sums, files_of, write_sums
@@ -33,7 +30,6 @@ from harness.study.folder import StudyFolder
 from harness.study.reporting import report
 
 BUNDLE = ".bundle.tar.xz"
-SUPERSEDED = "superseded.toml"
 DOWNLOAD = re.compile("base64,[A-Za-z0-9+/=]+")  # a table in a page, which is a file as well
 BAR = "&#124;"  # in a cell of a table
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
@@ -55,7 +51,7 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
     if target.exists():
         raise UsageError(f"{target} exists already; remove it to publish the study again")
     with _published_form(folder) as made:
-        if not force and any(check == "failed" for _, check in _read_checks(made)):
+        if not force and any(check == "failed" for _, check in read_checks(made)):
             raise UsageError(
                 f"a control of {folder.path} failed, so its numbers are not to be trusted; run it "
                 "again, or publish it marked as failed with --force"
@@ -178,41 +174,6 @@ def _private_patterns() -> Iterator[str]:
             yield rf"\b{re.escape(name)}\b"
 
 
-def _read_checks(study: Path) -> list[tuple[str, str]]:
-    """The study's controls and their checks (``passed``, ``failed``, ``inconclusive``, …)."""
-    path = study / "tables" / "controls.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [(row["control"], row["check"].partition(" (")[0]) for row in csv.DictReader(file)]
-    return [(control, check) for control, check in rows if check != "off"]
-
-
-def _describe_checks(checks: list[tuple[str, str]]) -> str:
-    """As in ``positive: passed; A/A twins: 6 passed, 1 inconclusive``."""
-    twins = Counter(check for control, check in checks if control != "positive")
-    parts = [f"positive: {check}" for control, check in checks if control == "positive"]
-    if twins:
-        parts.append(f"A/A twins: {', '.join(f'{n} {check}' for check, n in twins.items())}")
-    return "; ".join(parts)
-
-
-def _count_runs(study: Path, request: Mapping[str, Any]) -> str:
-    """How many runs are recorded, and of how many planned ones if all were needed."""
-    planned = json.loads((study / "schedule.json").read_text())
-    with tarfile.open(study / ARCHIVE) as archive:
-        files = set(archive.getnames())
-    recorded = sum(f"runs/{run_id}.json" in files for run_id in planned)
-    has_stages = request["runs"].get("first") or request["timing"].get("first")
-    is_short = recorded < len(planned) and not has_stages
-    return f"{recorded:,}" + f" of {len(planned):,}" * is_short
-
-
-def _read_headline(report: Path) -> str:
-    with report.open(encoding="utf-8") as file:
-        return file.readline().removeprefix("# ").strip()
-
-
 def index_is_current() -> bool:
     """Whether the index lists what the published studies say."""
     index = PUBLISHED / "README.md"
@@ -224,12 +185,7 @@ def _write_index() -> None:
 
 
 def _index() -> str:
-    """The index of the published studies.
-
-    SUPERSEDED, written by hand, names the study that replaces another one.
-    """
-    newer = PUBLISHED / SUPERSEDED
-    replaced_by = tomllib.loads(newer.read_text(encoding="utf-8")) if newer.exists() else {}
+    """The index of the published studies."""
     heads = "study, found, command, processes, controls, machine, torch, harness, superseded by"
     lines = [
         "# Published studies",
@@ -237,27 +193,26 @@ def _index() -> str:
         f"| {heads.replace(', ', ' | ')} |",
         "|---" * len(heads.split(", ")) + "|",
     ]
-    for path in sorted(PUBLISHED.glob("*/")):
-        try:
-            cells = _index_row(path, replaced_by)
-        except (OSError, ValueError, LookupError, TypeError, tarfile.TarError):
-            cells = [path.name, "cannot be read"] + [""] * 7
+    for study in read_published_studies(PUBLISHED):
+        cells = (
+            _index_row(study)
+            if isinstance(study, PublishedStudy)
+            else [study.name, "cannot be read"] + [""] * 7
+        )
         lines.append(f"| {' | '.join(text.replace('|', BAR) for text in cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _index_row(study: Path, replaced_by: Mapping[str, str]) -> list[str]:
-    manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
-    machine, name = manifest["machine"], study.name
-    newer_name = replaced_by.get(name)
+def _index_row(study: PublishedStudy) -> list[str]:
+    manifest, name, newer = study.manifest, study.name, study.superseded_by
     return [
-        f"[{name}]({name}/report.md)",
-        _read_headline(study / "report.md"),
+        f"[{name}]({name}/report.md){f', run by {study.run_by}' * bool(study.run_by)}",
+        study.headline,
         f"`{command(manifest['words'])}`",
-        _count_runs(study, manifest["request"]),
-        _describe_checks(_read_checks(study)),
+        study.runs,
+        study.describe_checks(),
         describe_device(manifest),
         manifest["software"]["torch"],
-        f"{manifest['harness']} ({machine['git']})",
-        f"[{newer_name}]({newer_name}/report.md)" if newer_name else "",
+        f"{manifest['harness']} ({manifest['machine']['git']})",
+        f"[{newer}]({newer}/report.md)" if newer else "",
     ]

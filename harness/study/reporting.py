@@ -59,6 +59,11 @@ def compare(words: Sequence[str]) -> int:
     return _answer("harness.compare", words)
 
 
+def site(published: Path, target: Path) -> int:
+    """Writes a site of published studies into a folder. Raises ReportError."""
+    return _answer("harness.site", [str(published), str(target)])
+
+
 def _answer(module: str, words: Sequence[str]) -> int:
     status = _run_module(module, words)
     if status not in (DONE, BAD_REQUEST, FINDING):

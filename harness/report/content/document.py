@@ -11,6 +11,7 @@ from harness.analysis.controls import Controls, Twin
 from harness.analysis.study_data import StudyData
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
+from harness.core.place import cite, describe_place
 from harness.core.verdict import Verdict
 from harness.report.content.caveats import find_caveats
 from harness.report.content.cell_caveats import Caveat
@@ -29,13 +30,7 @@ from harness.report.content.special_rows import (
     noise_rows,
     string_rows,
 )
-from harness.report.content.study_facts import (
-    cite,
-    describe_place,
-    describe_settings,
-    machine_rows,
-    scenario_notes,
-)
+from harness.report.content.study_facts import describe_settings, machine_rows, scenario_notes
 from harness.report.content.summary import sentences
 from harness.report.format import interval, percent
 from harness.report.tables.tables import Tables
@@ -94,7 +89,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     return ReportContent(
         title=study.name,
         headlines=_headlines(study, asked, tables),
-        where=describe_place(study),
+        where=describe_place(study.manifest),
         lights=control_lights(controls),
         overview=overview,
         evidence=_describe_evidence(experiments, controls),
@@ -124,7 +119,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         warnings=warnings,
         important=[warning for warning in warnings if not warning.is_note],
         marks=[mark for mark in MARKS if mark in used_marks(overview)],
-        citation=cite(study),
+        citation=cite(study.name, study.manifest),
         settings=describe_settings(study),
         machine=machine_rows(study),
         command=command(manifest["words"]),

@@ -1,4 +1,4 @@
-"""What a report says of the study itself: place, settings, machine, citation, scenarios' notes."""
+"""What a report says of the study itself: settings, machine, scenarios' notes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,7 @@ import json
 from typing import Any
 
 from harness.analysis.study_data import CellData, StudyData
-from harness.core.place import describe_device
 from harness.report.format import figure
-
-
-def describe_place(study: StudyData) -> str:
-    return f"PyTorch {study.manifest['software']['torch']} on {describe_device(study.manifest)}"
-
-
-def cite(study: StudyData) -> str:
-    """Everything that finds the study again: its id, the version that ran it, and when."""
-    manifest = study.manifest
-    return (
-        f"Determinism Benchmark Harness {manifest['harness']} ({manifest['machine']['git']}), "
-        f"study {study.name}, {manifest['created'][:10]}, {describe_place(study)}."
-    )
 
 
 def describe_settings(study: StudyData) -> list[tuple[str, str]]:

@@ -8,30 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
-
 from harness.core.files import write_text
 from harness.report.content import legend
 from harness.report.content.document import ReportContent
 from harness.report.figures.base import Figure
 from harness.report.format import printable
 from harness.report.pages.downloads import download_links
-
-TEMPLATES = Path(__file__).parent / "templates"
+from harness.report.pages.environment import make_environment
 
 
 def write_pages(folder: Path, content: ReportContent, figures: list[Figure]) -> None:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(["html.j2"], default_for_string=False, default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = _code
-    environment.filters["breakable"] = _breakable
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
+    environment = make_environment()
     downloads = download_links(folder / "tables")
     command = printable(content.command).replace("```", "` ` `")  # cannot end its block of code
     for name, safe in (("report.md", _for_markdown), ("report.html", printable)):
@@ -69,13 +56,3 @@ def _for_markdown(text: str) -> str:
 def _escaped(text: str) -> str:
     text = re.sub(r"(?<!\w)@", "&#64;", text.replace("<", "&lt;"))  # or it would call somebody
     return re.sub(r"[\[\]]", r"\\\g<0>", text)
-
-
-def _breakable(text: str) -> Markup:
-    """Escape text that may be broken after an underscore or an equals sign."""
-    return Markup(re.sub("([_=])", r"\1<wbr>", str(escape(text))))  # noqa: S704
-
-
-def _code(text: str) -> Markup:
-    """Escape text, except that backquoted words become ``<code>`` elements."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704

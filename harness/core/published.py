@@ -1,0 +1,100 @@
+"""What the files of a published study say of it; nothing is computed again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.core.run_archive import ARCHIVE
+
+SUPERSEDED = "superseded.toml"
+OTHERS = "others.toml"
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, tarfile.TarError)
+
+
+@dataclass(frozen=True)
+class PublishedStudy:
+    """A study in a folder of published studies."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    headline: str  # Markdown
+    runs: str  # how many, and of how many
+    checks: list[tuple[str, str]]  # control; ``passed``, ``failed``, ``inconclusive``, …
+    superseded_by: str  # name of the study that replaces it, or empty
+    run_by: str  # who ran it, if it came from elsewhere; or empty
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def describe_checks(self) -> str:
+        """As in ``positive: passed; A/A twins: 6 passed, 1 inconclusive``."""
+        twins = Counter(check for control, check in self.checks if control != "positive")
+        parts = [f"positive: {check}" for control, check in self.checks if control == "positive"]
+        if twins:
+            parts.append(f"A/A twins: {', '.join(f'{n} {check}' for check, n in twins.items())}")
+        return "; ".join(parts)
+
+
+def read_published_studies(published: Path) -> Iterator[PublishedStudy | Path]:
+    """Yield each study, in the order of names, or the folder of one that cannot be read.
+
+    Two files beside the studies are written by hand: SUPERSEDED names the study that replaces
+    another one, and OTHERS says who ran a study that came from elsewhere.
+    """
+    replaced_by, others = _read_notes(published / SUPERSEDED), _read_notes(published / OTHERS)
+    for folder in sorted(published.glob("*/")):
+        try:
+            yield _read_study(folder, replaced_by, others)
+        except UNREADABLE:
+            yield folder
+
+
+def read_checks(study: Path) -> list[tuple[str, str]]:
+    """Return the study's controls and their checks, but for those that are off."""
+    path = study / "tables" / "controls.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [(row["control"], row["check"].partition(" (")[0]) for row in csv.DictReader(file)]
+    return [(control, check) for control, check in rows if check != "off"]
+
+
+def _read_study(
+    folder: Path, replaced_by: Mapping[str, str], others: Mapping[str, str]
+) -> PublishedStudy:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    with (folder / "report.md").open(encoding="utf-8") as file:
+        headline = file.readline().removeprefix("# ").strip()
+    return PublishedStudy(
+        folder,
+        manifest,
+        headline,
+        _count_runs(folder, manifest["request"]),
+        read_checks(folder),
+        replaced_by.get(folder.name, ""),
+        others.get(folder.name, ""),
+    )
+
+
+def _read_notes(path: Path) -> dict[str, str]:
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _count_runs(study: Path, request: Mapping[str, Any]) -> str:
+    """How many runs are recorded, and of how many planned ones if all were needed."""
+    planned = json.loads((study / "schedule.json").read_text())
+    with tarfile.open(study / ARCHIVE) as archive:
+        files = set(archive.getnames())
+    recorded = sum(f"runs/{run_id}.json" in files for run_id in planned)
+    has_stages = request["runs"].get("first") or request["timing"].get("first")
+    is_short = recorded < len(planned) and not has_stages
+    return f"{recorded:,}" + f" of {len(planned):,}" * is_short

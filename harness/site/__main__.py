@@ -1,0 +1,33 @@
+"""``python -m harness.site PUBLISHED TARGET``: a static site of all published studies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.exit_codes import BAD_REQUEST, DONE
+from harness.report.console import safe
+from harness.report.format import plural
+from harness.site.build import build_site
+
+
+def main(words: Sequence[str]) -> int:
+    published, target = map(Path, words)
+    try:
+        site = build_site(published, target)
+    except UsageError as error:
+        print(f"harness: {safe(str(error))}", file=sys.stderr)
+        return BAD_REQUEST
+    for folder in site.unreadable:
+        print(f"left out, as it cannot be read: {safe(str(folder))}", file=sys.stderr)
+    print(
+        f"site: {target / 'index.html'} ({plural(len(site.studies), 'study')}, "
+        f"{plural(len(site.facts), 'fact')}, {plural(len(site.trends), 'trend')})"
+    )
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""What several studies say of the same cell, one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.core.place import describe_device
+from harness.site.cells import PublishedCell, number, slug
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A training under a setting on a kind of device, in the studies that have it, newest first."""
+
+    training: str
+    setting: str
+    device: str
+    cells: list[PublishedCell]
+
+    @property
+    def address(self) -> str:
+        return slug(self.training, self.setting, self.device)
+
+    @cached_property
+    def bits(self) -> list[str]:
+        """A letter for each cell: the same letter, the same bits; none where runs differ."""
+        letters: dict[frozenset[str], str] = {}
+        for cell in reversed(self.cells):
+            if len(cell.ends) == 1 and cell.kind == "equal":
+                letters.setdefault(cell.ends, _letter(len(letters)))
+        return [letters.get(cell.ends, "") if cell.kind == "equal" else "" for cell in self.cells]
+
+    @property
+    def sentence(self) -> str:
+        alike = 1 + self.count_alike(self.cells[0])
+        verb = "agrees" if alike == 1 else "agree"
+        return (
+            f"{self.training} under {self.setting} on {self.device}: "
+            f"{alike} of {len(self.cells)} studies {verb} with the newest one "
+            f"({self.cells[0].row['verdict_wording']})"
+        )
+
+    def count_alike(self, cell: PublishedCell) -> int:
+        """How many of the other studies say the same of it."""
+        return sum(other.kind == cell.kind for other in self.cells) - 1
+
+    def count_reproduced(self, cell: PublishedCell) -> int:
+        """How many studies that somebody else ran say the same of it."""
+        return sum(
+            other.kind == cell.kind and other.study.run_by != cell.study.run_by
+            for other in self.cells
+        )
+
+    def count_same_bits(self, cell: PublishedCell) -> int:
+        """How many of the other studies have its bits."""
+        if cell.kind != "equal" or len(cell.ends) != 1:
+            return 0
+        return sum(other.kind == "equal" and other.ends == cell.ends for other in self.cells) - 1
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "training": self.training,
+            "setting": self.setting,
+            "device": self.device,
+            "reproduced_by_others": self.count_reproduced(self.cells[0]),
+            "studies": [
+                {
+                    "study": cell.study.name,
+                    "run_by": cell.study.run_by or "own",
+                    "created": cell.study.manifest["created"],
+                    "machine": describe_device(cell.study.manifest),
+                    "torch": cell.study.manifest["software"]["torch"],
+                    "verdict": cell.row["verdict_wording"],
+                    "differ": cell.differ or None,
+                    "rate_at_most": cell.bound,
+                    "cost": number(cell.row["cost_ratio"]),
+                    "cost_low": number(cell.row["cost_low"]),
+                    "cost_high": number(cell.row["cost_high"]),
+                    "bits": bits or None,
+                }
+                for cell, bits in zip(self.cells, self.bits, strict=True)
+            ],
+        }
+
+
+def find_trends(cells: Mapping[str, Iterable[PublishedCell]]) -> list[Trend]:
+    """Return a trend for each cell that several studies have, in the order of addresses.
+
+    Cells of single operations are facts, and those that share other cells' runs add nothing.
+    """
+    found: dict[tuple[str, str, str], list[PublishedCell]] = {}
+    for of_study in cells.values():
+        for cell in of_study:
+            if not cell.is_alias and cell.row["scenario"] not in ("atomics", "first_op"):
+                found.setdefault((cell.training, cell.setting, cell.device), []).append(cell)
+    trends = [
+        Trend(*key, sorted(every, key=lambda cell: str(cell.study.manifest["created"]))[::-1])
+        for key, every in found.items()
+        if len({cell.study.name for cell in every}) > 1
+    ]
+    return sorted(trends, key=lambda trend: trend.address)
+
+
+def _letter(number: int) -> str:
+    """A to Z, then A2 to Z2, and so on."""
+    return chr(ord("A") + number % 26) + (str(number // 26 + 1) if number >= 26 else "")
