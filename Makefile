@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. Everything runs in .venv, which requirements/install.py creates from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-browser test-image test-long lint lock report site verify verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs
+.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-exports test-browser test-image test-long lint lock report site verify verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs setup-exports
 MAKEFLAGS += --no-print-directory
 
 # The Python that creates .venv: the one in .venv, else the first supported one that runs (a shim may fail to).
@@ -53,6 +53,9 @@ test-keras: setup-dev setup-keras ## Install Keras and test the Keras scenarios
 
 test-programs: setup-dev setup-programs ## Install Lightning, Accelerate and Transformers and test programs that use them
 	@$(PYTEST) -m programs $(ARGS)
+
+test-exports: setup-dev setup-exports ## Install MLflow and pyarrow, and test what is written for them
+	@$(PYTEST) -m exports $(ARGS)
 
 test-browser: setup-dev ## Test reports in Chromium (which needs root on Debian to be installed)
 	@tests/browser/install_browser.sh
@@ -106,6 +109,7 @@ lock: setup-dev ## Regenerate the hash locks from requirements/*.in (UPGRADE=--u
 	lock dev.in -c base.txt -o dev.txt && \
 	lock keras.in -c base.txt -c build.txt -c dev.txt -o keras.txt && \
 	echo torch | lock programs.in -c base.txt -c build.txt -c dev.txt --excludes /dev/stdin -o programs.txt && \
+	lock exports.in -c base.txt -c build.txt -c dev.txt -c keras.txt -c programs.txt -o exports.txt && \
 	lock torch-cuda.in -c base.txt -c build.txt $(NOT_CUDA:%=--no-emit-package %) -o torch-cuda.txt
 	@echo "torch-cpu.txt is maintained by hand: one wheel with its hash, of the version in torch-cuda.in"
 
@@ -121,6 +125,9 @@ setup-dev:
 
 setup-keras: ## Also install Keras and TensorFlow (the `keras` extra)
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --keras,$(NO_PYTHON))
+
+setup-exports: ## Also install MLflow and pyarrow (the `mlflow` and `parquet` extras)
+	@$(if $(PYTHON),$(PYTHON) requirements/install.py --exports,$(NO_PYTHON))
 
 setup-programs: ## Also install Accelerate, Lightning and Transformers, for tests/programs/
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --programs,$(NO_PYTHON))

@@ -35,9 +35,28 @@ def resume(words: Sequence[str]) -> int:
 
 
 def report(words: Sequence[str]) -> int:
-    folder = study_in("report", words)
-    status = reporting.report(folder.path)
-    print(f"report: {folder.path / 'report.html'}")
+    """Make a report: `report STUDY [--format md,html,tex,parquet]`."""
+    from harness.core.sums import SUMS  # noqa: PLC0415
+
+    paths: list[str] = []
+    options: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--format":
+            options += [word, next(rest, "")]
+        elif word.startswith("--format="):
+            options.append(word)
+        else:
+            paths.append(word)
+    folder = study_in("report", paths).path
+    if options and (folder / SUMS).exists():
+        raise UsageError(
+            f"{folder} is published and holds only what `verify` makes again; copy it and remove "
+            f"{SUMS} there for other formats"
+        )
+    status = reporting.report(folder, options)
+    if not options:
+        print(f"report: {folder / 'report.html'}")
     return status
 
 
@@ -112,6 +131,11 @@ def site(words: Sequence[str]) -> int:
     return reporting.site(PUBLISHED, Path(*words) if words else RESULTS / "site")
 
 
+def mlflow(words: Sequence[str]) -> int:
+    """Log a finished study to an MLflow server: `mlflow STUDY [--to URI]`."""
+    return reporting.export(words)
+
+
 def list_(words: Sequence[str]) -> int:
     from harness.config.catalog import catalog  # noqa: PLC0415
 
@@ -160,6 +184,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "bundle": bundle,
     "compare": compare,
     "site": site,
+    "mlflow": mlflow,
     "list": list_,
 }
 

@@ -37,7 +37,9 @@ STEPS = {
     "dev": "development tools",
     "keras": "Keras and TensorFlow",
     "programs": "Accelerate, Lightning and Transformers",
+    "exports": "MLflow and pyarrow",
 }
+OPTIONAL = ("dev", "keras", "programs", "exports")
 # A lock lists every dependency, hence --no-deps. One library is published only as source, so it is
 # built here with the locked build tool (--no-build-isolation --use-pep517).
 PIP_INSTALL = "-m pip install --no-input --disable-pip-version-check --require-hashes --no-deps"
@@ -80,13 +82,16 @@ def main() -> None:
     parser.add_argument(
         "--programs", action="store_true", help="also install what tests/programs/ needs"
     )
+    parser.add_argument(
+        "--exports", action="store_true", help="also install what tests/export/ needs"
+    )
     parser.add_argument("--torch", choices=("cpu", "cuda"), help="PyTorch build; default: detect")
     args = parser.parse_args()
     try:
         refuse_other_pythons()
         with (VENV.parent / ".venv.lock").open("w") as lock:
             wait_for(lock)
-            optional = {"dev": args.dev, "keras": args.keras, "programs": args.programs}
+            optional = {name: getattr(args, name) for name in OPTIONAL}
             steps = [step for step in STEPS if optional.get(step, True)]
             bring_up_to_date(steps, args.torch)
     except SetupError as error:

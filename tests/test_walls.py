@@ -36,6 +36,7 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "report": ("core analysis", {"torch", *HYDRA, *KERAS}),
     "compare": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "jinja2"}),
     "site": ("core report", {*COMPUTE, *HYDRA, "scipy"}),
+    "export": ("core analysis report", {"torch", *HYDRA, *KERAS}),
     "verify": ("core analysis report", {"torch", *HYDRA, *KERAS}),
     "check": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "rich", "jinja2"}),
     "study": ("core host", {*COMPUTE, *HYDRA}),

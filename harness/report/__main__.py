@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
+import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness.core.exit_codes import DONE, FINDING, RUNS_FAILED
+from harness.core.errors import UsageError
+from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING, RUNS_FAILED
 from harness.core.files import write_text
 from harness.report.content.basis import describe_unobserved
 from harness.report.content.failures import describe_failures
 from harness.report.format import printable
+from harness.report.job_summary import append_first_screen
 from harness.report.pages import terminal
-from harness.report.write import write_report
+from harness.report.write import DEFAULT, FORMATS, write_report
 
 
-def main(folder: Path, quiet: bool = False) -> int:
+def main(folder: Path, quiet: bool = False, formats: Sequence[str] = DEFAULT) -> int:
+    """Write the report, and print its summary unless ``quiet``. Raises UsageError."""
     gc.disable()  # of millions of records' parts none is garbage before the end
-    report = write_report(folder)
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise UsageError(f"--format {unknown[0]}: the formats are {', '.join(FORMATS)}")
+    report = write_report(folder, formats)
     if not quiet:
         terminal.print_summary(
             report.content,
             describe_failures(folder, report.study, report.cells),
             describe_unobserved(report.study, report.cells),
         )
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            append_first_screen(Path(path), report.content)
     return FINDING if report.has_failed_control else DONE
 
 
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m harness report")
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--format", default=",".join(DEFAULT))
+    return parser.parse_args(words)
+
+
 if __name__ == "__main__":
-    study = Path(sys.argv[1])
+    asked = _parse(sys.argv[1:])
     try:
-        sys.exit(main(study, quiet="--quiet" in sys.argv[2:]))
+        sys.exit(main(asked.study, asked.quiet, asked.format.split(",")))
+    except UsageError as error:
+        print(f"harness: {printable(str(error))}", file=sys.stderr)
+        sys.exit(BAD_REQUEST)
     except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
-        log = study / "report-error.log"
+        log = asked.study / "report-error.log"
         write_text(log, traceback.format_exc())
         print(f"harness: {type(error).__name__}: {printable(str(error))} ({log})", file=sys.stderr)
         sys.exit(RUNS_FAILED)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE
-from harness.report.console import safe
-from harness.report.format import plural
+from harness.report.format import plural, printable
 from harness.site.build import build_site
 
 
@@ -18,10 +17,10 @@ def main(words: Sequence[str]) -> int:
     try:
         site = build_site(published, target)
     except UsageError as error:
-        print(f"harness: {safe(str(error))}", file=sys.stderr)
+        print(f"harness: {printable(str(error))}", file=sys.stderr)
         return BAD_REQUEST
     for folder in site.unreadable:
-        print(f"left out, as it cannot be read: {safe(str(folder))}", file=sys.stderr)
+        print(f"left out, as it cannot be read: {printable(str(folder))}", file=sys.stderr)
     print(
         f"site: {target / 'index.html'} ({plural(len(site.studies), 'study')}, "
         f"{plural(len(site.facts), 'fact')}, {plural(len(site.trends), 'trend')})"

@@ -90,7 +90,7 @@ def _published_form(folder: StudyFolder) -> Iterator[Path]:
             copy_evidence(folder.path, made)
         except LinkError as error:
             raise UsageError(f"{error}; nothing published") from error
-        report(made, quiet=True)
+        report(made, ["--quiet"])
         _check_private(made)
         write_sums(made)
         yield made

@@ -13,16 +13,19 @@ from harness.core.exit_codes import BAD_REQUEST, DONE, FAILED, FINDING, RUNS_FAI
 from harness.core.protocol import module_command
 from harness.study.child_process import environment
 
-# Passed to the gate: where a CI runner collects annotations, and the width of the terminal.
-CHECK_VARIABLES = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")
+# What reports and the gate need: where a CI runner collects what it shows, and the width of the
+# terminal.
+VARIABLES = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")
 
 
-def report(study: Path, quiet: bool = False) -> int:
+def report(study: Path, options: Sequence[str] = ()) -> int:
     """Makes the report and prints its summary; returns FAILED if a control failed, else DONE.
 
-    Raises ReportError if no report could be made.
+    Returns BAD_REQUEST for wrong options. Raises ReportError if no report could be made.
     """
-    status = _run_module("harness.report", [str(study), *["--quiet"] * quiet])
+    status = _run_module("harness.report", [str(study), *options])
+    if status == BAD_REQUEST:
+        return status
     if status not in (DONE, FINDING):
         raise ReportError(
             "the report could not be made; all runs are kept. Try again with:\n"
@@ -36,8 +39,7 @@ def check(words: Sequence[str]) -> int:
 
     Raises ReportError if the gate itself fails.
     """
-    visible = {name: os.environ[name] for name in CHECK_VARIABLES if name in os.environ}
-    status = _run_module("harness.check", words, visible)
+    status = _run_module("harness.check", words)
     if status not in (DONE, BAD_REQUEST, RUNS_FAILED, FINDING):
         raise ReportError(
             f"the study could not be judged (status {status}); please report this as a bug, "
@@ -64,8 +66,13 @@ def site(published: Path, target: Path) -> int:
     return _answer("harness.site", [str(published), str(target)])
 
 
-def _answer(module: str, words: Sequence[str]) -> int:
-    status = _run_module(module, words)
+def export(words: Sequence[str]) -> int:
+    """Logs a study to a server, for which it sees this process's variables. Raises ReportError."""
+    return _answer("harness.export", words, os.environ)
+
+
+def _answer(module: str, words: Sequence[str], variables: Mapping[str, str] = {}) -> int:
+    status = _run_module(module, words, variables)
     if status not in (DONE, BAD_REQUEST, FINDING):
         raise ReportError(
             f"{module} failed with status {status}; please report this as a bug, with the output "
@@ -75,5 +82,6 @@ def _answer(module: str, words: Sequence[str]) -> int:
 
 
 def _run_module(module: str, words: Sequence[str], variables: Mapping[str, str] = {}) -> int:
-    command = module_command(module, *words)
-    return subprocess.run(command, check=False, env=environment(variables)).returncode
+    shown = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    variables = environment({**shown, **variables})
+    return subprocess.run(module_command(module, *words), check=False, env=variables).returncode

@@ -12,7 +12,8 @@ from harness.core.errors import UsageError
 from harness.core.evidence import copy_evidence
 from harness.core.run_archive import ARCHIVE
 from harness.core.sums import SUMS, check_sums, files_of
-from harness.report.write import FOLDERS, PAGES, write_report
+from harness.report.pages.render import PAGES
+from harness.report.write import FOLDERS, write_report
 
 REQUIRED = ("manifest.json", "schedule.json", ARCHIVE, SUMS)
 
@@ -71,4 +72,5 @@ def _first_cell(published: Path, recomputed: Path) -> str:
 
 
 def _report_files(folder: Path) -> list[str]:
-    return [name for name in files_of(folder) if name in PAGES or name.split("/")[0] in FOLDERS]
+    made = {*PAGES.values(), *FOLDERS}
+    return [name for name in files_of(folder) if name.split("/")[0] in made]

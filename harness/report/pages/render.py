@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,32 @@ from harness.report.format import printable
 from harness.report.pages.downloads import download_links
 from harness.report.pages.environment import make_environment
 
+PAGES = {"md": "report.md", "html": "report.html"}  # by format
 
-def write_pages(folder: Path, content: ReportContent, figures: list[Figure]) -> None:
-    environment = make_environment()
+
+def write_pages(
+    folder: Path, content: ReportContent, figures: list[Figure], formats: Collection[str]
+) -> None:
+    """Write the pages of these formats."""
     downloads = download_links(folder / "tables")
+    for page in PAGES.keys() & formats:
+        values = {"legend": legend, "figures": figures, "downloads": downloads}
+        write_text(folder / PAGES[page], _render(f"report.{page}.j2", content, **values))
+
+
+def first_screen(content: ReportContent) -> str:
+    """The first screen in Markdown, without links into the report."""
+    return _render("first_screen.md.j2", content)
+
+
+def _render(template: str, content: ReportContent, **values: Any) -> str:
+    safe = printable if template.endswith("html.j2") else _for_markdown
     command = printable(content.command).replace("```", "` ` `")  # cannot end its block of code
-    for name, safe in (("report.md", _for_markdown), ("report.html", printable)):
-        text = environment.get_template(f"{name}.j2").render(
-            content=_map_text(content, safe),
-            command=command,
-            legend=legend,
-            figures=figures,
-            downloads=downloads,
-        )
-        write_text(folder / name, text)
+    return (
+        make_environment()
+        .get_template(template)
+        .render(content=_map_text(content, safe), command=command, **values)
+    )
 
 
 def _map_text(value: Any, function: Callable[[str], str]) -> Any:

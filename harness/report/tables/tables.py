@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness.analysis.cost import step_s
 from harness.analysis.first_calls import first_calls_table
 from harness.analysis.noise import noise_table
 from harness.analysis.study_data import StudyData
+from harness.core.errors import UsageError
 from harness.core.files import make_folder, write_text
 from harness.core.record import RunRecord
 from harness.report.format import printable
@@ -49,25 +52,46 @@ class Tables:
             first_calls=first_calls_table(study),
         )
 
+    def by_file(self, study: StudyData) -> dict[str, pd.DataFrame]:
+        """Return every table by the name of its file, without the suffix."""
+        return {
+            "cells": self.cells,
+            "runs": pd.DataFrame([_run_columns(run) for run in study.runs]),
+            "controls": _controls_table(self.controls),
+            "claims": self.claims,
+            "noise": self.noise,
+            "audit": self.audit,
+            "audit_lengths": self.lengths,
+            "first_calls": self.first_calls,
+        }
 
-def write_tables(folder: Path, study: StudyData, tables: Tables) -> None:
+
+def write_csv(folder: Path, files: Mapping[str, pd.DataFrame]) -> None:
+    for path, table in _paths(folder, files, "csv"):
+        write_text(path, printable(_as_csv(table)))
+
+
+def write_parquet(folder: Path, files: Mapping[str, pd.DataFrame]) -> None:
+    """Write all digits, with types. Raises UsageError if pyarrow is not installed."""
+    if find_spec("pyarrow") is None:
+        raise UsageError(
+            "Parquet needs pyarrow: pip install 'determinism-harness[parquet]', or leave parquet "
+            "out of --format"
+        )
+    for path, table in _paths(folder, files, "parquet"):
+        table.to_parquet(path, index=False)
+
+
+def _paths(
+    folder: Path, files: Mapping[str, pd.DataFrame], suffix: str
+) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """Yield the file of each table, and remove those of tables that are now empty."""
     make_folder(folder)
-    files = {
-        "cells": tables.cells,
-        "runs": pd.DataFrame([_run_columns(run) for run in study.runs]),
-        "controls": _controls_table(tables.controls),
-        "claims": tables.claims,
-        "noise": tables.noise,
-        "audit": tables.audit,
-        "audit_lengths": tables.lengths,
-        "first_calls": tables.first_calls,
-    }
     for name, table in files.items():
-        path = folder / f"{name}.csv"
-        if table.empty:
-            path.unlink(missing_ok=True)  # of an earlier report
-        else:
-            write_text(path, printable(_as_csv(table)))
+        path = folder / f"{name}.{suffix}"
+        path.unlink(missing_ok=True)  # of an earlier report; a link would lead elsewhere
+        if not table.empty:
+            yield path, table
 
 
 def _as_csv(table: pd.DataFrame) -> str:
