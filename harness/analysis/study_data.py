@@ -144,7 +144,7 @@ class StudyData:
 def read_study(folder: Path) -> StudyData:
     """Raises OSError or ValueError if the folder does not contain a study."""
     manifest = _read_manifest(folder / "manifest.json")
-    schedule = json.loads((folder / "schedule.json").read_text())
+    schedule = _read_schedule(folder / "schedule.json")
     records, unreadable = [], []
     with unpacked_runs(folder) as runs:
         shared = SharedParts()
@@ -156,7 +156,7 @@ def read_study(folder: Path) -> StudyData:
                 records.append(shared.parts_of(record))
             except BadRecordError as error:
                 unreadable.append(str(error))
-        specs = {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
+        specs = _read_specs(folder / "manifest.json", manifest)
         # studies of earlier versions always spawned their runs
         isolation = manifest["request"].get("launch", {}).get("isolation", Isolation.spawn)
         forked = isolation == Isolation.fork
@@ -192,6 +192,22 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{MANIFEST_SCHEMA}: use the version that wrote the study"
         )
     return manifest
+
+
+def _read_specs(path: Path, manifest: Mapping[str, Any]) -> dict[str, Cell]:
+    try:
+        return {entry["id"]: Cell.from_json(entry["cell"]) for entry in manifest["cells"]}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not describe a study ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _read_schedule(path: Path) -> list[str]:
+    schedule = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(schedule, list) or not all(isinstance(name, str) for name in schedule):
+        raise ValueError(f"{path} is no list of runs")
+    return schedule
 
 
 def _read_diagnosis(folder: Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from harness.core.field_types import check_fields
 from harness.core.files import write_json
 from harness.core.spec import RunSpec, to_json
 from harness.core.steps import Steps
@@ -187,6 +188,16 @@ class RunRecord:
         named = [line for line in lines if re.match(EXCEPTION, line)]
         return (named or lines)[-1]
 
+    def check(self) -> None:
+        """Raise TypeError if a value is not what its field holds, or ValueError if it cannot be."""
+        for part in (self, self.spec, *self.repeats, *self.arms):
+            check_fields(part)
+        for timed in (self.timed, *(arm.timed for arm in self.arms)):
+            if timed:
+                check_fields(timed)
+                if timed.counted_s <= 0 or timed.counted_steps <= 0:
+                    raise ValueError("it counts no time or no steps")
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunRecord:
         if document["schema"] not in READABLE:
@@ -249,11 +260,13 @@ def load_record(path: Path, parse: Callable[[bytes], Any] = json.loads) -> RunRe
             f"{path.name} has {size:,} bytes; a record has at most {LARGEST_FILE:,}"
         )
     try:
-        return RunRecord.from_json(parse(path.read_bytes()))
-    except (ValueError, KeyError, TypeError) as error:
+        record = RunRecord.from_json(parse(path.read_bytes()))
+        record.check()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadRecordError(
-            f"{path.name} is not a complete record ({type(error).__name__})"
+            f"{path.name} is not a complete record ({type(error).__name__}: {error})"
         ) from error
+    return record
 
 
 def read_distances(path: Path) -> Distances:
@@ -262,4 +275,20 @@ def read_distances(path: Path) -> Distances:
         distances = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return distances if isinstance(distances, dict) else {}
+    return distances if _are_distances(distances) else {}
+
+
+def _are_distances(document: Any) -> bool:
+    """Whether it is as `Distances` says; a file from elsewhere may hold anything."""
+    try:
+        return all(
+            isinstance(entry["reference"], str)
+            and int(step) >= 0
+            and isinstance(value, (int, float, str))
+            for entry in document.values()
+            for trajectory in entry["repeats"]
+            for step, distance in trajectory.items()
+            for value in distance.values()
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False

@@ -21,9 +21,22 @@ from harness.report.pages import terminal
 from harness.report.write import DEFAULT, FORMATS, write_report
 
 
-def main(folder: Path, quiet: bool = False, formats: Sequence[str] = DEFAULT) -> int:
-    """Write the report, and print its summary unless ``quiet``. Raises UsageError."""
-    gc.disable()  # of millions of records' parts none is garbage before the end
+def main(words: Sequence[str]) -> int:
+    """Write the report, print its summary unless it shall be quiet, and return the exit status."""
+    asked = _parse(words)
+    try:
+        return _report(asked.study, asked.quiet, asked.format.split(","))
+    except UsageError as error:
+        print(f"harness: {printable(str(error))}", file=sys.stderr)
+        return BAD_REQUEST
+    except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
+        log = asked.study / "report-error.log"
+        write_text(log, traceback.format_exc())
+        print(f"harness: {type(error).__name__}: {printable(str(error))} ({log})", file=sys.stderr)
+        return RUNS_FAILED
+
+
+def _report(folder: Path, quiet: bool, formats: Sequence[str]) -> int:
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UsageError(f"--format {unknown[0]}: the formats are {', '.join(FORMATS)}")
     report = write_report(folder, formats)
@@ -47,14 +60,5 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asked = _parse(sys.argv[1:])
-    try:
-        sys.exit(main(asked.study, asked.quiet, asked.format.split(",")))
-    except UsageError as error:
-        print(f"harness: {printable(str(error))}", file=sys.stderr)
-        sys.exit(BAD_REQUEST)
-    except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
-        log = asked.study / "report-error.log"
-        write_text(log, traceback.format_exc())
-        print(f"harness: {type(error).__name__}: {printable(str(error))} ({log})", file=sys.stderr)
-        sys.exit(RUNS_FAILED)
+    gc.disable()  # of millions of records' parts none is garbage before the end
+    sys.exit(main(sys.argv[1:]))

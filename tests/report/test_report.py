@@ -139,7 +139,7 @@ def test_few_runs_do_not_prove_identity(study: Path) -> None:
 
 def rebuild(study: Path) -> Done:
     """Makes the report again, in this process."""
-    return command(cwd=study, program=lambda _: main(study))
+    return command(str(study), cwd=study, program=main)
 
 
 def test_the_report_is_rebuilt_without_torch(study: Path, tmp_path: Path) -> None:
@@ -155,9 +155,8 @@ def test_the_report_is_rebuilt_without_torch(study: Path, tmp_path: Path) -> Non
         "    def find_spec(self, name, *rest):\n"
         "        if name.split('.')[0] == 'torch': raise ImportError(name)\n"
         "sys.meta_path.insert(0, NoTorch())\n"
-        "from pathlib import Path\n"
         "from harness.report.__main__ import main\n"
-        "main(Path(sys.argv[1]))"
+        "main(sys.argv[1:])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(copy)], capture_output=True, text=True, check=False
