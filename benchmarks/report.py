@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import count, islice
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def run() -> None:
             study = Path(scratch) / "study"
             make_study(study)
             multiply(study, size)
-            wall_s, peak_mb = measured(study)
+            wall_s, peak_mb = measured(module_command("harness.report", str(study)))
         print(f"report of {size:,} records: {wall_s:.1f} s, {peak_mb:,.0f} MB  ({wanted})")
 
 
@@ -79,14 +80,11 @@ def with_digits(repeat: Repeat, digits: dict[int, int]) -> Repeat:
     return dataclasses.replace(repeat, steps=Steps.from_json(steps), final=final)
 
 
-def measured(study: Path) -> tuple[float, float]:
-    """Seconds, and MB at the peak, of the process that makes the report."""
+def measured(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds, and MB at the peak, of a process."""
     began = time.perf_counter()
     process = subprocess.Popen(
-        module_command("harness.report", str(study)),
-        env=environment({}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        command, env=environment({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, _, usage = os.wait4(process.pid, 0)
     return time.perf_counter() - began, usage.ru_maxrss / 1024

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,22 @@ from harness.core.published import UNREADABLE, PublishedStudy, read_published_st
 from harness.core.sums import files_of
 from harness.report.format import printable
 from harness.report.pages.environment import make_environment
-from harness.site.cells import PublishedCell, read_cells
-from harness.site.facts import Fact, describe_bound, find_facts
+from harness.site.facts import Fact, describe_bound, describe_cost, describe_fix, find_facts
+from harness.site.study_tables import PublishedCell, StudyTables, read_tables
 from harness.site.trends import Trend, find_trends
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKER = "site.json"  # the index of the site as JSON, by which a folder is known to be one
 
 
-@dataclass
+@dataclass(frozen=True)
 class Site:
     """All that the pages are made of."""
 
-    cells: dict[str, list[PublishedCell]] = field(default_factory=dict)  # by study
-    studies: list[PublishedStudy] = field(default_factory=list)  # newest first
-    facts: list[Fact] = field(default_factory=list)
-    trends: list[Trend] = field(default_factory=list)
-    unreadable: list[Path] = field(default_factory=list)
+    studies: list[PublishedStudy]  # newest first
+    facts: list[Fact]
+    trends: list[Trend]
+    unreadable: list[Path]
 
     def trends_of(self, study: PublishedStudy) -> list[tuple[Trend, PublishedCell]]:
         return [
@@ -42,25 +41,24 @@ class Site:
         ]
 
     def facts_of(self, study: PublishedStudy) -> list[Fact]:
-        return [fact for fact in self.facts if any(each.study is study for each in fact.evidence)]
+        return [fact for fact in self.facts if any(row.study is study for row in fact.evidence)]
 
 
 def read_site(published: Path) -> Site:
     """Read all studies in a folder; those that cannot be read are only listed."""
-    site = Site()
+    tables: list[StudyTables] = []
+    unreadable: list[Path] = []
     for study in read_published_studies(published):
         if not isinstance(study, PublishedStudy):
-            site.unreadable.append(study)
+            unreadable.append(study)
             continue
         try:
-            site.cells[study.name] = read_cells(study)
+            tables.append(read_tables(study))
         except UNREADABLE:
-            site.unreadable.append(study.folder)
-        else:
-            site.studies.append(study)
-    site.studies.sort(key=lambda study: str(study.manifest["created"]), reverse=True)
-    site.facts, site.trends = find_facts(site.cells), find_trends(site.cells)
-    return site
+            unreadable.append(study.folder)
+    tables.sort(key=lambda each: str(each.study.manifest["created"]), reverse=True)
+    studies = [each.study for each in tables]
+    return Site(studies, find_facts(tables), find_trends(tables), unreadable)
 
 
 def build_site(published: Path, target: Path) -> Site:
@@ -68,8 +66,7 @@ def build_site(published: Path, target: Path) -> Site:
 
     Raises UsageError if there is no study, or if the folder holds anything else, and OSError.
     """
-    is_taken = target.is_symlink() or (target.exists() and not (target / MARKER).is_file())
-    if is_taken and not (target.is_dir() and not any(target.iterdir())):
+    if not _may_be_replaced(target):
         raise UsageError(f"{target} is not a site that was made by this command; choose another")
     site = read_site(published)
     if not site.studies:
@@ -90,13 +87,21 @@ def build_site(published: Path, target: Path) -> Site:
     return site
 
 
+def _may_be_replaced(target: Path) -> bool:
+    """Whether there is nothing, an empty folder, or an earlier site."""
+    if target.is_symlink() or not target.is_dir():
+        return not target.is_symlink() and not target.exists()
+    return (target / MARKER).is_file() or not any(target.iterdir())
+
+
 def _write_pages(folder: Path, site: Site) -> None:
     environment = make_environment(TEMPLATES)
     shared: dict[str, Any] = {
         "site": site,
         "describe_device": describe_device,
         "describe_bound": describe_bound,
-        "addresses": {trend.address for trend in site.trends},
+        "describe_cost": describe_cost,
+        "describe_fix": describe_fix,
     }
 
     def write(template: str, path: str, document: Mapping[str, Any], **values: Any) -> None:

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.place import describe_device
 from harness.core.published import PublishedStudy
 from harness.report.format import percent
-from harness.site.cells import PublishedCell, Row, device_of, read_table, slug, torch_of
-
-NO_FIX = "none of the settings that were tried"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One study's answer about an operation."""
-
-    study: PublishedStudy
-    audit: Row  # of audit.csv
-    seeds: PublishedCell
-    deterministic: PublishedCell
-
-    @property
-    def machine(self) -> str:
-        return describe_device(self.study.manifest)
-
-    @property
-    def fix(self) -> str:
-        """What helps, if seeds alone do not."""
-        if self.seeds.kind != "varies":
-            return ""
-        return "deterministic algorithms" if self.deterministic.kind == "equal" else NO_FIX
-
-    @property
-    def cost(self) -> str:
-        """Of deterministic algorithms, relative to seeds alone."""
-        row = self.deterministic.row
-        if not row["cost_ratio"]:
-            return "not timed"
-        return f"{float(row['cost_ratio']):.3f} × ({row['cost']})"
+from harness.site.study_tables import (
+    AuditRow,
+    PublishedCell,
+    StudyTables,
+    device_of,
+    device_slug,
+    slug,
+)
 
 
 @dataclass(frozen=True)
@@ -51,44 +27,41 @@ class Fact:
     dtype: str
     device: str
     torch: str
-    evidence: list[Evidence]
+    evidence: list[AuditRow]
 
     @property
     def address(self) -> str:
-        return slug(self.operation, self.dtype, self.device, f"torch{self.torch}")
-
-    @property
-    def sentence(self) -> str:
-        newest = self.evidence[0]
-        kind = newest.seeds.kind
-        text = f"{self.operation} ({self.dtype}) on {self.device}, PyTorch {self.torch}: "
-        if kind == "equal":
-            return text + f"no difference seen in {newest.seeds.row['independent_runs']} processes"
-        if kind != "varies":
-            return text + kind
-        text += f"varies with seeds alone ({newest.seeds.differ} processes); "
-        processes = newest.deterministic.row["independent_runs"]
-        if newest.deterministic.kind == "equal":
-            return f"{text}with deterministic algorithms no difference seen in {processes}"
-        return f"{text}with deterministic algorithms {newest.deterministic.row['verdict_wording']}"
-
-    @property
-    def alike(self) -> int:
-        """How many other studies have the same answers as the newest one."""
-        first, *others = self.evidence
-        return sum(_answers(other) == _answers(first) for other in others)
+        return slug(self.operation, self.dtype, device_slug(self.device), f"torch{self.torch}")
 
     @property
     def varies(self) -> bool:
         return self.evidence[0].seeds.kind == "varies"
 
     @property
+    def sentence(self) -> str:
+        newest = self.evidence[0]
+        seeds, deterministic = newest.seeds, newest.deterministic
+        text = f"{self.operation} ({self.dtype}) on {self.device}, PyTorch {self.torch}: "
+        if seeds.kind == "equal":
+            return text + f"no difference seen in {seeds.independent} processes"
+        if seeds.kind != "varies":
+            return text + seeds.verdict
+        text += f"varies with seeds alone ({seeds.counts} processes); with deterministic algorithms"
+        if deterministic.kind == "equal":
+            return f"{text} no difference seen in {deterministic.independent}"
+        return f"{text} {deterministic.verdict}"
+
+    @property
+    def alike(self) -> int:
+        """How many other studies have the same answers as the newest one."""
+        return sum(_agree(other, self.evidence[0]) for other in self.evidence[1:])
+
+    @property
     def reproduced(self) -> int:
-        """How many studies that somebody else ran have the same answers as the newest one."""
+        """How many of those somebody else ran."""
         first, *others = self.evidence
         return sum(
-            _answers(other) == _answers(first) and other.study.run_by != first.study.run_by
-            for other in others
+            _agree(other, first) and other.study.run_by != first.study.run_by for other in others
         )
 
     def document(self) -> dict[str, Any]:
@@ -104,20 +77,43 @@ class Fact:
             "reproduced_by_others": self.reproduced,
             "evidence": [
                 {
-                    "study": each.study.name,
-                    "run_by": each.study.run_by or "own",
-                    "created": each.study.manifest["created"],
-                    "machine": each.machine,
-                    "documented": each.audit["documented"],
-                    "alert": each.audit["alert"],
-                    "seeds": _cell_document(each.seeds),
-                    "deterministic_algorithms": _cell_document(each.deterministic),
-                    "fix": each.fix or None,
-                    "cost": each.cost,
+                    "study": row.study.name,
+                    "run_by": row.study.run_by or "own",
+                    "created": row.study.manifest["created"],
+                    "machine": describe_device(row.study.manifest),
+                    "documented": row.documented,
+                    "alert": row.alert,
+                    "seeds": _cell_document(row.seeds),
+                    "deterministic_algorithms": _cell_document(row.deterministic),
+                    "fix": describe_fix(row) or None,
+                    "cost": row.deterministic.ratio,
                 }
-                for each in self.evidence
+                for row in self.evidence
             ],
         }
+
+
+def find_facts(studies: Iterable[StudyTables]) -> list[Fact]:
+    """Return the facts in all audits, in the order of their addresses."""
+    found: dict[tuple[str, str, str, str], list[AuditRow]] = {}
+    for tables in studies:
+        for row in tables.audit:
+            key = (row.operation, row.dtype, device_of(row.study, row.device), _torch(row.study))
+            found.setdefault(key, []).append(row)
+    facts = [
+        Fact(*key, sorted(sorted(rows, key=_created, reverse=True), key=_is_superseded))
+        for key, rows in found.items()
+    ]
+    return sorted(facts, key=lambda fact: fact.address)
+
+
+def describe_fix(row: AuditRow) -> str:
+    """What helps, if seeds alone do not."""
+    if row.seeds.kind != "varies":
+        return ""
+    if row.deterministic.kind == "equal":
+        return "deterministic algorithms"
+    return "none of the settings that were tried"
 
 
 def describe_bound(cell: PublishedCell) -> str:
@@ -125,43 +121,35 @@ def describe_bound(cell: PublishedCell) -> str:
     return "" if cell.bound is None else f"≤ {percent(cell.bound)}"
 
 
-def find_facts(cells: Mapping[str, Iterable[PublishedCell]]) -> list[Fact]:
-    """Return the facts in the cells of each study, in the order of their addresses."""
-    found: dict[tuple[str, str, str, str], list[Evidence]] = {}
-    for of_study in cells.values():
-        by_id = {cell.row["cell"]: cell for cell in of_study}
-        if not by_id:
-            continue
-        study = next(iter(by_id.values())).study
-        for row in read_table(study.folder, "audit"):
-            seeds, deterministic = by_id.get(row["cell"]), by_id.get(row["cell_full"])
-            if seeds and deterministic:
-                key = (row["operation"], row["dtype"], device_of(study, row["device"]))
-                found.setdefault((*key, torch_of(study)), []).append(
-                    Evidence(study, row, seeds, deterministic)
-                )
-    facts = [Fact(*key, sorted(every, key=_age)) for key, every in found.items()]
-    return sorted(facts, key=lambda fact: fact.address)
+def describe_cost(cell: PublishedCell) -> str:
+    """The time per step relative to the baseline, where no difference was seen."""
+    if cell.ratio is None or cell.low is None or cell.high is None or cell.kind != "equal":
+        return ""
+    return f"{cell.ratio:.3f} × ({cell.low:.3f}–{cell.high:.3f}), {cell.cost}"
 
 
-def _age(evidence: Evidence) -> tuple[bool, float]:
-    """Sorts studies that others supersede last, and new ones first."""
-    return bool(evidence.study.superseded_by), -_date(evidence.study)
+def _torch(study: PublishedStudy) -> str:
+    """The version of torch without its build, as in ``2.13.0``."""
+    return str(study.manifest["software"]["torch"]).partition("+")[0]
 
 
-def _date(study: PublishedStudy) -> float:
-    return float("".join(filter(str.isdigit, study.manifest["created"])))
+def _created(row: AuditRow) -> str:
+    return str(row.study.manifest["created"])
 
 
-def _answers(evidence: Evidence) -> tuple[str, str]:
-    return evidence.seeds.kind, evidence.deterministic.kind
+def _is_superseded(row: AuditRow) -> bool:
+    return bool(row.study.superseded_by)
+
+
+def _agree(row: AuditRow, other: AuditRow) -> bool:
+    return (row.seeds.kind, row.deterministic.kind) == (other.seeds.kind, other.deterministic.kind)
 
 
 def _cell_document(cell: PublishedCell) -> dict[str, Any]:
     return {
-        "cell": cell.row["cell"],
-        "verdict": cell.row["verdict_wording"],
-        "differ": int(cell.row["differ"]) if cell.row["differ"] else None,
-        "processes": int(cell.row["differ_of"]) if cell.row["differ_of"] else None,
+        "cell": cell.id,
+        "verdict": cell.verdict,
+        "differ": cell.differ,
+        "processes": cell.processes,
         "rate_at_most": cell.bound,
     }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from harness.core.place import describe_device
-from harness.site.cells import PublishedCell, number, slug
+from harness.site.study_tables import PublishedCell, StudyTables, device_slug, slug
+
+OPERATIONS = ("atomics", "first_op")  # scenarios of single operations
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Trend:
 
     @property
     def address(self) -> str:
-        return slug(self.training, self.setting, self.device)
+        return slug(self.training, self.setting, device_slug(self.device))
 
     @cached_property
     def bits(self) -> list[str]:
@@ -40,7 +42,7 @@ class Trend:
         return (
             f"{self.training} under {self.setting} on {self.device}: "
             f"{alike} of {len(self.cells)} studies {verb} with the newest one "
-            f"({self.cells[0].row['verdict_wording']})"
+            f"({self.cells[0].verdict})"
         )
 
     def count_alike(self, cell: PublishedCell) -> int:
@@ -74,12 +76,12 @@ class Trend:
                     "created": cell.study.manifest["created"],
                     "machine": describe_device(cell.study.manifest),
                     "torch": cell.study.manifest["software"]["torch"],
-                    "verdict": cell.row["verdict_wording"],
-                    "differ": cell.differ or None,
+                    "verdict": cell.verdict,
+                    "differ": cell.counts or None,
                     "rate_at_most": cell.bound,
-                    "cost": number(cell.row["cost_ratio"]),
-                    "cost_low": number(cell.row["cost_low"]),
-                    "cost_high": number(cell.row["cost_high"]),
+                    "cost": cell.ratio,
+                    "cost_low": cell.low,
+                    "cost_high": cell.high,
                     "bits": bits or None,
                 }
                 for cell, bits in zip(self.cells, self.bits, strict=True)
@@ -87,15 +89,15 @@ class Trend:
         }
 
 
-def find_trends(cells: Mapping[str, Iterable[PublishedCell]]) -> list[Trend]:
+def find_trends(studies: Iterable[StudyTables]) -> list[Trend]:
     """Return a trend for each cell that several studies have, in the order of addresses.
 
     Cells of single operations are facts, and those that share other cells' runs add nothing.
     """
     found: dict[tuple[str, str, str], list[PublishedCell]] = {}
-    for of_study in cells.values():
-        for cell in of_study:
-            if not cell.is_alias and cell.row["scenario"] not in ("atomics", "first_op"):
+    for tables in studies:
+        for cell in tables.cells:
+            if not cell.is_alias and cell.scenario not in OPERATIONS:
                 found.setdefault((cell.training, cell.setting, cell.device), []).append(cell)
     trends = [
         Trend(*key, sorted(every, key=lambda cell: str(cell.study.manifest["created"]))[::-1])
