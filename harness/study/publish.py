@@ -24,7 +24,7 @@ from harness.core.paths import PUBLISHED, RESULTS
 from harness.core.place import describe_device
 from harness.core.published import PublishedStudy, read_checks, read_published_studies
 from harness.core.redact import mask_secrets, user_name
-from harness.core.run_archive import ARCHIVE, pack
+from harness.core.run_archive import ARCHIVE, pack, unpack
 from harness.core.sums import SUMS, check_sums, files_of, write_sums
 from harness.study.folder import StudyFolder
 from harness.study.reporting import report
@@ -149,6 +149,18 @@ def _check_private(folder: Path) -> None:
             raise UsageError(f"{path} contains {match[0]!r}, which is private; nothing published")
         if path.suffix != ".svg" and mask_secrets(text) != text:
             raise UsageError(f"{path} contains what looks like a secret; nothing published")
+    _check_records(folder / ARCHIVE, private)
+
+
+def _check_records(archive: Path, private: re.Pattern[str]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        unpack(archive, Path(scratch))
+        for path in Path(scratch).rglob("*.json"):
+            if match := private.search(path.read_text(encoding="utf-8", errors="replace")):
+                raise UsageError(
+                    f"the record {path.name} contains {match[0]!r}, which is private; nothing "
+                    "published"
+                )
 
 
 def _check_paths(manifest: dict[str, Any]) -> None:

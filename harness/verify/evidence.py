@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -26,13 +27,22 @@ def find_faults(folder: Path) -> list[str]:
             f"{folder} is not a published study: it lacks {', '.join(lacking)}; "
             "`publish STUDY` makes one"
         )
-    faults: list[str] = []
+    faults = list(_find_renaming(folder))
     for find in (check_sums, recompute):
         try:
             faults += find(folder)
         except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
             faults.append(f"{folder} cannot be read ({type(error).__name__}: {error})")
     return faults
+
+
+def _find_renaming(folder: Path) -> Iterator[str]:
+    """Say why all pages differ if the folder does not have the study's name."""
+    report = folder / "report.md"
+    text = report.read_text(encoding="utf-8", errors="replace") if report.is_file() else ""
+    cited = re.search(r"study (\S+), \d{4}-\d\d-\d\d, ", text)
+    if cited and cited[1] != folder.resolve().name:
+        yield f"{folder} holds the study {cited[1]}: give the folder its name back"
 
 
 def recompute(folder: Path) -> Iterator[str]:

@@ -128,6 +128,15 @@ def test_secrets_and_folders_are_not_published(text: str, reason: str, project: 
     assert [path.name for path in (project / "results").iterdir()] == ["mine"]
 
 
+def test_a_record_with_a_private_path_is_not_published(project: Path) -> None:
+    """A path of this machine in a record is found, though records are compressed."""
+    path = min((project / "results/mine/runs").glob("*.trace.*.json"))
+    record = json.loads(path.read_text())
+    record["spec"]["environment"]["DATA"] = f"{project}/patients.csv"
+    path.write_text(json.dumps(record))
+    assert_refused(project, f"the record {path.name} contains")
+
+
 def test_an_option_with_a_local_path_is_not_published(project: Path) -> None:
     """A study with a scenario option outside the repository is refused, and the path is named."""
 

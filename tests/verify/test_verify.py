@@ -105,6 +105,14 @@ def test_a_changed_study_does_not_verify(published: Path, kind: str, hidden: boo
     assert (SUMS in done.stderr) is not hidden
 
 
+def test_a_renamed_study_is_told_its_name(published: Path) -> None:
+    """A report names its study by the folder, so another name is the first thing said."""
+    published.rename(published.with_name("renamed"))
+    done = command("results/published/renamed", cwd=published.parents[2], program=main)
+    assert done.returncode == FINDING
+    assert done.stderr.startswith("results/published/renamed holds the study mine: give the folder")
+
+
 def test_what_is_not_published_is_refused(study: Path) -> None:
     """A study that was not published has nothing to compare with."""
     done = command(str(study), cwd=study, program=main)

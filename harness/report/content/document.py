@@ -26,6 +26,7 @@ from harness.report.content.special_rows import (
     audit_rows,
     claim_rows,
     count_answers,
+    describe_sources,
     first_calls_rows,
     noise_rows,
     string_rows,
@@ -58,6 +59,7 @@ class ReportContent:
     smallest_detectable: str
     claims: list[dict[str, str]]  # rows of claims.csv
     answers: str  # how many claims hold, do not hold, and are open
+    sources: str  # of the claims
     noise: list[tuple[str, ...]]  # rows by legend.NOISE
     audit: list[dict[str, str]]  # rows of audit.csv
     lengths: list[dict[str, str]]  # rows of audit_lengths.csv
@@ -104,6 +106,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         smallest_detectable=_describe_detectable(controls),
         claims=claim_rows(tables.claims),
         answers=count_answers(tables.claims),
+        sources=describe_sources(tables.claims),
         noise=noise_rows(study, tables.noise),
         audit=audit_rows(tables.audit),
         lengths=string_rows(tables.lengths),

@@ -65,6 +65,17 @@ def audit_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     )
 
 
+def describe_sources(claims: pd.DataFrame) -> str:
+    """Which write-ups the published claims are from, and how rows become claims."""
+    if claims.empty:
+        return ""
+    sources = claims["source"][~claims["own"]].unique()
+    return (
+        f"The write-ups: {'; '.join(sources)}. A published sentence counts once, however many of "
+        f"the {len(claims)} rows test it: it holds if all do, and fails if one does."
+    )
+
+
 def first_calls_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
     """The operations that are hit; the others have no row of their own in the report."""
     return [
