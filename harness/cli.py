@@ -151,6 +151,18 @@ def diagnose(words: Sequence[str]) -> int:
     return with_one_cell("diagnose", words, diagnose_cell)
 
 
+def recipe(words: Sequence[str]) -> int:
+    """Search the smallest set of switches; begins with `full` if no setting is named."""
+    from harness.diagnose.recipe import recipe as recipe_of_cell  # noqa: PLC0415
+
+    def with_setting(typed: Sequence[str]) -> Sequence[str]:
+        own = typed[: list(typed).index("--")] if "--" in typed else typed
+        named = any(word.startswith("determinism=") for word in own)
+        return typed if named else ["determinism=full_warm", *typed]
+
+    return with_one_cell("recipe", words, recipe_of_cell, with_setting)
+
+
 def replay(words: Sequence[str]) -> int:
     from harness.config.program_command import split_replay  # noqa: PLC0415
     from harness.diagnose.replay import replay as replay_cell  # noqa: PLC0415
@@ -177,6 +189,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": report,
     "check": check,
     "diagnose": diagnose,
+    "recipe": recipe,
     "replay": replay,
     "audit": audit,
     "publish": publish,

@@ -18,6 +18,7 @@ from harness.analysis.shared_parts import SharedParts
 from harness.core.blocks import split_blocks
 from harness.core.completion import read_blocks, unfinished_runs, was_cut
 from harness.core.frameworks import can_fork, independent_runs
+from harness.core.paths import RECIPE
 from harness.core.record import (
     MANIFEST_SCHEMA,
     BadRecordError,
@@ -116,6 +117,7 @@ class StudyData:
     is_cut: bool = False  # by its time budget
     died: int = 0  # blocks whose process ended before its arms were timed
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
+    recipe: dict[str, Any] | None = None  # if `recipe` made it
 
     @property
     def lacks_runs(self) -> bool:
@@ -180,7 +182,8 @@ def read_study(folder: Path) -> StudyData:
         ),
         is_cut=was_cut(folder),
         died=sum(record.lacks_arms for record in records),
-        diagnosis=_read_diagnosis(folder),
+        diagnosis=_read_answer(folder / "diagnosis.json"),
+        recipe=_read_answer(folder / RECIPE),
     )
 
 
@@ -210,10 +213,10 @@ def _read_schedule(path: Path) -> list[str]:
     return schedule
 
 
-def _read_diagnosis(folder: Path) -> dict[str, Any] | None:
-    path = folder / "diagnosis.json"
-    diagnosis: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return diagnosis
+def _read_answer(path: Path) -> dict[str, Any] | None:
+    """The document of a command that searches; None if another one made the study."""
+    answer: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return answer
 
 
 @contextmanager

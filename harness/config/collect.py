@@ -41,6 +41,7 @@ from harness.core.spec import Cell, Determinism, Noise
 from harness.study.request import (
     Diagnose,
     Launch,
+    Recipe,
     Replay,
     Request,
     RequestedCell,
@@ -86,6 +87,7 @@ def _build_schema() -> type:
         "launch": Launch,
         "diagnose": Diagnose,
         "replay": Replay,
+        "recipe": Recipe,
     }
     for name, kind in kinds.items():
         section = _unfreeze(kind)
@@ -297,4 +299,5 @@ def _build_request(collected: _Collected, config: DictConfig, words: Sequence[st
         claims=tuple(collected.claims),
         diagnose=section(Diagnose, "diagnose"),
         replay=section(Replay, "replay"),
+        recipe=section(Recipe, "recipe"),
     )

@@ -23,6 +23,7 @@ PUBLISHED = RESULTS / "published"
 
 # In a study's folder.
 BLOCKS = "blocks.json"  # timing blocks by cell, once they are decided
+RECIPE = "recipe.json"  # if `recipe` made the study
 BUDGET = "budget.json"  # if the time budget ended before all planned runs
 
 

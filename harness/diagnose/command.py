@@ -18,7 +18,7 @@ from harness.diagnose.cause_search import CauseSearch
 from harness.diagnose.diagnosis import Diagnosis, OriginEvidence
 from harness.diagnose.origin import Origin
 from harness.diagnose.origin_search import OriginSearch
-from harness.diagnose.runs import REPEATS, Experiment
+from harness.diagnose.runs import REPEATS, Experiment, TwoServers
 from harness.diagnose.treatments import Fault
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
@@ -44,7 +44,7 @@ def diagnose(request: Request) -> int:
     return run_inquiry(request.for_cell(cell, runs), DiagnoseInquiry())
 
 
-class DiagnoseInquiry:
+class DiagnoseInquiry(TwoServers):
     def answer(self, session: Session, start: StartProcess) -> Diagnosis:
         with Experiment.of(session, start) as experiment:
             return _examine(experiment, session.folder.records())

@@ -18,7 +18,7 @@ from harness.core.record import Repeat
 from harness.core.spec import Kind
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
-from harness.diagnose.runs import Experiment
+from harness.diagnose.runs import Experiment, TwoServers
 from harness.diagnose.script_replay import replay_script
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
@@ -85,7 +85,7 @@ def replay(request: Request) -> int:
     return run_inquiry(request.for_cell(cell, runs), ReplayInquiry())
 
 
-class ReplayInquiry:
+class ReplayInquiry(TwoServers):
     def answer(self, session: Session, start: StartProcess) -> ReplayResult:
         with Experiment.of(session, start) as experiment:
             return ReplayExperiment(experiment).compare()

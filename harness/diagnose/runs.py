@@ -16,6 +16,7 @@ from harness.core.paths import operations_of, snapshots_of
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.study.folder import StudyFolder
+from harness.study.fork_server import Place, in_turn
 from harness.study.launcher import LocalLauncher
 from harness.study.request import Request
 from harness.study.session import Session
@@ -23,6 +24,16 @@ from harness.study.worker_process import StartProcess
 
 REPEATS = 2  # trainings per process, to distinguish per-call from per-process faults
 FIRST_RUNS = 2  # size of the first batch: two runs are often enough
+
+
+class TwoServers:
+    """An inquiry that forks its runs from two servers in turn."""
+
+    kept = 0
+
+    @property
+    def place(self) -> Place:
+        return in_turn
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from harness.core.spec import Cell, Kind
 from harness.core.steps import Steps
 from harness.core.verdict import Verdict, find_divergence, judge, outcome_key
 from harness.diagnose.replay_answer import UNINTERRUPTED_RUNS, ReplayAnswer
-from harness.diagnose.runs import Experiment
+from harness.diagnose.runs import Experiment, TwoServers
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
@@ -110,7 +110,7 @@ def replay_script(request: Request, cell: Cell) -> int:
     return run_inquiry(request.for_cell(cell, runs), ScriptReplayInquiry())
 
 
-class ScriptReplayInquiry:
+class ScriptReplayInquiry(TwoServers):
     def answer(self, session: Session, start: StartProcess) -> ScriptReplay:
         with Experiment.of(session, start) as experiment:
             return _Replays(experiment).compare()

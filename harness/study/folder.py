@@ -122,6 +122,12 @@ class StudyFolder:
         unfinished = self.unfinished()
         return [spec for spec in plan.runs if spec.run_id in unfinished]
 
+    def extend(self, request: Request, plan: Plan) -> None:
+        """Make the study one of this plan, which `resume` completes; records stay as they are."""
+        write_json(self.path / "schedule.json", [spec.run_id for spec in plan.runs])
+        manifest = {**self.manifest, "request": _request_to_json(request), "cells": _cells(plan)}
+        write_json(self.path / "manifest.json", manifest)
+
     def note_budget(self, budget_s: float | None) -> None:
         """Note that the budget has ended the study before all planned runs; None: it has not."""
         path = self.path / BUDGET
@@ -193,13 +199,9 @@ def _build_manifest(
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "harness": harness.__version__,
         "words": request.words,
-        "request": to_json(
-            dataclasses.replace(
-                request, study=dataclasses.replace(request.study, dir=None), claims=()
-            )
-        ),
+        "request": _request_to_json(request),
         "device": probe.device,
-        "cells": [{"id": planned.cell.id, **to_json(planned)} for planned in plan.cells],
+        "cells": _cells(plan),
         "machine": describe_machine(),
         "image": container_image.identity(),
         "software": probe.software,
@@ -209,6 +211,15 @@ def _build_manifest(
         "missing": _missing_cells(request, probe),
         "repeat_of": repeat_of,
     }
+
+
+def _request_to_json(request: Request) -> dict[str, Any]:
+    study = dataclasses.replace(request.study, dir=None)
+    return to_json(dataclasses.replace(request, study=study, claims=()))
+
+
+def _cells(plan: Plan) -> list[dict[str, Any]]:
+    return [{"id": planned.cell.id, **to_json(planned)} for planned in plan.cells]
 
 
 def claim_to_json(requested: RequestedClaim, device: str) -> dict[str, Any]:

@@ -53,9 +53,9 @@ def in_turn(number: int) -> int:
 
 
 @contextmanager
-def process_starter(place: Place) -> Iterator[StartProcess]:
+def process_starter(place: Place, kept: int = 0) -> Iterator[StartProcess]:
     """Gives the function that starts a run's process; ends the fork servers afterwards."""
-    servers = ForkServers(place)
+    servers = ForkServers(place, kept)
 
     def start(spec: RunSpec, ends: Descriptors) -> Process:
         return (servers.start if spec.forked else spawn)(spec, ends)
@@ -70,11 +70,12 @@ class ForkServers:
     """Starts servers when a run first needs one of them, and ends them when later ones are in use.
 
     ``place`` maps the number of a run in its cell to that of its server. TOGETHER servers are
-    started at a time, since importing a framework takes one core: the later ones wait.
+    started at a time, since importing a framework takes one core: the later ones wait. The first
+    ``kept`` places keep their servers.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, place: Place, kept: int = 0) -> None:
+        self.place, self.kept = place, kept
         self.servers: dict[tuple[str, frozenset[tuple[str, str]], int], _ForkServer] = {}
 
     def start(self, spec: RunSpec, ends: Descriptors) -> Process:
@@ -105,7 +106,7 @@ class ForkServers:
     def _close_before(self, place: int) -> None:
         """Ends idle servers of earlier places. Runs of two places can be under way together."""
         for key, server in list(self.servers.items()):
-            if key[2] < place and server.is_idle:
+            if self.kept <= key[2] < place and server.is_idle:
                 self.servers.pop(key).close()
 
     def close(self) -> None:

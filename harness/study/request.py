@@ -114,6 +114,14 @@ class Diagnose:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """Options of `python -m harness recipe`, which takes one cell."""
+
+    runs: int = 6  # by which each set of switches is judged
+    confirm: int = 30  # of the set that is found
+
+
+@dataclass(frozen=True)
 class Replay:
     """Options of `python -m harness replay`, which takes one cell."""
 
@@ -160,6 +168,7 @@ class Request:
     claims: tuple[RequestedClaim, ...] = ()
     diagnose: Diagnose = field(default_factory=Diagnose)
     replay: Replay = field(default_factory=Replay)
+    recipe: Recipe = field(default_factory=Recipe)
 
     def without_frameworks(self, missing: Collection[str]) -> Request:
         """The request without cells of these frameworks; its claims still name all cells."""
@@ -192,6 +201,8 @@ class Request:
             "diagnose.runs": (self.diagnose.runs, 2),
             "diagnose.tries": (self.diagnose.tries, 2),
             "diagnose.most": (self.diagnose.most, 2),
+            "recipe.runs": (self.recipe.runs, 2),
+            "recipe.confirm": (self.recipe.confirm, 2),
             "replay.step": (self.replay.step, 0),
             "launch.retries": (self.launch.retries, 0),
             "launch.spawned": (self.launch.spawned, 0),

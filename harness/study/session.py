@@ -31,7 +31,7 @@ from harness.study.folder import (
     create_folder,
     request_from_manifest,
 )
-from harness.study.fork_server import in_turn, one_after_another, process_starter
+from harness.study.fork_server import Place, one_after_another, process_starter
 from harness.study.plan import Plan, plan
 from harness.study.probe import Probe, probe
 from harness.study.progress import Display, estimate_s, format_duration
@@ -67,6 +67,14 @@ class Answer(Protocol):
 
 class Inquiry(Protocol):
     """A question whose runs cannot all be planned in advance."""
+
+    @property
+    def place(self) -> Place:
+        """Which fork server makes a run of a cell, by its number."""
+
+    @property
+    def kept(self) -> int:
+        """How many servers stay until the end."""
 
     def answer(self, session: Session, start: StartProcess) -> Answer:
         """``start`` starts the process of a run.
@@ -147,8 +155,8 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
             if inquiry or folder.remaining(session.plan):
                 restore_source(folder.path, session.plan, folder.manifest.get("source"))
             runs = session.request.runs
-            place = in_turn if inquiry else one_after_another(runs.trace)
-            with process_starter(place) as start:
+            place = inquiry.place if inquiry else one_after_another(runs.trace)
+            with process_starter(place, inquiry.kept if inquiry else 0) as start:
                 _run_plan(session, start)
                 answer = inquiry.answer(session, start) if inquiry else None
         except KeyboardInterrupt:

@@ -21,6 +21,7 @@ from harness.report.content.lights import Light, control_lights
 from harness.report.content.matrix_rows import MatrixRow, matrix_rows
 from harness.report.content.operations import operation_cells, operation_sentences
 from harness.report.content.overview import MARKS, Mark, Overview, build_overview, used_marks
+from harness.report.content.recipe import RecipeReport, describe_recipe
 from harness.report.content.run_counts import describe_stops, summarize_runs
 from harness.report.content.special_rows import (
     audit_rows,
@@ -54,6 +55,7 @@ class ReportContent:
     created: str
     sentences: list[tuple[str, str]]  # scenario, sentence
     diagnosis: dict[str, Any] | None  # the document in diagnosis.json
+    recipe: RecipeReport | None
     positive: tuple[str, str]  # control, sentence
     twins: list[tuple[str, ...]]  # rows by legend.TWINS
     smallest_detectable: str
@@ -87,10 +89,11 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     asked = _asked_cells(cells[~cells["cell"].isin(apart) & ~cells["twin"]])
     matrix = matrix_rows(trainings)
     warnings = find_caveats(study, controls)
-    overview = Overview([], []) if study.diagnosis else build_overview(study, asked)
+    overview = Overview([], []) if study.diagnosis or study.recipe else build_overview(study, asked)
+    recipe = describe_recipe(study.recipe, cells)
     return ReportContent(
         title=study.name,
-        headlines=_headlines(study, asked, tables),
+        headlines=_headlines(study, asked, tables, recipe),
         where=describe_place(study.manifest),
         lights=control_lights(controls),
         overview=overview,
@@ -101,6 +104,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
         sentences=[*operation_sentences(tables), *sentences(trainings)],
         diagnosis=study.diagnosis,
+        recipe=recipe,
         positive=(str(controls.positive.control), controls.positive.sentence),
         twins=[_twin_row(twin) for twin in controls.twins],
         smallest_detectable=_describe_detectable(controls),
@@ -130,15 +134,18 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     )
 
 
-def _headlines(study: StudyData, trainings: pd.DataFrame, tables: Tables) -> list[str]:
+def _headlines(
+    study: StudyData, trainings: pd.DataFrame, tables: Tables, recipe: RecipeReport | None
+) -> list[str]:
     found = [FAILED] if tables.controls.failed else []
+    found += [recipe.headline] if recipe else []
     found += [diagnosis_headline(study.diagnosis)] if study.diagnosis else []
     found += [f"{asked.capitalize()}: {answer}" for asked, answer in operation_sentences(tables)]
     if answers := count_answers(tables.claims):
         found.append(answers)
     elif study.manifest["request"]["matrix"] == "noise":
         found.append(noise_headline(tables.noise))
-    elif not trainings.empty and study.diagnosis is None:
+    elif not trainings.empty and study.diagnosis is None and recipe is None:
         found.append(training_headline(study, trainings))
     return found or ["Nothing was compared."]
 

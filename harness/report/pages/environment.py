@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import indent
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
@@ -25,6 +26,7 @@ def make_environment(*folders: Path) -> Environment:
     )
     environment.filters["code"] = _code
     environment.filters["breakable"] = _breakable
+    environment.filters["indented"] = lambda text: indent(str(text), "    ")
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
     return environment
 

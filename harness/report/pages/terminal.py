@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import IO
 
+from rich.console import Console
 from rich.table import Table
 
 from harness.report.console import open_console, safe
 from harness.report.content.document import ReportContent
 from harness.report.content.overview import Field, OverviewRow
+from harness.report.content.recipe import RecipeReport
 from harness.report.format import plural
 
 STYLES = {"same": "green", "alike": "green", "untested": "dim", "refused": "yellow"}
@@ -36,6 +38,8 @@ def print_summary(
     for light in content.lights:
         symbol = f"[{LIGHTS[light.style]}]{light.symbol}[/]"
         console.print(f"{symbol} {safe(light.name)}. {_styled(light.line)}")
+    if content.recipe:
+        _print_recipe(console, content.recipe)
     for note in notes:
         console.print(f"[bold yellow]note[/]: {safe(note)}")
     for failure in failures:
@@ -43,6 +47,18 @@ def print_summary(
     if content.warnings:
         count = plural(len(content.warnings), "warning")
         console.print(f"{count}: see the report", style="yellow")
+
+
+def _print_recipe(console: Console, recipe: RecipeReport) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("switch", "without it", "added to seed", "taken from all"):
+        table.add_column(name, overflow="fold")
+    for name, _, without, added, taken in recipe.rows:
+        table.add_row(safe(name), safe(without), safe(added), safe(taken))
+    if recipe.rows:
+        console.print(table)
+    for sentence in recipe.sentences:
+        console.print(_styled(sentence))
 
 
 def _map(content: ReportContent) -> Table:
