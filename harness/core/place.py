@@ -20,7 +20,9 @@ def describe_place(manifest: Mapping[str, Any]) -> str:
 
 def cite(name: str, manifest: Mapping[str, Any]) -> str:
     """Return all that finds a study again: its id, the version that ran it, and when."""
+    commit = manifest["machine"]["git"]  # unknown to an installed package
+    version = f"{manifest['harness']} ({commit})" if commit else manifest["harness"]
     return (
-        f"Determinism Benchmark Harness {manifest['harness']} ({manifest['machine']['git']}), "
-        f"study {name}, {manifest['created'][:10]}, {describe_place(manifest)}."
+        f"Determinism Benchmark Harness {version}, study {name}, {manifest['created'][:10]}, "
+        f"{describe_place(manifest)}."
     )

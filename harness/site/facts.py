@@ -40,16 +40,11 @@ class Fact:
     @property
     def sentence(self) -> str:
         newest = self.evidence[0]
-        seeds, deterministic = newest.seeds, newest.deterministic
-        text = f"{self.operation} ({self.dtype}) on {self.device}, PyTorch {self.torch}: "
-        if seeds.kind == "equal":
-            return text + f"no difference seen in {seeds.independent} processes"
-        if seeds.kind != "varies":
-            return text + seeds.verdict
-        text += f"varies with seeds alone ({seeds.counts} processes); with deterministic algorithms"
-        if deterministic.kind == "equal":
-            return f"{text} no difference seen in {deterministic.independent}"
-        return f"{text} {deterministic.verdict}"
+        device = "CPU" if self.device == "cpu" else self.device
+        text = f"{self.operation} ({self.dtype}) on {device}, PyTorch {self.torch}: {newest.bits}"
+        if newest.seeds.kind != "varies":
+            return f"{text} with seeds alone"
+        return f"{text} with seeds alone; with deterministic algorithms {newest.bits_full}"
 
     @property
     def alike(self) -> int:
@@ -118,7 +113,9 @@ def describe_fix(row: AuditRow) -> str:
 
 def describe_bound(cell: PublishedCell) -> str:
     """How often a fresh process may differ, at 95 % confidence; empty where it varies."""
-    return "" if cell.bound is None else f"≤ {percent(cell.bound)}"
+    if cell.bound is None or cell.kind != "equal":
+        return ""
+    return f"≤ {percent(cell.bound)}"
 
 
 def describe_cost(cell: PublishedCell) -> str:

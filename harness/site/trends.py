@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.core.place import describe_device
+from harness.report.format import plural
 from harness.site.study_tables import PublishedCell, StudyTables, device_slug, slug
 
 OPERATIONS = ("atomics", "first_op")  # scenarios of single operations
@@ -37,13 +38,20 @@ class Trend:
 
     @property
     def sentence(self) -> str:
-        alike = 1 + self.count_alike(self.cells[0])
-        verb = "agrees" if alike == 1 else "agree"
+        newest, others = self.cells[0], len(self.cells) - 1
+        device = "CPU" if self.device == "cpu" else self.device
+        bits = self.distinct_bits
+        results = f"; {bits} different results" if bits > 1 else ""
         return (
-            f"{self.training} under {self.setting} on {self.device}: "
-            f"{alike} of {len(self.cells)} studies {verb} with the newest one "
-            f"({self.cells[0].verdict})"
+            f"{self.training} under {self.setting} on {device}: {newest.verdict}; "
+            f"{self.count_alike(newest)} of {plural(others, 'other study')} "
+            f"{'agrees' if others == 1 else 'agree'}{results}"
         )
+
+    @property
+    def distinct_bits(self) -> int:
+        """How many different results its studies without a difference have."""
+        return len({*self.bits} - {""})
 
     def count_alike(self, cell: PublishedCell) -> int:
         """How many of the other studies say the same of it."""

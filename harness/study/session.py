@@ -187,7 +187,7 @@ def _run_plan(session: Session, start: StartProcess) -> None:
     if budget_s and session.began < math.inf:
         limit = f", at most {format_duration(budget_s)} (study.budget_s)"
     print(
-        f"{len(remaining)} runs of {len(session.plan.cells)} cells, "
+        f"{len(remaining)} runs of {_cells(len(session.plan.cells))}, "
         f"about {format_duration(estimate)}{limit}",
         file=sys.stderr,
         flush=True,
@@ -205,6 +205,10 @@ def _run_plan(session: Session, start: StartProcess) -> None:
         print(
             f"study.budget_s={budget_s:g} is used up; {left} runs are not started", file=sys.stderr
         )
+
+
+def _cells(number: int) -> str:
+    return f"{number} cell{'s' * (number != 1)}"
 
 
 def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:

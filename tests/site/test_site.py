@@ -39,8 +39,8 @@ def test_a_fact_has_all_its_evidence(published: Path, publish: Publish) -> None:
     assert make(published).returncode == DONE
     fact = read(published, f"facts/{FACT}.json")
     assert fact["sentence"] == (
-        "put (float32) on cpu, PyTorch 2.13.0: varies with seeds alone (4 of 5 processes); with "
-        "deterministic algorithms no difference seen in 30"
+        "put (float32) on CPU, PyTorch 2.13.0: varies per call (all 5) with seeds alone; with "
+        "deterministic algorithms identical (n = 30)"
     )
     assert (fact["other_studies"], fact["other_studies_alike"]) == (2, 1)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from harness.analysis.controls import Control, Controls
 from harness.analysis.cost import TwinCheck
@@ -18,10 +19,21 @@ FEW_BLOCKS = 5  # with fewer, Student's t is so wide that most costs stay undeci
 
 def find_caveats(study: StudyData, controls: Controls) -> list[Caveat]:
     caveats = [*_control_caveats(controls), *study_caveats(study), *_refusal_caveats(study)]
-    for cell in study.cells:
-        if cell.same_as is None:
-            caveats += cell_caveats(cell)
-    return caveats
+    cells = [cell for cell in study.cells if cell.same_as is None]
+    return caveats + _merge({cell.id: list(cell_caveats(cell)) for cell in cells})
+
+
+def _merge(by_cell: Mapping[str, list[Caveat]]) -> list[Caveat]:
+    """Say once what holds of several cells; the text begins with the cell's id."""
+    cells: dict[Caveat, list[str]] = {}
+    for cell, caveats in by_cell.items():
+        for caveat in caveats:
+            shared = replace(caveat, what=caveat.what.removeprefix(f"{cell}: "))
+            cells.setdefault(shared, []).append(cell)
+    return [
+        replace(caveat, what=f"{list_names(names)}: {caveat.what}")
+        for caveat, names in cells.items()
+    ]
 
 
 def study_caveats(study: StudyData) -> Iterator[Caveat]:

@@ -63,9 +63,9 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
     }
     if untrained:
         yield Caveat(
-            f"{cell.id}: did not train: {list_names(sorted(untrained))}. The weights of this "
-            "network are those that it began with, in every run.",
-            "Give the optimizer the parameters of the network that it shall train.",
+            f"{cell.id}: a network was never trained ({list_names(sorted(untrained))}): in every "
+            "run it ends with the weights that it began with.",
+            "Its optimizer holds the parameters of another network: give it those of this one.",
         )
     if any(
         repeat.facts.get("nearest_equals_expand_forward") is False for _, repeat in cell.trainings()

@@ -34,6 +34,7 @@ TWINS = {
 }
 CLAIMS = {
     "claim": "name of the claim in `conf/claims/`",
+    "from": "the write-up; `ours`: a variant or an answer of this project, which counts apart",
     "statement": "what the write-up says; rows of our own say so",
     "answer": "whether this holds on this machine",
     "reason": "the evidence or rule that decides",

@@ -17,6 +17,7 @@ from harness.report.format import interval, is_known
 
 Row = Mapping[str, Any]
 
+WIDE = 1.5  # ratio of an interval's ends, beyond which a single number would mislead
 MOST_ROWS = 12  # with more, rows that are equal become one
 
 
@@ -148,7 +149,7 @@ def _field(row: Row, like: str) -> Field:
     text += [f"first at {first}"] if first else []
     cost, has_cost = "", mark in (SAME, ALIKE) and is_known(row["cost_ratio"])
     if has_cost and not row["is_baseline"]:
-        cost = f"{row['cost_ratio']:.2f} ×"
+        cost = _brief_cost(row)
         limits = interval(row["cost_low"], row["cost_high"])
         text.append(f"time per step {row['cost_ratio']:.3f} × ({limits}), {row['cost']}")
     if like:
@@ -163,6 +164,14 @@ def _field(row: Row, like: str) -> Field:
         like=like,
         text="; ".join(text),
     )
+
+
+def _brief_cost(row: Row) -> str:
+    """The ratio; its interval instead, where that is too wide for one number."""
+    low, high = row["cost_low"], row["cost_high"]
+    if high / low < WIDE:
+        return f"{row['cost_ratio']:.2f} ×"
+    return f"{low:.1f}–{high:.1f} ×"
 
 
 def _weakest(study: StudyData, row: Mapping[str, Row]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.analysis.claims.ruling import Answer
 from harness.analysis.study_data import StudyData
 from harness.report.content.matrix_rows import format_agreement, with_detail
-from harness.report.format import DASH, figure, is_known, percent, plural
+from harness.report.format import DASH, figure, is_known, join_words, percent, plural
 from harness.report.labels import scenario_labels
 
 SOURCES = {
@@ -31,8 +31,14 @@ def string_rows(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def claim_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """The rows of claims.csv, those that fail first."""
-    return sorted(string_rows(table), key=lambda claim: ANSWERS.index(Answer(claim["answer"])))
+    """The rows of claims.csv, those that fail first, and our own after those of write-ups."""
+    rows = [
+        {**row, "from": "ours" if row["own"] == "True" else row["source"]}
+        for row in string_rows(table)
+    ]
+    return sorted(
+        rows, key=lambda row: (ANSWERS.index(Answer(row["answer"])), row["from"] == "ours")
+    )
 
 
 def count_answers(claims: pd.DataFrame) -> str:
@@ -49,10 +55,12 @@ def count_answers(claims: pd.DataFrame) -> str:
         )
         for _, rows in published.groupby("sentence")["answer"]
     )
+    failing = published["sentence"][published["answer"] == Answer.fails].unique()
+    named = f" ({join_words([f'`{name}`' for name in failing])})" if len(failing) else ""
     text = (
         f"{plural(answers.total(), 'published claim')} from "
         f"{plural(published['source'].nunique(), 'write-up')}: {answers[Answer.holds]} hold here, "
-        f"{answers[Answer.fails]} do not, {answers[Answer.open]} cannot be decided here."
+        f"{answers[Answer.fails]} do not{named}, {answers[Answer.open]} cannot be decided here."
     )
     own = int(claims["own"].sum())
     return f"{text} {plural(own, 'further row')} are our own variants and answers." if own else text

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.core.verdict import Verdict
 from harness.report.figures.base import COLORS, INK, PAPER, Figure, to_figure
@@ -47,18 +48,26 @@ def cost(table: pd.DataFrame) -> Figure | None:
         "Cost with intervals",
         "Time per step relative to the baseline of the same scenario. Grey: the A/A twin of a "
         "baseline, which shows the noise of the machine. Hollow: cells that are not identical, "
-        "whose cost the report does not quote. An arrow: beyond the axis, with its ratio.",
+        "whose cost the report does not quote. An arrow: beyond the axis, or an interval that goes "
+        "on there.",
     )
 
 
 def set_cost_axis(axes: Axes, rows: pd.DataFrame) -> None:
     """Let the x axis hold all intervals, unless a few would squeeze the others."""
     shown = rows[rows["cost_ratio"].between(*MOST_SHOWN)]
-    low, high = MOST_SHOWN
-    if not shown.empty:
-        low = max(float(shown["cost_low"].min()), low) * 0.99
-        high = min(float(shown["cost_high"].max()), high) * 1.01
-    axes.set_xlim(low, high)
+    if 2 * len(shown) < len(rows):  # most are far from 1, so they need the room
+        low, high = rows["cost_low"].min(), rows["cost_high"].max()
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif shown.empty:
+        low, high = MOST_SHOWN
+    else:
+        low = max(shown["cost_low"].min(), MOST_SHOWN[0])
+        high = min(shown["cost_high"].max(), MOST_SHOWN[1])
+    axes.set_xlim(min(float(low), 1) * 0.99, max(float(high), 1) * 1.01)
     axes.axvline(1, color=INK, lw=0.8)
 
 
@@ -67,13 +76,17 @@ def plot_cost(
 ) -> None:
     """Plot one ratio with its interval, or an arrow with the ratio where the axis ends."""
     left, right = axes.get_xlim()
-    ratio, ends = row["cost_ratio"], np.clip([row["cost_low"], row["cost_high"]], left, right)
+    ratio, low, high = row["cost_ratio"], row["cost_low"], row["cost_high"]
     if left <= ratio <= right:
-        axes.plot(ends, [height, height], color=color, lw=1.6)
+        axes.plot(np.clip([low, high], left, right), [height, height], color=color, lw=1.6)
         axes.plot(ratio, height, "o", color=color, ms=5, mfc=color if is_filled else PAPER)
+        for end, mark, is_cut in ((left, "<", low < left), (right, ">", high > right)):
+            if is_cut:  # the interval goes on
+                axes.plot(end, height, mark, color=color, ms=6, clip_on=False)
         return
+    text = f"{ratio:.2f} ({low:.2f}–{high:.2f})"
     axes.annotate(
-        f"← {ratio:.2f}" if ratio < left else f"{ratio:.2f} →",
+        f"← {text}" if ratio < left else f"{text} →",
         (left if ratio < left else right, height),
         ha="left" if ratio < left else "right",
         va="center",

@@ -43,8 +43,10 @@ def reproducibility(table: pd.DataFrame) -> Figure | None:
     named = sorted(
         (row for row in rows if _differs(row)), key=lambda row: -float(row["weight_rel_l2"])
     )[:MOST_NAMED]
+    numbers = {row["cell"]: number for number, row in enumerate(named)}
     for row in rows:
-        color = COLORS[named.index(row) % len(COLORS)] if row in named else GREY
+        number = numbers.get(row["cell"])
+        color = GREY if number is None else COLORS[number % len(COLORS)]
         axes.plot(
             _cost(row),
             row["weight_rel_l2"],
@@ -96,6 +98,7 @@ def _name_points(axes: Axes, rows: Sequence[Row]) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize=8,
+            bbox={"fc": PAPER, "ec": "none", "pad": 1},  # or lines to lower names would strike it
             arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "shrinkB": 4},
         )
         below -= ROOM

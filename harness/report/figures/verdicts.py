@@ -41,7 +41,8 @@ def verdicts(table: pd.DataFrame, content: ReportContent) -> Figure | None:
         return None
     rows, columns = overview.rows, overview.columns
     costs = _quoted_costs(table, rows)
-    canvas = Canvas(figsize=(10, 1.5 + 0.32 * len(rows)))
+    lines = max(name.count(", ") for name in columns)
+    canvas = Canvas(figsize=(10, 1.6 + 0.32 * len(rows) + 0.15 * lines))
     widths = [1.0 + 0.9 * len(columns), 3.0] if len(costs) else [1]
     axes, *beside = canvas.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     _draw_map(axes, overview)
@@ -75,7 +76,8 @@ def _draw_map(axes: Axes, overview: Overview) -> None:
             )
     axes.set_xlim(0, len(overview.columns))
     axes.set_ylim(0, height)
-    axes.set_xticks([number + 0.5 for number in range(len(overview.columns))], overview.columns)
+    names = [name.replace(", ", ",\n") for name in overview.columns]
+    axes.set_xticks([number + 0.5 for number in range(len(names))], names)
     axes.set_yticks(
         [height - 0.5 - line for line in range(height)],
         [shorten(row.label) for row in overview.rows],
@@ -91,13 +93,13 @@ def _words(field: Field) -> str:
 
 
 def _quoted_costs(table: pd.DataFrame, rows: list[OverviewRow]) -> pd.DataFrame:
-    """The costs on the map of the setting that has the most of them, the last of equals."""
+    """The costs on the map of the setting that has the most of them, the first of equals."""
     quoted = {field.cell for row in rows for field in row.fields if field and field.cost}
     costs = table[table["cell"].isin(quoted) & ~table["twin"]]
     if costs.empty:
         return costs
     counts = costs["determinism"].value_counts(sort=False)
-    return costs[costs["determinism"] == counts[::-1].idxmax()]
+    return costs[costs["determinism"] == counts.idxmax()]
 
 
 def _draw_costs(axes: Axes, rows: list[OverviewRow], costs: pd.DataFrame) -> None:
@@ -109,8 +111,7 @@ def _draw_costs(axes: Axes, rows: list[OverviewRow], costs: pd.DataFrame) -> Non
     axes.set_ylim(0, len(rows))
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+    setting = shorten(costs["determinism"].iloc[0])
     axes.set_xlabel(
-        f"time per step under {costs['determinism'].iloc[0]} relative to the baseline, "
-        "95 % interval",
-        fontsize=8,
+        f"time per step under {setting}\nrelative to the baseline, 95 % interval", fontsize=8
     )

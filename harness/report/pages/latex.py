@@ -14,10 +14,9 @@ from harness.report.content.document import ReportContent
 from harness.report.content.overview import SAME, Field
 from harness.report.format import printable
 
-RESULTS = "scenario,determinism,runs,verdict,differ,first divergence,weight distance,cost".split(
-    ","
-)
-CLAIMS = ("claim", "says", "answer", "measured")
+RESULTS = ("scenario", "determinism", "verdict", "differ", "first divergence", "cost")
+LONGEST = 40  # rows of a table on one page
+CLAIMS = ("claim", "from", "says", "answer", "measured")
 AUDIT = ("operation", "device", "dtype", "documented", "alert", "bits", "bits_full")
 VERDICTS = (
     "Verdicts by training and setting; k of n: processes that differ from the most frequent result."
@@ -95,18 +94,22 @@ def _as_latex(
     name: str, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> str:
     table = pd.DataFrame(rows, columns=pd.Index([_escape(column) for column in columns]))
+    is_long = len(rows) > LONGEST
     text: str = (
         table.style.format(_escape)
         .hide(axis="index")
         .to_latex(
-            environment="longtable",
+            environment="longtable" if is_long else "table*",
             hrules=True,
             caption=_escape(caption),
             label=f"tab:{name}",
             column_format="l" * len(columns),
         )
     )
-    return f"% Needs \\usepackage{{booktabs,longtable}}\n{text}"
+    if is_long:
+        return f"% Needs \\usepackage{{booktabs,longtable}}; not in two columns.\n{text}"
+    text = text.replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}", 1)
+    return f"% Needs \\usepackage{{booktabs}}.\n{text}"
 
 
 def _escape(value: object) -> str:
