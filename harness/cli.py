@@ -6,6 +6,7 @@ Each function imports what it needs when it is called, so that `--help` and `lis
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -202,8 +203,13 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 
 
+PROGRAMS = ("python", "python3", "torchrun", "accelerate")  # typed without `--` before them
+
+
 def run_verb(words: Sequence[str]) -> int:
     verb = VERBS.get(words[0])
+    if words[0] in PROGRAMS or words[0].endswith(".py"):
+        raise UsageError(f"put `--` before the command: {program()} -- {shlex.join(words)}")
     if verb is None:
         raise UsageError(
             f"unknown command '{words[0]}': the commands are {', '.join(VERBS)}; overrides contain "

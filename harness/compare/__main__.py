@@ -46,7 +46,7 @@ def _read(path: Path) -> StudyData:
     try:
         with opened(path) as folder:
             study = read_study(folder)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path} is not a study or bundle that this version can read "
             f"({type(error).__name__}: {error})"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from harness.core.command_line import command
-from harness.core.paths import CONF, RESULTS
+from harness.core.paths import CONF, PUBLISHED, RESULTS
 
 TITLES = {
     "scenario": "Scenarios",
@@ -38,7 +38,8 @@ def _describe(path: Path) -> str:
 
 def _list_studies() -> str:
     rows = []
-    for path in sorted(RESULTS.glob("**/manifest.json")):
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # not a study, or damaged
+    folders = [*RESULTS.glob("[!.]*/"), *PUBLISHED.glob("[!.]*/")]  # hidden ones are unfinished
+    for path in sorted(folder / "manifest.json" for folder in folders):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no study
             rows.append(f"  {path.parent}  {command(json.loads(path.read_text())['words'])}")
     return "\n".join([f"Studies in {RESULTS}/:", *(rows or ["  (none yet)"])])

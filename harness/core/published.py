@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.core.errors import UsageError
+from harness.core.place import cite
+from harness.core.record import MANIFEST_SCHEMA
 from harness.core.run_archive import ARCHIVE
 
 SUPERSEDED = "superseded.toml"
 OTHERS = "others.toml"
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, tarfile.TarError)
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError),
+    tarfile.TarError,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ class PublishedStudy:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def has_failed_control(self) -> bool:
+        return any(check == "failed" for _, check in self.checks)
+
     def describe_checks(self) -> str:
         """As in ``positive: passed; A/A twins: 6 passed, 1 inconclusive``."""
         twins = Counter(check for control, check in self.checks if control != "positive")
@@ -48,12 +58,18 @@ def read_published_studies(published: Path) -> Iterator[PublishedStudy | Path]:
     """Yield each study, in the order of names, or the folder of one that cannot be read.
 
     Two files beside the studies are written by hand: SUPERSEDED names the study that replaces
-    another one, and OTHERS says who ran a study that came from elsewhere.
+    another one, and OTHERS says who ran a study that came from elsewhere. Raises UsageError if one
+    of them is damaged.
     """
     replaced_by, others = _read_notes(published / SUPERSEDED), _read_notes(published / OTHERS)
-    for folder in sorted(published.glob("*/")):
+    folders = [folder for folder in sorted(published.glob("*/")) if not folder.name.startswith(".")]
+    names = {folder.name for folder in folders}
+    for folder in folders:
+        newer = replaced_by.get(folder.name, "")
         try:
-            yield _read_study(folder, replaced_by, others)
+            yield _read_study(
+                folder, newer if newer in names - {folder.name} else "", others.get(folder.name, "")
+            )
         except UNREADABLE:
             yield folder
 
@@ -68,10 +84,9 @@ def read_checks(study: Path) -> list[tuple[str, str]]:
     return [(control, check) for control, check in rows if check != "off"]
 
 
-def _read_study(
-    folder: Path, replaced_by: Mapping[str, str], others: Mapping[str, str]
-) -> PublishedStudy:
+def _read_study(folder: Path, superseded_by: str, run_by: str) -> PublishedStudy:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    _check_manifest(manifest)
     with (folder / "report.md").open(encoding="utf-8") as file:
         headline = file.readline().removeprefix("# ").strip()
     return PublishedStudy(
@@ -80,13 +95,29 @@ def _read_study(
         headline,
         _count_runs(folder, manifest["request"]),
         read_checks(folder),
-        replaced_by.get(folder.name, ""),
-        others.get(folder.name, ""),
+        superseded_by,
+        run_by,
     )
 
 
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raise one of UNREADABLE if it lacks what is said of every study."""
+    if manifest.get("schema", 0) > MANIFEST_SCHEMA:
+        raise ValueError(f"schema {manifest['schema']}")
+    texts = [manifest["created"], manifest["harness"], manifest["software"]["torch"]]
+    if not all(isinstance(text, str) for text in [*texts, *manifest["words"]]):
+        raise TypeError("no text")
+    cite("", manifest)
+
+
 def _read_notes(path: Path) -> dict[str, str]:
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        notes = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise UsageError(f"{path} is no TOML: {error}") from error
+    if not all(isinstance(value, str) for value in notes.values()):
+        raise UsageError(f'{path}: each line must be study = "text"')
+    return notes
 
 
 def _count_runs(study: Path, request: Mapping[str, Any]) -> str:

@@ -254,6 +254,8 @@ def load_record(path: Path, parse: Callable[[bytes], Any] = json.loads) -> RunRe
 
     ``parse`` is for callers that read many and have a faster parser than Python's own.
     """
+    if path.is_symlink() or not path.is_file():
+        raise BadRecordError(f"{path.name} is not a plain file")
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise BadRecordError(

@@ -14,6 +14,10 @@ from harness.core.exit_codes import BAD_REQUEST, DONE
 from harness.report.format import plural, printable
 
 TRACKING = "MLFLOW_TRACKING_URI"
+SETTINGS = {  # of MLflow, which reads them when it is imported
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # of seven, which take minutes
+}
 
 
 def main(words: Sequence[str]) -> int:
@@ -23,10 +27,13 @@ def main(words: Sequence[str]) -> int:
         "--to", default=os.environ.get(TRACKING), help=f"address of the server; default: {TRACKING}"
     )
     asked = parser.parse_args(words)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         if not asked.to:
             raise UsageError(f"name the server: --to http://host:5000, or set {TRACKING}")
+        if not asked.study.is_dir():
+            raise UsageError(f"{asked.study} is no study: it is no folder")
         if find_spec("mlflow") is None:
             raise UsageError("MLflow is not installed: pip install 'determinism-harness[mlflow]'")
         from harness.export.mlflow_log import log_study  # noqa: PLC0415 - mlflow is an extra

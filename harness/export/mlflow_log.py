@@ -52,7 +52,8 @@ def _empty_experiment(client: MlflowClient, study: StudyData) -> Experiment:
     known = client.get_experiment_by_name(study.name)
     if known is None:
         return client.get_experiment(client.create_experiment(study.name))
-    if client.search_runs([known.experiment_id], f"tags.`{STUDY_TAG}` = '{study.name}'"):
+    runs = client.search_runs([known.experiment_id], "tags.mlflow.parentRunId IS NULL")
+    if any(run.data.tags.get(STUDY_TAG) == study.name for run in runs):
         raise UsageError(
             f"the experiment {study.name} holds this study already; delete its runs in MLflow to "
             "log it again"

@@ -37,6 +37,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _report(folder: Path, quiet: bool, formats: Sequence[str]) -> int:
+    if not any(formats):
+        raise UsageError(f"--format needs a value, of {', '.join(FORMATS)}")
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UsageError(f"--format {unknown[0]}: the formats are {', '.join(FORMATS)}")
     report = write_report(folder, formats)

@@ -38,12 +38,12 @@ def write_report(folder: Path, formats: Collection[str] = DEFAULT) -> Report:
     results = Tables.of(study)
     files = results.by_file(study)
     write_csv(folder / "tables", files)
-    if "parquet" in formats:
-        write_parquet(folder / "tables", files)
     cells = add_labels(study, results.cells)
     content = build_content(study, cells, results)
     figures = draw_figures(folder / "figures", study, cells, content)
     write_pages(folder, content, figures, formats)
+    if "parquet" in formats:
+        write_parquet(folder / "tables", files)
     if "tex" in formats:
         write_latex(folder / "latex", content)
     return Report(study, cells, content, results.controls.failed)

@@ -20,7 +20,8 @@ def main(words: Sequence[str]) -> int:
         print(f"harness: {printable(str(error))}", file=sys.stderr)
         return BAD_REQUEST
     for folder in site.unreadable:
-        print(f"left out, as it cannot be read: {printable(str(folder))}", file=sys.stderr)
+        why = "it cannot be read, or was changed since it was published"
+        print(f"left out: {printable(str(folder))}: {why}", file=sys.stderr)
     print(
         f"site: {target / 'index.html'} ({plural(len(site.studies), 'study')}, "
         f"{plural(len(site.facts), 'fact')}, {plural(len(site.trends), 'trend')})"

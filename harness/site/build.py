@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from harness.core.errors import UsageError
 from harness.core.files import write_json, write_text
 from harness.core.place import cite, describe_device
 from harness.core.published import UNREADABLE, PublishedStudy, read_published_studies
-from harness.core.sums import files_of
+from harness.core.sums import SUMS, check_sums, files_of
 from harness.report.format import printable
 from harness.report.pages.environment import make_environment
 from harness.site.facts import Fact, describe_bound, describe_cost, describe_fix, find_facts
@@ -23,7 +24,9 @@ from harness.site.study_tables import PublishedCell, StudyTables, read_tables
 from harness.site.trends import Trend, find_trends
 
 TEMPLATES = Path(__file__).parent / "templates"
-MARKER = "site.json"  # the index of the site as JSON, by which a folder is known to be one
+INDEX = "site.json"  # the index of the site as JSON, by which a folder is known to be one
+MADE_BY = "determinism-harness site"
+ENTRIES = {"index.html", INDEX, "studies", "reports", "facts", "trends"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def read_site(published: Path) -> Site:
             unreadable.append(study)
             continue
         try:
+            if any(check_sums(study.folder)):
+                raise ValueError("changed since it was published")
             tables.append(read_tables(study))
         except UNREADABLE:
             unreadable.append(study.folder)
@@ -67,7 +72,12 @@ def build_site(published: Path, target: Path) -> Site:
     Raises UsageError if there is no study, or if the folder holds anything else, and OSError.
     """
     if not _may_be_replaced(target):
-        raise UsageError(f"{target} is not a site that was made by this command; choose another")
+        raise UsageError(
+            f"{target} is not a site that was made by this command, or holds other files, too; "
+            "choose another folder"
+        )
+    if target.resolve().is_relative_to(published.resolve()):
+        raise UsageError(f"{target} is inside of {published}; choose another folder")
     site = read_site(published)
     if not site.studies:
         raise UsageError(
@@ -80,7 +90,7 @@ def build_site(published: Path, target: Path) -> Site:
         made.mkdir()
         _write_pages(made, site)
         for study in site.studies:
-            _copy_study(study, made / "studies" / study.name)
+            _copy_study(study, made / "reports" / study.name)
         if target.exists():
             target.rename(Path(scratch) / "old")
         made.rename(target)
@@ -91,7 +101,15 @@ def _may_be_replaced(target: Path) -> bool:
     """Whether there is nothing, an empty folder, or an earlier site."""
     if target.is_symlink() or not target.is_dir():
         return not target.is_symlink() and not target.exists()
-    return (target / MARKER).is_file() or not any(target.iterdir())
+    entries = {path.name for path in target.iterdir()}
+    return not entries or (entries <= ENTRIES and _was_made_here(target / INDEX))
+
+
+def _was_made_here(index: Path) -> bool:
+    try:
+        return bool(json.loads(index.read_text(encoding="utf-8"))["made_by"] == MADE_BY)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _write_pages(folder: Path, site: Site) -> None:
@@ -108,7 +126,7 @@ def _write_pages(folder: Path, site: Site) -> None:
         page = folder / path
         page.parent.mkdir(exist_ok=True)
         up = "" if page.parent == folder else "../"
-        name = f"{page.stem}.json" if page.parent != folder else MARKER
+        name = f"{page.stem}.json" if page.parent != folder else INDEX
         html = environment.get_template(template).render(up=up, json=name, **values, **shared)
         write_text(page, printable(html))
         write_json(page.with_name(name), document, indent=1)
@@ -132,6 +150,7 @@ def _write_pages(folder: Path, site: Site) -> None:
 
 def _index_document(site: Site) -> dict[str, Any]:
     return {
+        "made_by": MADE_BY,
         "studies": [
             {
                 "study": study.name,
@@ -172,9 +191,9 @@ def _study_document(study: PublishedStudy, site: Site) -> dict[str, Any]:
 
 def _copy_study(study: PublishedStudy, target: Path) -> None:
     """Copy all files, so that `verify` works on the copy; no links, which could lead anywhere."""
-    for path in study.folder.rglob("*"):
+    for name in (*files_of(study.folder), SUMS):
+        path, copy = study.folder / name, target / name
         if path.is_file() and not path.is_symlink():
-            copy = target / path.relative_to(study.folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
             os.chmod(copy, 0o644)  # noqa: PTH101 - a server must be able to read it

@@ -53,11 +53,10 @@ class Fact:
 
     @property
     def reproduced(self) -> int:
-        """How many of those somebody else ran."""
+        """How many others have the same answers: each counts once, however many studies it ran."""
         first, *others = self.evidence
-        return sum(
-            _agree(other, first) and other.study.run_by != first.study.run_by for other in others
-        )
+        agree = {other.study.run_by for other in others if _agree(other, first)}
+        return len(agree - {first.study.run_by})
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -74,6 +73,7 @@ class Fact:
                 {
                     "study": row.study.name,
                     "run_by": row.study.run_by or "own",
+                    "has_failed_control": row.study.has_failed_control,
                     "created": row.study.manifest["created"],
                     "machine": describe_device(row.study.manifest),
                     "documented": row.documented,
@@ -96,7 +96,7 @@ def find_facts(studies: Iterable[StudyTables]) -> list[Fact]:
             key = (row.operation, row.dtype, device_of(row.study, row.device), _torch(row.study))
             found.setdefault(key, []).append(row)
     facts = [
-        Fact(*key, sorted(sorted(rows, key=_created, reverse=True), key=_is_superseded))
+        Fact(*key, sorted(sorted(rows, key=_created, reverse=True), key=_is_doubtful))
         for key, rows in found.items()
     ]
     return sorted(facts, key=lambda fact: fact.address)
@@ -134,8 +134,8 @@ def _created(row: AuditRow) -> str:
     return str(row.study.manifest["created"])
 
 
-def _is_superseded(row: AuditRow) -> bool:
-    return bool(row.study.superseded_by)
+def _is_doubtful(row: AuditRow) -> bool:
+    return bool(row.study.superseded_by) or row.study.has_failed_control
 
 
 def _agree(row: AuditRow, other: AuditRow) -> bool:

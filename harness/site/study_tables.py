@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import re
 import shlex
 from collections import defaultdict
@@ -109,6 +110,9 @@ def slug(*parts: str) -> str:
 def _read_cell(study: PublishedStudy, row: Row, ends: frozenset[str]) -> PublishedCell:
     words = shlex.split(row["overrides"])
     options = [word.removeprefix("scenario.") for word in words if word.startswith("scenario.")]
+    if row["scenario"] == "script":  # scripts of one name are another training each
+        source = study.manifest["source"]
+        options.append(f"files {source['digest'][:8] if source else study.name}")
     others = [word.removeprefix("determinism.") for word in words if word[:9] != "scenario."]
     others += [f"noise={row['noise']}"] * bool(row["noise"])
     return PublishedCell(
@@ -158,7 +162,10 @@ def _with_details(name: str, details: list[str]) -> str:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if text else None
+    number = float(text) if text else None
+    if number is not None and not math.isfinite(number):
+        raise ValueError(f"{text} in a table")
+    return number
 
 
 def _rows(folder: Path, table: str) -> Iterator[Row]:

@@ -16,7 +16,9 @@ OPERATIONS = ("atomics", "first_op")  # scenarios of single operations
 
 @dataclass(frozen=True)
 class Trend:
-    """A training under a setting on a kind of device, in the studies that have it, newest first."""
+    """A training under a setting on a kind of device, in the studies that have it, newest first.
+
+    Those with a failed control come last."""
 
     training: str
     setting: str
@@ -58,11 +60,9 @@ class Trend:
         return sum(other.kind == cell.kind for other in self.cells) - 1
 
     def count_reproduced(self, cell: PublishedCell) -> int:
-        """How many studies that somebody else ran say the same of it."""
-        return sum(
-            other.kind == cell.kind and other.study.run_by != cell.study.run_by
-            for other in self.cells
-        )
+        """How many others say the same: each counts once, however many studies it ran."""
+        agree = {other.study.run_by for other in self.cells if other.kind == cell.kind}
+        return len(agree - {cell.study.run_by})
 
     def count_same_bits(self, cell: PublishedCell) -> int:
         """How many of the other studies have its bits."""
@@ -81,6 +81,7 @@ class Trend:
                 {
                     "study": cell.study.name,
                     "run_by": cell.study.run_by or "own",
+                    "has_failed_control": cell.study.has_failed_control,
                     "created": cell.study.manifest["created"],
                     "machine": describe_device(cell.study.manifest),
                     "torch": cell.study.manifest["software"]["torch"],
@@ -105,14 +106,23 @@ def find_trends(studies: Iterable[StudyTables]) -> list[Trend]:
     found: dict[tuple[str, str, str], list[PublishedCell]] = {}
     for tables in studies:
         for cell in tables.cells:
-            if not cell.is_alias and cell.scenario not in OPERATIONS:
+            is_known = cell.kind in ("equal", "varies", "refused")
+            if is_known and not cell.is_alias and cell.scenario not in OPERATIONS:
                 found.setdefault((cell.training, cell.setting, cell.device), []).append(cell)
     trends = [
-        Trend(*key, sorted(every, key=lambda cell: str(cell.study.manifest["created"]))[::-1])
+        Trend(*key, sorted(sorted(every, key=_created, reverse=True), key=_is_doubtful))
         for key, every in found.items()
         if len({cell.study.name for cell in every}) > 1
     ]
     return sorted(trends, key=lambda trend: trend.address)
+
+
+def _created(cell: PublishedCell) -> str:
+    return str(cell.study.manifest["created"])
+
+
+def _is_doubtful(cell: PublishedCell) -> bool:
+    return cell.study.has_failed_control
 
 
 def _letter(number: int) -> str:

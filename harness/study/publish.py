@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from harness.study.reporting import report
 
 BUNDLE = ".bundle.tar.xz"
 DOWNLOAD = re.compile("base64,[A-Za-z0-9+/=]+")  # a table in a page, which is a file as well
+STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 BAR = "&#124;"  # in a cell of a table
 TEXTS = (".json", ".csv", ".md", ".html", ".svg")
 
@@ -57,7 +59,10 @@ def publish(folder: StudyFolder, force: bool = False) -> Path:
                 "again, or publish it marked as failed with --force"
             )
         PUBLISHED.mkdir(exist_ok=True)
-        made.rename(target)
+        try:
+            made.rename(target)
+        except OSError as error:  # another process was faster
+            raise UsageError(f"{target} exists already") from error
     _write_index()
     return target
 
@@ -83,9 +88,15 @@ def _published_form(folder: StudyFolder) -> Iterator[Path]:
 
     Raises UsageError if it contains private data.
     """
+    name = folder.path.resolve().name
+    if not STUDY_NAME.fullmatch(name):
+        raise UsageError(
+            f"the folder is named {name!r}: rename it, as names of published studies have at most "
+            "100 letters, digits, `.`, `_` and `-`, and begin with one of the first two"
+        )
     RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".publish-") as scratch:
-        made = Path(scratch) / folder.path.resolve().name
+        made = Path(scratch) / name
         try:
             copy_evidence(folder.path, made)
         except LinkError as error:
@@ -104,14 +115,15 @@ def refresh(folder: StudyFolder) -> Path:
     changed = [fault for fault in check_sums(folder.path) if _is_evidence(folder.path, fault)]
     if changed:
         raise UsageError(f"{changed[0]}; restore it, or publish the study under another name")
+    replaced = folder.path.with_name(f".{folder.path.name}.replaced")  # survives whatever happens
     with _published_form(folder) as made:
-        replaced = made.with_name(f"{made.name}.old")
         folder.path.rename(replaced)
         try:
             made.rename(folder.path)
-        except OSError:
+        except BaseException:
             replaced.rename(folder.path)
             raise
+    shutil.rmtree(replaced)
     _write_index()
     return folder.path
 

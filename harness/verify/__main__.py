@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
 from harness.core.run_archive import BadArchiveError, opened
+from harness.report.format import printable
 from harness.verify.evidence import find_faults
 
 WORST_LAST = (DONE, BAD_REQUEST, FINDING)
@@ -22,7 +23,7 @@ def main(words: Sequence[str]) -> int:
         try:
             answers.append(_verify(Path(word)))
         except UsageError as error:
-            print(f"harness: {error}", file=sys.stderr)
+            print(f"harness: {printable(str(error))}", file=sys.stderr)
             answers.append(BAD_REQUEST)
     return max(answers, key=WORST_LAST.index)
 
@@ -37,7 +38,7 @@ def _verify(study: Path) -> int:
         print(f"{study}: verified; tables, figures and pages follow from its records")
         return DONE
     for fault in faults[:MOST_FAULTS]:
-        print(fault, file=sys.stderr)
+        print(printable(fault), file=sys.stderr)
     if len(faults) > MOST_FAULTS:
         print(f"and {len(faults) - MOST_FAULTS} more", file=sys.stderr)
     print(f"{study}: NOT verified", file=sys.stderr)

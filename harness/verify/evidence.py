@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.evidence import copy_evidence
+from harness.core.evidence import EVIDENCE, copy_evidence
 from harness.core.run_archive import ARCHIVE
 from harness.core.sums import SUMS, check_sums, files_of
 from harness.report.pages.render import PAGES
@@ -21,6 +21,8 @@ REQUIRED = ("manifest.json", "schedule.json", ARCHIVE, SUMS)
 
 def find_faults(folder: Path) -> list[str]:
     """Return what is wrong with a published study, or nothing. Raises UsageError."""
+    if not folder.exists():
+        raise UsageError(f"{folder} does not exist")
     lacking = [name for name in REQUIRED if not (folder / name).is_file()]
     if lacking:
         raise UsageError(
@@ -28,7 +30,7 @@ def find_faults(folder: Path) -> list[str]:
             "`publish STUDY` makes one"
         )
     faults = list(_find_renaming(folder))
-    for find in (check_sums, recompute):
+    for find in (check_sums, _find_foreign, recompute):
         try:
             faults += find(folder)
         except Exception as error:  # noqa: BLE001 - whatever damaged records may cause
@@ -40,9 +42,17 @@ def _find_renaming(folder: Path) -> Iterator[str]:
     """Say why all pages differ if the folder does not have the study's name."""
     report = folder / "report.md"
     text = report.read_text(encoding="utf-8", errors="replace") if report.is_file() else ""
-    cited = re.search(r"study (\S+), \d{4}-\d\d-\d\d, ", text)
+    cited = re.search(r"study ([\w.-]+), \d{4}-\d\d-\d\d, ", text)
     if cited and cited[1] != folder.resolve().name:
         yield f"{folder} holds the study {cited[1]}: give the folder its name back"
+
+
+def _find_foreign(folder: Path) -> Iterator[str]:
+    """Yield what is neither evidence nor a part of the report, and could be taken for one."""
+    known = {*EVIDENCE, ARCHIVE, SUMS, *PAGES.values(), *FOLDERS}
+    for path in sorted(folder.iterdir()):
+        if path.name not in known:
+            yield f"{path} is no part of a published study"
 
 
 def recompute(folder: Path) -> Iterator[str]:
@@ -58,7 +68,7 @@ def recompute(folder: Path) -> Iterator[str]:
 def _compare(published: Path, recomputed: Path) -> Iterator[str]:
     if not recomputed.exists():
         yield f"{published} follows from no record"
-    elif not published.exists():
+    elif not published.is_file():
         yield f"{published} is missing"
     elif published.read_bytes() != recomputed.read_bytes():
         where = _first_cell(published, recomputed) if published.suffix == ".csv" else ""

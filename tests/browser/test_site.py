@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from harness.core.paths import PUBLISHED
+from harness.core.sums import write_sums
 from harness.site.build import build_site
 from tests.browser.conftest import PHONE, Open
 
@@ -87,6 +88,7 @@ def test_a_hostile_study_runs_no_script(open_page: Open, site: Path, tmp_path: P
     report = published / "bad" / "report.md"
     text = "# <img src=x onerror=alert(1)> `</code><script>alert(2)</script>`\n"
     report.write_text(text + report.read_text())
+    write_sums(published / "bad")
     build_site(published, tmp_path / "site")
     for name in ("index.html", "studies/bad.html"):
         page = open_page(tmp_path / "site" / name)

@@ -23,6 +23,7 @@ ESCAPED = {
     "≤ 1 ×": r"\(\le\) 1 \(\times\)",
     "`seed`": "seed",
     "two\nlines\x1b[31m": "two lines?[31m",
+    "[draft] ħŉ": "{}[draft] ??",
     "日本": "??",
 }
 
@@ -55,7 +56,7 @@ def test_pdflatex_takes_all_tables(copied: Path, tmp_path: Path) -> None:
     write_report(copied, ["tex"])
     names = sorted(path.name for path in (copied / "latex").iterdir())
     inputs = "\n".join(rf"\input{{{copied}/latex/{name}}}" for name in names)
-    head = r"\documentclass{article}\usepackage{booktabs,longtable}\begin{document}"
+    head = r"\documentclass{article}\usepackage{array,booktabs,graphicx,longtable}\begin{document}"
     (tmp_path / "all.tex").write_text(rf"{head}{inputs}\end{{document}}")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"],

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.core.run_archive import ARCHIVE
+from harness.core.sums import write_sums
 
 MACHINE = {"cpu": "Some CPU", "usable_cores": 2, "git": "abc"}
 COLUMNS = (
@@ -102,6 +103,7 @@ def publish(published: Path) -> Publish:
             "threads": "same bits",
         }
         write_csv(folder / "tables" / "audit.csv", tuple(row), [row])
+        write_sums(folder)
         return folder
 
     return make

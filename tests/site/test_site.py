@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ import pytest
 
 from harness.core.exit_codes import BAD_REQUEST, DONE
 from harness.core.run_archive import ARCHIVE
+from harness.core.sums import write_sums
 from harness.site.__main__ import main
 from harness.site.build import read_site
 from harness.site.study_tables import read_tables, slug
@@ -131,6 +133,7 @@ def test_an_address_cannot_leave_the_site(published: Path, publish: Publish) -> 
     publish("b", mlp={**EQUAL, "scenario": "../../../outside"})
     audit = (folder / "tables" / "audit.csv").read_text()
     (folder / "tables" / "audit.csv").write_text(audit.replace(",put,", ",../../../outside,"))
+    write_sums(folder)
     assert make(published).returncode == DONE
     outside = {path.name for path in published.parents[1].iterdir()}
     assert outside == {"results", "site"}
@@ -151,7 +154,25 @@ def break_table(folder: Path) -> None:
     path.write_text(path.read_text().replace("verdict,", "other,"))
 
 
-BROKEN = {
+def with_manifest(**values: object) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        document = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**document, **values}))
+
+    return change
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "newer schema": with_manifest(schema=99),
+    "created": with_manifest(created=5),
+    "words": with_manifest(words=[1]),
+    "machine": with_manifest(machine={}),
+    "software": with_manifest(software=[]),
+    "request": with_manifest(request=None),
+    "deep": lambda folder: (folder / "manifest.json").write_text("[" * 200_000),
+    "not finite": lambda folder: (folder / "tables" / "cells.csv").write_text(
+        (folder / "tables" / "cells.csv").read_text().replace("0.098", "1e999")
+    ),
     "manifest": lambda folder: (folder / "manifest.json").write_text("{"),
     "archive": lambda folder: (folder / ARCHIVE).write_text("no archive"),
     "column": break_table,
@@ -171,23 +192,28 @@ def test_a_study_that_cannot_be_read_is_left_out(
 ) -> None:
     """It is named, and the site has the others."""
     publish("good")
-    BROKEN[kind](publish("bad"))
+    bad = publish("bad")
+    BROKEN[kind](bad)
+    write_sums(bad)
     done = make(published)
     assert done.returncode == DONE
-    assert "left out, as it cannot be read: results/published/bad" in done.stderr
+    assert "left out: results/published/bad: it cannot be read" in done.stderr
     assert [each["study"] for each in read(published, "site.json")["studies"]] == ["good"]  # type: ignore[attr-defined]
 
 
 def test_a_link_in_a_study_is_not_copied(published: Path, publish: Publish) -> None:
-    """A link to a file outside is in no copy."""
+    """A study with a link to a file outside is left out."""
     secret = published.parent / "secret"
     secret.write_text("secret")
-    (publish("a") / "figures.svg").symlink_to(secret)
+    folder = publish("a")
+    (folder / "figures.svg").symlink_to(secret)
+    write_sums(folder)
+    publish("b")
     assert make(published).returncode == DONE
-    assert not (published.parents[1] / "site/studies/a/figures.svg").exists()
+    assert not (published.parents[1] / "site/reports/a").exists()
 
 
-@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+@pytest.mark.parametrize("kind", ["folder", "repository", "namesake", "link", "file"])
 def test_only_a_site_is_replaced(published: Path, publish: Publish, kind: str) -> None:
     """A folder with anything else in it, a link and a file are refused and kept."""
     publish("a")
@@ -197,6 +223,12 @@ def test_only_a_site_is_replaced(published: Path, publish: Publish, kind: str) -
     if kind == "folder":
         target.mkdir()
         (target / "thesis.txt").write_text("years of work")
+    elif kind == "repository":
+        make(published)
+        (target / ".git").mkdir()
+    elif kind == "namesake":
+        target.mkdir()
+        (target / "site.json").write_text("{}")
     elif kind == "link":
         target.symlink_to(elsewhere)
     else:
@@ -216,9 +248,72 @@ def test_a_site_is_made_again(published: Path, publish: Publish) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
     (published / "b").rmdir()
     assert make(published).returncode == DONE
-    assert {path.name for path in (published.parents[1] / "site/studies").iterdir()} == {
-        *("a", "a.html", "a.json")
-    }
+    site = published.parents[1] / "site"
+    assert {path.name for path in (site / "studies").iterdir()} == {"a.html", "a.json"}
+    assert {path.name for path in (site / "reports").iterdir()} == {"a"}
+
+
+def test_a_changed_study_is_left_out(published: Path, publish: Publish) -> None:
+    """A page or headline that was edited after publication does not reach the site."""
+    publish("good")
+    (publish("bad") / "report.md").write_text("# Everything is reproducible.\n")
+    done = make(published)
+    assert "left out: results/published/bad" in done.stderr
+    assert "Everything" not in (published.parents[1] / "site/index.html").read_text()
+
+
+def test_a_failed_control_is_said_and_does_not_lead(published: Path, publish: Publish) -> None:
+    """Evidence of a study whose control failed comes last, with a mark."""
+    publish("good", created="2026-01-01T00:00:00Z")
+    bad = publish("bad", put=EQUAL, created="2026-02-01T00:00:00Z")
+    controls = bad / "tables" / "controls.csv"
+    controls.write_text("control,check\npositive,failed\n")
+    write_sums(bad)
+    assert make(published).returncode == DONE
+    for page in (f"facts/{FACT}", f"trends/{TREND}"):
+        text = (published.parents[1] / "site" / f"{page}.html").read_text()
+        assert text.index(">good<") < text.index(">bad<")
+        assert text.count("(a control failed)") == 1
+
+
+def test_copies_and_scripts_of_one_name_reproduce_nothing(
+    published: Path, publish: Publish
+) -> None:
+    """Many studies of the same people count once, and another script is another training."""
+    script = {**EQUAL, "scenario": "script"}
+    publish("own", mlp=script, source={"digest": "a" * 64})
+    for name in ("x", "y"):
+        publish(name, mlp=script, source={"digest": "b" * 64})
+    (published / "others.toml").write_text('x = "Lab"\ny = "Lab"\n')
+    site = read_site(published)
+    assert [fact.reproduced for fact in site.facts] == [1]
+    assert [[cell.study.name for cell in trend.cells] for trend in site.trends] == [["x", "y"]]
+
+
+def test_runs_that_were_not_compared_agree_with_nothing(published: Path, publish: Publish) -> None:
+    """A cell with one run, or whose runs failed, is in no trend."""
+    alone = {**EQUAL, "verdict": "not tested", "differ_of": 1}
+    for name in ("a", "b"):
+        publish(name, mlp=alone)
+    assert read_site(published).trends == []
+
+
+@pytest.mark.parametrize("text", ["a = ", "a = 5", '[a]\nb = "c"'])
+def test_damaged_notes_are_named(published: Path, publish: Publish, text: str) -> None:
+    """The file is named, and no site is made."""
+    publish("a")
+    (published / "superseded.toml").write_text(text)
+    done = make(published)
+    assert done.returncode == BAD_REQUEST
+    assert "superseded.toml" in done.stderr
+
+
+def test_a_site_among_the_studies_is_refused(published: Path, publish: Publish) -> None:
+    """It would become a part of itself."""
+    publish("a")
+    done = make(published, "results/published/site")
+    assert done.returncode == BAD_REQUEST
+    assert "is inside of results/published" in done.stderr
 
 
 def test_without_a_study_nothing_is_made(published: Path) -> None:

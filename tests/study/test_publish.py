@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tarfile
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from harness.study.folder import StudyFolder
+from harness.study.publish import refresh
 from tests.conftest import command
 
 
@@ -99,7 +102,7 @@ def test_a_failed_control_is_published_only_by_force(project: Path) -> None:
 def test_the_index_names_the_study_that_replaces_another(project: Path) -> None:
     """A line of superseded.toml becomes a link in the row of the older study."""
     published = project / "results" / "published"
-    published.mkdir()
+    (published / "yours").mkdir(parents=True)
     (published / "superseded.toml").write_text('mine = "yours"\n')
     assert command("publish", "results/mine", cwd=project).returncode == 0
     assert "[yours](yours/report.md)" in (published / "README.md").read_text()
@@ -135,6 +138,36 @@ def test_a_record_with_a_private_path_is_not_published(project: Path) -> None:
     record["spec"]["environment"]["DATA"] = f"{project}/patients.csv"
     path.write_text(json.dumps(record))
     assert_refused(project, f"the record {path.name} contains")
+
+
+@pytest.mark.parametrize("name", ["my study", "-study", ".study", "a" * 101, "a#b", "<b>"])
+def test_a_name_that_cannot_be_an_address_is_refused(project: Path, name: str) -> None:
+    """It would be no link, and no archive holds such a name."""
+    (project / "results/mine").rename(project / "results" / name)
+    done = command("publish", f"results/{name}", "--force", cwd=project)
+    assert done.returncode == 2
+    assert "rename it" in done.stderr
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_refresh_keeps_the_study(
+    project: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Whatever ends the second of two renames, the published study is where it was."""
+    assert command("publish", "results/mine", cwd=project).returncode == 0
+    before = (project / "results/published/mine/report.md").read_text()
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if ".publish-" in str(path):
+            raise error
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with contextlib.chdir(project), pytest.raises(error):
+        refresh(StudyFolder(Path("results/published/mine")))
+    assert (project / "results/published/mine/report.md").read_text() == before
+    assert not list((project / "results/published").glob(".*"))
 
 
 def test_an_option_with_a_local_path_is_not_published(project: Path) -> None:

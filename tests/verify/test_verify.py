@@ -113,6 +113,24 @@ def test_a_renamed_study_is_told_its_name(published: Path) -> None:
     assert done.stderr.startswith("results/published/renamed holds the study mine: give the folder")
 
 
+@pytest.mark.parametrize("name", ["latex/results.tex", "runs/a.json", "index.html"])
+def test_a_foreign_file_is_a_fault(published: Path, name: str) -> None:
+    """A table or page that nothing recomputes does not pass, even if SHA256SUMS lists it."""
+    (published / name).parent.mkdir(exist_ok=True)
+    (published / name).write_text("full costs 0 %")
+    write_sums(published)
+    done = verify(published)
+    assert done.returncode == FINDING
+    assert f"{name.split('/', maxsplit=1)[0]} is no part of a published study" in done.stderr
+
+
+def test_an_escape_in_a_list_is_not_printed(published: Path) -> None:
+    """A name in SHA256SUMS reaches the terminal without what it would obey."""
+    with (published / SUMS).open("a") as file:
+        file.write(f"{'a' * 64}  x\x1b]0;owned\x07\x1b[2J\n")
+    assert "\x1b" not in verify(published).stderr
+
+
 def test_what_is_not_published_is_refused(study: Path) -> None:
     """A study that was not published has nothing to compare with."""
     done = command(str(study), cwd=study, program=main)

@@ -37,6 +37,7 @@ from harness.report.content.summary import sentences
 from harness.report.format import interval, percent
 from harness.report.tables.tables import Tables
 
+FEW = 6  # equal runs, below which up to half of fresh ones may differ
 ASKED = ("asked", "baseline")  # roles of cells that a reader wants to know about
 FAILED = "A control of this study failed: do not trust its numbers."
 
@@ -97,7 +98,9 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         where=describe_place(study.manifest),
         lights=control_lights(controls),
         overview=overview,
-        evidence=_describe_evidence(experiments, controls),
+        evidence=_describe_evidence(
+            experiments if tables.first_calls.empty else trainings, controls
+        ),
         panels=build_panels(study, trainings, matrix),
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
@@ -156,9 +159,12 @@ def _describe_evidence(table: pd.DataFrame, controls: Controls) -> str:
     parts = []
     if not equal.empty:
         fewest = int(equal["independent_runs"].min())
+        bound = percent(divergence_rate_upper(fewest))
         parts.append(
-            f"Where {fewest} runs agree, at most {percent(divergence_rate_upper(fewest))} of fresh "
-            "ones differ (95 % confidence)."
+            f"Where {fewest} runs agree, at most {bound} of fresh ones differ (95 % confidence)."
+            if fewest >= FEW
+            else f"{fewest} equal runs prove little: up to {bound} of fresh ones may differ (95 % "
+            "confidence)."
         )
     if controls.twins:
         parts.append(f"Smallest detectable cost (80 % power): {_describe_detectable(controls)}.")
@@ -199,7 +205,7 @@ def _twin_row(twin: Twin) -> tuple[str, ...]:
         f"{twin.plain.point:.3f}",
         interval(twin.plain.low, twin.plain.high),
         interval(twin.simultaneous.low, twin.simultaneous.high),
-        percent(twin.smallest_detectable),
+        _size(twin.smallest_detectable),
         twin.check_label,
     )
 
@@ -208,10 +214,14 @@ def _describe_detectable(controls: Controls) -> str:
     if not controls.twins:
         return ""
     sizes = sorted(twin.smallest_detectable for twin in controls.twins)
-    text = percent(sizes[len(sizes) // 2])
+    text = _size(sizes[len(sizes) // 2])
     if len(sizes) > 1:
-        text += f" by the median twin ({percent(sizes[0])} to {percent(sizes[-1])})"
+        text += f" by the median twin ({_size(sizes[0])} to {_size(sizes[-1])})"
     return text
+
+
+def _size(cost: float) -> str:
+    return percent(cost) if cost < 1 else "over 100 %"
 
 
 def _simultaneous_bound(table: pd.DataFrame) -> str:

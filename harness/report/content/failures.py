@@ -43,8 +43,9 @@ def describe_failures(folder: Path, study: StudyData, cells: pd.DataFrame) -> li
         if failed is None:
             continue
         log = folder / "logs" / f"{failed.process}.log"
-        where = f" Log: {log}." if log.exists() else ""
-        if "SystemExit" in failed.reason and log.exists():  # such as argparse's, which prints why
+        has_log = log.is_file() and not log.is_symlink()
+        where = f" Log: {log}." if has_log else ""
+        if "SystemExit" in failed.reason and has_log:  # such as argparse's, which prints why
             where = f" It printed last: {_last_line(log)}{where}"
         remedy = next(
             (

@@ -45,13 +45,13 @@ CLAIMS = {
 }
 AUDIT = {
     "operation": "the operation, run alone, forward and backward",
-    "device": "where it ran",
-    "dtype": "type of its floating-point inputs",
-    "documented": "what the documentation of `torch.use_deterministic_algorithms` says about the "
-    "operation on this kind of device",
-    "alert": "`refuses`: PyTorch raises an error under deterministic algorithms",
     "verdict, seeded": "verdict with fixed seeds only",
     "verdict, deterministic": "verdict with fixed seeds and deterministic algorithms",
+    "device": "where it ran",
+    "dtype": "type of its floating-point inputs",
+    "documented": "what the documentation of `torch.use_deterministic_algorithms` says that the "
+    "operation does on this kind of device if they are enabled",
+    "alert": "`refuses`: PyTorch raises an error under deterministic algorithms",
     "one thread": "whether one thread gives the same bits as all threads, under deterministic "
     "algorithms",
     "disagreement": "where documentation, alert and verdicts contradict each other",

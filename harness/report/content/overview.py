@@ -148,7 +148,9 @@ def _field(row: Row, like: str) -> Field:
     first = describe_divergence(row) if is_known(row["first_step"]) else ""
     text += [f"first at {first}"] if first else []
     cost, has_cost = "", mark in (SAME, ALIKE) and is_known(row["cost_ratio"])
-    if has_cost and not row["is_baseline"]:
+    if row["is_baseline"] and row["timing_runs"]:
+        cost = "baseline"
+    elif has_cost:
         cost = _brief_cost(row)
         limits = interval(row["cost_low"], row["cost_high"])
         text.append(f"time per step {row['cost_ratio']:.3f} × ({limits}), {row['cost']}")
@@ -182,7 +184,10 @@ def _weakest(study: StudyData, row: Mapping[str, Row]) -> str:
         for setting, each in row.items()
         if mark_of(each) in (SAME, ALIKE) and cells[setting].noise is Noise.none
     ]
-    return min(enough, key=lambda name: len(cells[name].determinism.turned()), default="")
+    name = min(enough, key=lambda name: len(cells[name].determinism.turned()), default="")
+    if name and mark_of(row[name]) is ALIKE:
+        return f"{name} (n = {row[name]['independent_runs']})"  # which may be few
+    return name
 
 
 def _is_exception(row: OverviewRow) -> bool:

@@ -54,20 +54,19 @@ def cost(table: pd.DataFrame) -> Figure | None:
 
 
 def set_cost_axis(axes: Axes, rows: pd.DataFrame) -> None:
-    """Let the x axis hold all intervals, unless a few would squeeze the others."""
+    """Let the x axis hold 1 and all intervals, unless a few would squeeze the others."""
     shown = rows[rows["cost_ratio"].between(*MOST_SHOWN)]
-    if 2 * len(shown) < len(rows):  # most are far from 1, so they need the room
-        low, high = rows["cost_low"].min(), rows["cost_high"].max()
+    most_are_far = 2 * len(shown) < len(rows)
+    ends = (rows if most_are_far else shown)[["cost_low", "cost_high"]].to_numpy(float)
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    if most_are_far:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-    elif shown.empty:
-        low, high = MOST_SHOWN
     else:
-        low = max(shown["cost_low"].min(), MOST_SHOWN[0])
-        high = min(shown["cost_high"].max(), MOST_SHOWN[1])
-    axes.set_xlim(min(float(low), 1) * 0.99, max(float(high), 1) * 1.01)
+        ends = np.clip(ends, *MOST_SHOWN)
+    axes.set_xlim(0.99 * float(ends.min(initial=1)), 1.01 * float(ends.max(initial=1)))
     axes.axvline(1, color=INK, lw=0.8)
 
 

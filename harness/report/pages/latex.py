@@ -31,8 +31,9 @@ SYMBOLS = {
     "→": r"\(\to\)",
     "×": r"\(\times\)",
     "±": r"\(\pm\)",
+    "µ": r"\(\mu\)",
 }
-UNKNOWN = re.compile("[^\\x00-\\u017f‘-‟–—…]")  # what the default fonts have no glyph for
+UNKNOWN = re.compile("[^\n -~À-ÿ‘-‟–—…]")  # what the default fonts have no glyph for
 
 
 def write_latex(folder: Path, content: ReportContent) -> None:
@@ -95,6 +96,8 @@ def _as_latex(
 ) -> str:
     table = pd.DataFrame(rows, columns=pd.Index([_escape(column) for column in columns]))
     is_long = len(rows) > LONGEST
+    width = f"{0.78 / len(columns):.3f}\\textwidth"
+    wide = rf">{{\raggedright\arraybackslash}}p{{{width}}}" * len(columns)
     text: str = (
         table.style.format(_escape)
         .hide(axis="index")
@@ -103,13 +106,14 @@ def _as_latex(
             hrules=True,
             caption=_escape(caption),
             label=f"tab:{name}",
-            column_format="l" * len(columns),
+            column_format=wide if is_long else "l" * len(columns),
         )
     )
     if is_long:
-        return f"% Needs \\usepackage{{booktabs,longtable}}; not in two columns.\n{text}"
-    text = text.replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}", 1)
-    return f"% Needs \\usepackage{{booktabs}}.\n{text}"
+        return f"% Needs \\usepackage{{array,booktabs,longtable}}; not in two columns.\n{text}"
+    text = text.replace("\\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}", 1)
+    text = text.replace("\\end{tabular}", "\\end{tabular}}", 1)
+    return f"% Needs \\usepackage{{booktabs,graphicx}}.\n{text}"
 
 
 def _escape(value: object) -> str:
@@ -117,7 +121,8 @@ def _escape(value: object) -> str:
     text = " ".join(printable(str(value).replace("`", "")).split())
     text = re.sub(r"[\\{}$&#^_%~]", lambda match: SPECIAL[match[0]], text)
     text = "".join(SYMBOLS.get(character, character) for character in text)
-    return UNKNOWN.sub("?", text)
+    text = UNKNOWN.sub("?", text)
+    return f"{{}}{text}" if text.startswith(("[", "*")) else text  # no argument of the line before
 
 
 SPECIAL = {

@@ -79,7 +79,12 @@ def write_parquet(folder: Path, files: Mapping[str, pd.DataFrame]) -> None:
             "out of --format"
         )
     for path, table in _paths(folder, files, "parquet"):
-        table.to_parquet(path, index=False)
+        texts = {
+            str(name): values.map(str, na_action="ignore")
+            for name, values in table.items()
+            if not is_numeric_dtype(values)
+        }
+        table.assign(**texts).to_parquet(path, index=False)
 
 
 def _paths(
