@@ -11,6 +11,7 @@ from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import add_override, command
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS, independent_runs
+from harness.core.paths import RECIPE
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Isolation
 from harness.core.verdict import Judgement, Verdict, judge, outcome_key
@@ -62,10 +63,14 @@ class RecipeInquiry:
         with Experiment.of(session, start) as experiment:
             found, timed = _Search(experiment).find()
         if timed:
+            found.write(session.folder.path)  # before what `resume` can complete
             _time(session, start, timed, self.runs)
         return found
 
     def how_to_continue(self, session: Session) -> str:
+        if (session.folder.path / RECIPE).exists():
+            again = command(["resume", str(session.folder.path)])
+            return f"the recipe is found. Complete its costs with:\n  {again}"
         words = [word for word in session.request.words if not word.startswith("study.dir=")]
         again = command(add_override(words, f"study.dir={session.folder.path}"))
         return f"completed runs are kept. Continue with:\n  {again}"
@@ -81,8 +86,8 @@ class _Search:
         self.switches = Switches.of(self.experiment.cell)
         self.screen = self.experiment.request.recipe.runs
 
-    def find(self) -> tuple[Recipe, list[Cell]]:
-        """Return the recipe and the cells to time, of which the first is the baseline."""
+    def find(self) -> tuple[Recipe, list[RequestedCell]]:
+        """Return the recipe and the cells of its study, of which the first is the baseline."""
         names = self.switches.names
         search = SwitchSearch(names, self._agree)
         kept = search.minimize()
@@ -97,7 +102,7 @@ class _Search:
             kept = None
         if kept is None:
             return self._without_recipe(), []
-        return self._recipe(search, kept), self._cells_to_time(search, kept)
+        return self._recipe(search, kept), self._cells_of_study(search, kept)
 
     def _agree(self, kept: Kept) -> bool:
         """Whether all runs agree; the first two that differ end it."""
@@ -188,14 +193,24 @@ class _Search:
         self.experiment.log(f"recipe: {' '.join(ONE_THREAD.words)} in place of algorithms")
         return _evidence(cell, judge(list(self.experiment.traces(cell, self.screen))), [])
 
-    def _cells_to_time(self, search: SwitchSearch, kept: Kept) -> list[Cell]:
-        """The baseline, the recipe, all switches, and each switch from both ends."""
+    def _cells_of_study(self, search: SwitchSearch, kept: Kept) -> list[RequestedCell]:
+        """The baseline, the recipe, all switches, each switch from both ends, and all that was
+        tried. What is known to vary is not timed.
+        """
         everything = frozenset(self.switches.names)
         sets: list[Kept] = [frozenset({SEED}), kept, everything]
         sets += [frozenset({SEED, name}) for name in self.switches.names]
         sets += [everything - {name} for name in self.switches.names]
-        sets += search.answers  # all that was tried is a row of the report
-        return [self.switches.cell(each) for each in dict.fromkeys(sets)]
+        sets += search.answers
+        baseline = self.switches.cell(sets[0])
+        return [
+            RequestedCell(
+                self.switches.cell(each),
+                baseline,
+                timed=each == sets[0] or search.answers.get(each, True),
+            )
+            for each in dict.fromkeys(sets)
+        ]
 
     def _ordered(self, kept: Kept) -> list[str]:
         return [name for name in self.switches.names if name in kept]
@@ -215,13 +230,12 @@ def _evidence(cell: Cell, judgement: Judgement, records: Sequence[RunRecord]) ->
     )
 
 
-def _time(session: Session, start: StartProcess, cells: Sequence[Cell], runs: Runs) -> None:
+def _time(
+    session: Session, start: StartProcess, cells: Sequence[RequestedCell], runs: Runs
+) -> None:
     """Make the study one of all these cells, and run what it lacks: `resume` can do that, too."""
-    baseline = cells[0]
-    request = dataclasses.replace(
-        session.request, asked=tuple(RequestedCell(cell, baseline) for cell in cells), runs=runs
-    )
-    planned = plan(request, baseline.device)
+    request = dataclasses.replace(session.request, asked=tuple(cells), runs=runs)
+    planned = plan(request, cells[0].cell.device)
     session.folder.extend(request, planned)
     remaining = session.folder.remaining(planned)
     print(f"recipe: {len(remaining)} more runs, for the costs", file=sys.stderr, flush=True)

@@ -127,7 +127,7 @@ def remove_runs(folder: Path) -> None:
         (
             lambda folder: (folder / "manifest.json").write_text("{}"),
             2,
-            "can read (KeyError: 'cells')",
+            "manifest.json does not describe a study (KeyError: 'cells')",
         ),
         (lambda folder: (folder / "schedule.json").unlink(), 2, "can read (FileNotFoundError"),
     ],

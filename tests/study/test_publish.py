@@ -149,6 +149,7 @@ def test_a_name_that_cannot_be_an_address_is_refused(project: Path, name: str) -
     assert "rename it" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_refresh_keeps_the_study(
     project: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]

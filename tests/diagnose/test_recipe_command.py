@@ -1,0 +1,147 @@
+"""recipe in real processes: the planted switches, and no others, in an ordinary study."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.exit_codes import BAD_REQUEST, FAILED
+from tests.conftest import ROOT, Done, command, harness, study_of
+
+# A training that is random unless all switches in `needs` are on.
+PLANTED = """
+import os
+from dataclasses import dataclass, field
+
+import torch
+from harness.scenario import Context, Supervised
+from harness.scenarios import mlp
+
+@dataclass(frozen=True)
+class Options:
+    needs: list[str] = field(default_factory=list)
+
+def is_on(switch):
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return {
+        "hash": "PYTHONHASHSEED" in os.environ,
+        "algorithms": deterministic,
+        "fill": deterministic and torch.utils.deterministic.fill_uninitialized_memory,
+        "nothing": False,
+    }[switch]
+
+def build(options: Options, context: Context) -> Supervised:
+    training = mlp.build(mlp.Options(data="digits", steps=3), context)
+    if not all(map(is_on, options.needs)):
+        noise = int.from_bytes(os.urandom(4), "little")
+        with torch.no_grad():
+            next(training.model.parameters()).flatten()[0] += noise / 2**32
+    return training
+"""
+FILL = "fill_uninitialized_memory"
+FEW = ["device=cpu", "recipe.runs=2", "recipe.confirm=3"]
+
+
+def write_planted(folder: Path) -> None:
+    own = folder / "mine" / "scenario"
+    own.mkdir(parents=True)
+    (own / "planted.yaml").write_text("name: planted\nuses_loader: false\nneeds: []\n")
+    (own / "planted.py").write_text(PLANTED)
+
+
+def search(folder: Path, needs: str, *words: str) -> Done:
+    write_planted(folder)
+    planted = ["--config-dir", "mine", "scenario=planted", f"scenario.needs=[{needs}]"]
+    return harness("recipe", *planted, *FEW, *words, cwd=folder)
+
+
+def recipe_of(done: Done, folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((study_of(done, folder) / "recipe.json").read_text())
+    return document
+
+
+@pytest.mark.parametrize(
+    ("needs", "expected"),
+    [
+        pytest.param("", ["seed"], marks=pytest.mark.long),
+        pytest.param("hash", ["seed", "python_hash_seed"], marks=pytest.mark.slow),
+        pytest.param("algorithms", ["seed", "algorithms"], marks=pytest.mark.long),
+        pytest.param("fill", ["seed", "algorithms", FILL], marks=pytest.mark.slow),
+    ],
+)
+def test_exactly_the_planted_switches_are_found(
+    tmp_path: Path, needs: str, expected: list[str]
+) -> None:
+    """Also two of which one has no effect without the other."""
+    done = search(tmp_path, needs, "runs.timing=0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recipe = recipe_of(done, tmp_path)
+    assert [*recipe["kept"]] == expected
+    assert all(not evidence["agrees"] for evidence in recipe["without"].values())
+    assert recipe["runs"] == 3
+    assert "torch.manual_seed(42)" in done.stdout
+
+
+@pytest.mark.slow
+def test_without_a_recipe_the_first_divergence_is_named(tmp_path: Path) -> None:
+    """A training that no switch helps has the exit status of a finding, and a way to go on."""
+    done = search(tmp_path, "nothing", "runs.timing=0")
+    assert done.returncode == FAILED, done.stdout + done.stderr
+    assert recipe_of(done, tmp_path)["cell"] == ""
+    assert "There is no recipe: with every switch, the training varies" in done.stdout
+    assert "harness diagnose" in done.stdout
+
+
+@pytest.mark.slow
+def test_costs_are_those_of_an_ordinary_study_that_resume_completes(tmp_path: Path) -> None:
+    """Killed while it times, the study is completed by the command that was printed."""
+    write_planted(tmp_path)
+    words = ["--config-dir", "mine", "scenario=planted", "scenario.needs=[algorithms]", *FEW]
+    words += ["runs.timing=2", "timing.min_s=0.05", "timing.warmup=0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", "recipe", *words],
+        cwd=tmp_path,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "for the costs" in line:
+                break
+        running.send_signal(signal.SIGTERM)
+        advice = running.stderr.read()
+    assert running.returncode == 130, advice
+    again = shlex.split(advice.strip().split("\n")[-1])
+    assert again[:4] == ["python", "-m", "harness", "resume"]
+    done = harness(*again[3:], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = (study_of(done, tmp_path) / "report.md").read_text()
+    assert report.startswith("# This training needs `seed=42` and `algorithms=require`")
+    assert "| seed | yes | varies" in report
+    assert "time per step with `seed` alone" in report.split("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scenario=mlp", "determinism=none"], "begins with a setting that has a seed"),
+        (["scenario=mlp,cnn", "-m"], "recipe takes one cell"),
+        (["scenario=mlp", "recipe.runs=1"], "recipe.runs=1: must be at least 2"),
+    ],
+)
+def test_what_has_no_recipe_is_refused(tmp_path: Path, words: list[str], message: str) -> None:
+    """The error names the word, and nothing is created."""
+    done = command("recipe", *words, cwd=tmp_path)
+    assert done.returncode == BAD_REQUEST
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
