@@ -28,6 +28,7 @@ from harness.study.runner import Runner
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
+SUPPORTED = ("torch", "script")  # whose switches are those of torch
 MOST_ROUNDS = 4  # of a search that later runs refute
 
 
@@ -35,8 +36,11 @@ def recipe(request: Request) -> int:
     """Search the switches of the cell's setting for the smallest set that suffices, and time it."""
     cell = request.only_cell("recipe")
     framework = FRAMEWORKS[cell.scenario.framework]
-    if not framework.merges_settings and cell.scenario.framework != "script":
-        raise UsageError(f"recipe supports torch; '{cell.scenario.label}' is of another framework")
+    if cell.scenario.framework not in SUPPORTED:
+        raise UsageError(
+            f"recipe supports only torch; '{cell.scenario.label}' is a {cell.scenario.framework} "
+            "scenario"
+        )
     if cell.determinism.seed is None:
         raise UsageError(f"recipe begins with a setting that has a seed, not `{cell.setting}`")
     runs = Runs(

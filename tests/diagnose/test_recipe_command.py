@@ -72,7 +72,7 @@ def recipe_of(done: Done, folder: Path) -> dict[str, Any]:
     ("needs", "expected"),
     [
         pytest.param("", ["seed"], marks=pytest.mark.long),
-        pytest.param("hash", ["seed", "python_hash_seed"], marks=pytest.mark.slow),
+        pytest.param("hash", ["seed", "python_hash_seed"], marks=pytest.mark.long),
         pytest.param("algorithms", ["seed", "algorithms"], marks=pytest.mark.long),
         pytest.param("fill", ["seed", "algorithms", FILL], marks=pytest.mark.slow),
     ],
@@ -90,7 +90,7 @@ def test_exactly_the_planted_switches_are_found(
     assert "torch.manual_seed(42)" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_recipe_the_first_divergence_is_named(tmp_path: Path) -> None:
     """A training that no switch helps has the exit status of a finding, and a way to go on."""
     done = search(tmp_path, "nothing", "runs.timing=0")

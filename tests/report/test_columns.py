@@ -21,6 +21,7 @@ def test_every_column_of_a_study_is_described(study: Path) -> None:
         assert columns == list(DICTIONARY[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "name"), PUBLISHED.items())
 def test_every_column_of_a_special_table_is_described(
     table: str, name: str, tmp_path: Path

@@ -79,6 +79,7 @@ def test_an_unfinished_study_is_not_published(project: Path) -> None:
     assert_refused(project, "lacks 1 of")
 
 
+@pytest.mark.slow
 def test_force_publishes_an_unfinished_study_and_says_so(project: Path) -> None:
     """The index counts the records of a study that lacks one, and the report warns of it."""
     next((project / "results" / "mine" / "runs").glob("*.trace.*.json")).unlink()
@@ -90,6 +91,7 @@ def test_force_publishes_an_unfinished_study_and_says_so(project: Path) -> None:
     assert f"1 of {planned} runs are not done" in (published / "mine" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_control_is_published_only_by_force(project: Path) -> None:
     """A study whose A/A twins failed is refused, and marked if forced."""
     set_twins(project, 1.5)
@@ -99,6 +101,7 @@ def test_a_failed_control_is_published_only_by_force(project: Path) -> None:
     assert "positive: passed; A/A twins: 2 failed" in index
 
 
+@pytest.mark.slow
 def test_the_index_names_the_study_that_replaces_another(project: Path) -> None:
     """A line of superseded.toml becomes a link in the row of the older study."""
     published = project / "results" / "published"
@@ -114,6 +117,7 @@ def test_a_study_not_for_conclusions_is_not_published(project: Path) -> None:
     assert_refused(project, "not for conclusions")
 
 
+@pytest.mark.slow
 def test_a_study_is_published_only_once(project: Path) -> None:
     """Publishing the same study again is refused."""
     assert command("publish", "results/mine", cwd=project).returncode == 0

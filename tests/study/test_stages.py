@@ -62,6 +62,7 @@ def test_such_a_study_is_complete(study: Path) -> None:
     assert "4 (6 trainings)" in text
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_study(tmp_path: Path) -> None:
     """No run starts after it, the report says how many are left, and `resume` goes on."""
     words = ["scenario=mlp", "scenario.steps=6", "determinism=seed", "study.control=null"]
@@ -79,6 +80,7 @@ def test_a_budget_ends_a_study(tmp_path: Path) -> None:
     assert "not done" not in text
 
 
+@pytest.mark.slow
 def test_resume_has_no_time_limit(tmp_path: Path) -> None:
     """A study that its budget ended before the first run has none to publish; `resume` runs all."""
     words = ["scenario=mlp", "scenario.steps=6", "determinism=seed", "study.control=null"]
