@@ -15,9 +15,11 @@ from pathlib import Path
 
 from benchmarks.alternate import seconds
 from harness.core.blocks import runs_apart
-from harness.core.spec import RunSpec, to_json
+from harness.core.spec import RunSpec
+from harness.core.spec_json import to_json
 from harness.study.child_process import environment
-from harness.study.folder import StudyFolder, request_from_manifest
+from harness.study.folder import StudyFolder
+from harness.study.manifest import request_from_manifest
 from harness.study.plan import plan
 
 WORDS = [

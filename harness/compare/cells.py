@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from harness.analysis.study_data import CellData, StudyData
 from harness.compare.environment import find_differences
-from harness.core.spec import to_json
+from harness.core.spec_json import to_json
 from harness.core.verdict import (
     Divergence,
     Verdict,

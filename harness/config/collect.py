@@ -22,7 +22,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from harness.config.compose import (
     baseline_overrides,
@@ -33,11 +33,12 @@ from harness.config.compose import (
 )
 from harness.config.flags import pop_cfg_job, split_flags
 from harness.config.program_command import split_program
+from harness.config.schema import build_schema
 from harness.core.claims import TIMED_RULES, Claim
 from harness.core.errors import UsageError
 from harness.core.paths import CONF
 from harness.core.redact import redact
-from harness.core.spec import Cell, Determinism, Noise
+from harness.core.spec import Cell
 from harness.study.request import (
     Diagnose,
     Launch,
@@ -56,50 +57,6 @@ from harness.study.request import (
 ARGUMENTS = "write the script's command after `--`, as in `-- python train.py --lr=0.1`"
 SWEEP = {"-m", "--multirun"}
 CELL_KEYS = ("scenario", "determinism", "noise", "device")
-
-
-def _unfreeze(frozen: type) -> type:
-    """Return the same dataclass, not frozen: OmegaConf rejects overrides of frozen ones."""
-    hints = typing.get_type_hints(frozen)
-    fields: list[Any] = []
-    for item in dataclasses.fields(frozen):
-        kind = hints[item.name]
-        if dataclasses.is_dataclass(kind):
-            inner = _unfreeze(typing.cast(type, kind))
-            fields.append((item.name, inner, field(default_factory=inner)))
-        elif item.default is not dataclasses.MISSING:
-            fields.append((item.name, kind, field(default=item.default)))
-        else:
-            assert item.default_factory is not dataclasses.MISSING
-            fields.append((item.name, kind, field(default_factory=item.default_factory)))
-    return dataclasses.make_dataclass(frozen.__name__, fields)
-
-
-def _build_schema() -> type:
-    """Return the types of bench.yaml; Hydra rejects keys and values that do not fit them."""
-    fields: list[Any] = [("scenario", Any, field(default=MISSING))]
-    kinds = {
-        "determinism": Determinism,
-        "runs": Runs,
-        "timing": Timing,
-        "trace": Trace,
-        "study": Study,
-        "launch": Launch,
-        "diagnose": Diagnose,
-        "replay": Replay,
-        "recipe": Recipe,
-    }
-    for name, kind in kinds.items():
-        section = _unfreeze(kind)
-        fields.append((name, section, field(default_factory=section)))
-    fields.append(("noise", Noise, field(default=Noise.none)))
-    fields.append(("device", str, field(default="auto")))
-    fields.append(("matrix_name", str | None, field(default=None)))
-    fields.append(("not_for_conclusions", bool, field(default=False)))
-    fields.append(("settings_for_cuda", list[str], field(default_factory=list)))
-    fields.append(("also", list[str], field(default_factory=list)))
-    fields.append(("claims_of", list[str], field(default_factory=list)))
-    return dataclasses.make_dataclass("Bench", fields)
 
 
 @dataclass
@@ -123,7 +80,7 @@ def collect(words: Sequence[str]) -> Request | None:
     invalid, without a message if Hydra has printed its own.
     """
     forget_cells()
-    ConfigStore.instance().store(name="bench_schema", node=_build_schema())
+    ConfigStore.instance().store(name="bench_schema", node=build_schema())
     hint = "" if "--" in words or not any(map(_is_of_script, words)) else ARGUMENTS
     words = split_program(words)
     flags, overrides = split_flags(words)

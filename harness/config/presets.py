@@ -9,7 +9,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from harness.core.paths import CONF
-from harness.core.spec import Determinism, to_json
+from harness.core.spec import Determinism
+from harness.core.spec_json import to_json
 
 FOLDER = CONF / "determinism"
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from harness.core.field_types import check_fields
 from harness.core.files import write_json
-from harness.core.spec import RunSpec, to_json
+from harness.core.spec import RunSpec
+from harness.core.spec_json import to_json
 from harness.core.steps import Steps
 
 SCHEMA = 2

@@ -7,17 +7,13 @@ Standard library only, so that the parent (without torch), the worker (without H
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
-# Marks a field that older studies do not have. JSON omits it at its default, so that equal requests
-# keep their ids.
-LATER = {"later": True}
+from harness.core.spec_json import LATER, short_hash
 
 
 class Algorithms(StrEnum):
@@ -278,29 +274,3 @@ class RunSpec:
         """The name of the record: equal if and only if everything requested is equal."""
         twin = "-twin" if self.twin else ""
         return f"{self.cell.id}{twin}.{self.kind}.{self.number:03d}.{short_hash(self)}"
-
-
-def to_json(spec: Any) -> dict[str, Any]:
-    """Return the JSON document of any spec in this file."""
-    document: dict[str, Any] = _to_plain(spec)
-    return document
-
-
-def _to_plain(value: Any) -> Any:
-    """Convert dataclasses to dictionaries, omitting LATER fields that have their default."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        items = [(item, getattr(value, item.name)) for item in dataclasses.fields(value)]
-        return {
-            item.name: _to_plain(inner)
-            for item, inner in items
-            if not (item.metadata.get("later") and inner == item.default)
-        }
-    if isinstance(value, dict):
-        return {key: _to_plain(inner) for key, inner in value.items()}
-    return [_to_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def short_hash(spec: Any) -> str:
-    """Return eight hexadecimal digits of the SHA-256 of a spec's canonical JSON."""
-    canonical = json.dumps(to_json(spec), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]

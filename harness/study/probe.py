@@ -10,7 +10,8 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS
 from harness.core.protocol import module_command
-from harness.core.spec import Scenario, to_json
+from harness.core.spec import Scenario
+from harness.core.spec_json import to_json
 from harness.study.child_process import environment
 from harness.study.plan import on_device
 from harness.study.request import Request, RequestedCell

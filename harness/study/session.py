@@ -24,14 +24,9 @@ from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
 from harness.core.record import Outcome, RunRecord
 from harness.host import container_image
-from harness.study.folder import (
-    StudyFolder,
-    check_same_machine,
-    check_version,
-    create_folder,
-    request_from_manifest,
-)
+from harness.study.folder import StudyFolder, create_folder
 from harness.study.fork_server import Place, one_after_another, process_starter
+from harness.study.manifest import check_same_machine, check_version, request_from_manifest
 from harness.study.plan import Plan, plan
 from harness.study.probe import Probe, probe
 from harness.study.progress import Display, estimate_s, format_duration

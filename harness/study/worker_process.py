@@ -17,7 +17,8 @@ from typing import Protocol, TextIO
 
 from harness.core.paths import compiled_of
 from harness.core.protocol import module_command
-from harness.core.spec import RunSpec, to_json
+from harness.core.spec import RunSpec
+from harness.core.spec_json import to_json
 from harness.study.child_process import environment
 
 IMPORT_LIMIT_S = 300.0  # a process that has not imported its framework by then never will

@@ -15,7 +15,8 @@ from harness.core.errors import TrainingFailedError
 from harness.core.files import write_json
 from harness.core.function_ref import FunctionRef, reference_to
 from harness.core.leaf_file import FAILURE, IN_RUN, REQUEST
-from harness.core.spec import Determinism, to_json
+from harness.core.spec import Determinism
+from harness.core.spec_json import to_json
 from harness.testing import fresh_process
 from harness.testing.comparison import Comparison, compare
 

@@ -14,7 +14,7 @@ import pytest
 from harness.config import presets
 from harness.core.files import write_json
 from harness.core.leaf_file import REQUEST, RESULT
-from harness.core.spec import to_json
+from harness.core.spec_json import to_json
 from harness.testing import fresh_process
 from harness.testing.comparison import compare
 

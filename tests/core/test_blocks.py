@@ -9,7 +9,8 @@ import pytest
 
 from harness.core.blocks import group_for_timing, runs_apart, shared_environment, split_blocks
 from harness.core.record import ArmResult, Outcome, RunRecord, Timed
-from harness.core.spec import Arm, Cell, Cudnn, Determinism, Kind, RunSpec, Scenario, to_json
+from harness.core.spec import Arm, Cell, Cudnn, Determinism, Kind, RunSpec, Scenario
+from harness.core.spec_json import to_json
 
 MakeCell = Callable[..., Cell]
 SEED = Determinism(seed=42)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.study_data import unpacked_runs
-from harness.core.spec import Cell, Determinism, Kind, Noise, RunSpec, Scenario, short_hash, to_json
+from harness.core.spec import Cell, Determinism, Kind, Noise, RunSpec, Scenario
+from harness.core.spec_json import short_hash, to_json
 from tests.conftest import ROOT
 
 MakeCell = Callable[..., Cell]

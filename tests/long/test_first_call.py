@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 import torch
 
-from harness.core.spec import Determinism, to_json
+from harness.core.spec import Determinism
+from harness.core.spec_json import to_json
 from tests.conftest import ROOT
 
 PROCESSES = 1500  # at 1 in 50 processes, none differs with a probability of 1e-13

@@ -13,6 +13,8 @@ import pytest
 
 from harness.core.run_archive import ARCHIVE
 from harness.core.sums import write_sums
+from harness.site.__main__ import main
+from tests.conftest import Done, command
 
 MACHINE = {"cpu": "Some CPU", "usable_cores": 2, "git": "abc"}
 COLUMNS = (
@@ -107,3 +109,12 @@ def publish(published: Path) -> Publish:
         return folder
 
     return make
+
+
+def make(published: Path, target: str = "site") -> Done:
+    return command("results/published", target, cwd=published.parents[1], program=main)
+
+
+def read(published: Path, page: str) -> dict[str, object]:
+    document: dict[str, object] = json.loads((published.parents[1] / "site" / page).read_text())
+    return document

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.spec import Scenario, to_json
-from harness.study.folder import EQUAL_PROGRAMS
+from harness.core.spec import Scenario
+from harness.core.spec_json import to_json
+from harness.study.manifest import EQUAL_PROGRAMS
 from harness.worker.scenario_check import hash_sources
 from tests.conftest import ALONE, command
 

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from harness.core.record import Outcome
-from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario, to_json
+from harness.core.spec import Cell, Determinism, Kind, RunSpec, Scenario
+from harness.core.spec_json import to_json
 from harness.study.child_process import environment
 from harness.study.fork_server import ForkServers, one_after_another
 from harness.study.launcher import LocalLauncher

@@ -24,7 +24,8 @@ import torch.distributed as dist
 
 from harness.core.errors import ProcessReplaced
 from harness.core.protocol import module_command
-from harness.core.spec import RunSpec, to_json
+from harness.core.spec import RunSpec
+from harness.core.spec_json import to_json
 from harness.worker.script_backend.sandbox import Sandbox
 
 EXIT_LIMIT_S = 10.0  # for the other ranks, after rank 0 has finished
