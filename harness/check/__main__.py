@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.check import github, junit
 from harness.check.console import format_line, summary
@@ -15,6 +13,7 @@ from harness.check.preconditions import load_finished_study
 from harness.check.selection import select_cells
 from harness.core.errors import UnfinishedError, UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING, RUNS_FAILED
+from harness.report.job_summary import append_summary
 
 
 def main(words: Sequence[str]) -> int:
@@ -38,8 +37,7 @@ def _run_check(words: Sequence[str]) -> int:
         annotate = gate.github and finding.state is State.broken
         print(github.annotation(finding) if annotate else format_line(finding))
     print(last_line)
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        github.append_summary(Path(path), findings, last_line)
+    append_summary(github.table(findings, last_line))
     if gate.junit:
         junit.write_junit(gate.junit, study, gate, findings)
     return FINDING if any(finding.state is State.broken for finding in findings) else DONE

@@ -7,9 +7,7 @@ https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.check.console import format_line
 from harness.check.findings import Finding
@@ -22,18 +20,6 @@ def annotation(finding: Finding) -> str:
     """Format an annotation; the message repeats the title, which the log does not show."""
     title = f"{finding.cell}: {finding.requirement}".translate(IN_PROPERTY)
     return f"::error title={title}::{format_line(finding).translate(IN_DATA)}"
-
-
-def append_summary(path: Path, findings: Sequence[Finding], last_line: str) -> None:
-    """Append the table to the job summary; a failure is only reported, as the gate has decided."""
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(table(findings, last_line))
-    except OSError as error:
-        print(
-            f"harness: GITHUB_STEP_SUMMARY={path} cannot be written: {error.strerror}",
-            file=sys.stderr,
-        )
 
 
 def table(findings: Sequence[Finding], last_line: str) -> str:

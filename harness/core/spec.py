@@ -131,6 +131,14 @@ class Determinism:
         defaults = Determinism().switches()
         return {name: value for name, value in self.switches().items() if value != defaults[name]}
 
+    def with_switches(self, values: Mapping[str, Any]) -> Determinism:
+        """Return the setting with other values, by dotted name."""
+        document = dataclasses.asdict(self)
+        for name, value in values.items():
+            group, _, key = name.rpartition(".")
+            (document[group] if group else document)[key] = value
+        return Determinism.from_json(document)
+
     @property
     def only_seeds(self) -> bool:
         """Whether it gives random numbers their seeds and asks for nothing else."""

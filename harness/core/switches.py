@@ -62,9 +62,3 @@ def same_experiment(a: Cell, b: Cell) -> bool:
 def _canonical_noise(noise: Noise) -> Noise:
     """Map ``implementation`` to ``none``, which also fixes seeds and leaves kernels free."""
     return Noise.none if noise is Noise.implementation else noise
-
-
-def count_overrides(determinism: Determinism) -> int:
-    """Return how many switches differ from their defaults; fewest is simplest."""
-    defaults = Determinism().switches()
-    return sum(value != defaults[name] for name, value in determinism.switches().items())

@@ -127,16 +127,11 @@ class CauseSearch:
 
     def _try_cell(self, cell: Cell, most: int) -> tuple[int, str]:
         """Run until two trainings differ or ``most`` runs agree; return the runs and the answer."""
-        results = set()
-        done = 0
-        for record in self.experiment.traces(cell, most):
-            if not record.outcome.completed:
-                return done, f"{record.outcome}: {record.reason}"
-            done += 1
-            results |= {outcome_key(repeat) for repeat in record.repeats}
-            if len(results) > 1:
-                return done, NOT_FIXED
-        return done, FIXED
+        records, agree = self.experiment.until_they_differ(cell, most)
+        *earlier, last = records
+        if not last.outcome.completed:
+            return len(earlier), f"{last.outcome}: {last.reason}"
+        return len(records), FIXED if agree else NOT_FIXED
 
     def _depends_on_fresh_memory(self, base: Cell) -> bool:
         """Whether each filling of uninitialized memory has a constant result, and they differ."""

@@ -14,7 +14,7 @@ from harness.core.frameworks import FRAMEWORKS, independent_runs
 from harness.core.paths import RECIPE
 from harness.core.record import RunRecord
 from harness.core.spec import Cell, Isolation
-from harness.core.verdict import Judgement, Verdict, judge, outcome_key
+from harness.core.verdict import Judgement, Verdict, judge
 from harness.diagnose.recipe_answer import Evidence, Recipe
 from harness.diagnose.recipe_switches import FILL, SEED, Switches
 from harness.diagnose.runs import REPEATS, Experiment
@@ -114,15 +114,9 @@ class _Search:
         return self._agrees(kept, self.screen)
 
     def _agrees(self, kept: Kept, number: int) -> bool:
-        records: list[RunRecord] = []
-        results = set()
-        for record in self.experiment.traces(self.switches.cell(kept), number):
-            records.append(record)
-            results |= {outcome_key(repeat) for repeat in record.repeats}
-            if not record.outcome.completed or len(results) > 1:
-                break
-        self.runs[kept] = records
-        return len(results) == 1 and records[-1].outcome.completed
+        cell = self.switches.cell(kept)
+        self.runs[kept], agree = self.experiment.until_they_differ(cell, number)
+        return agree
 
     def _is_confirmed(self, kept: Kept) -> bool:
         number = self.experiment.request.recipe.confirm

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-VARIABLES = {
-    "python_hash_seed": "PYTHONHASHSEED",
-    "cublas_workspace": "CUBLAS_WORKSPACE_CONFIG",
-    "threads": "OMP_NUM_THREADS",
-    "cpu_capability": "ATEN_CPU_CAPABILITY",
-}
+from harness.core.spec import Determinism
+
 LOADER = ("loader.generator", "loader.worker_init")
 STATEMENTS = {
     "cudnn.deterministic": "torch.backends.cudnn.deterministic = {}",
@@ -25,9 +21,8 @@ STATEMENTS = {
 
 def snippets(switches: Mapping[str, Any]) -> dict[str, str]:
     """Return code by what it is for; ``switches`` are values by dotted name."""
-    variables = [
-        f"export {VARIABLES[name]}={switches[name]}" for name in VARIABLES if name in switches
-    ]
+    environment = Determinism().with_switches(switches).environment()
+    variables = [f"export {name}={value}" for name, value in environment.items()]
     texts = {
         "shell, before Python starts": variables,
         "Python, before the model is built": [*_python(switches)],

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader
+from harness.core.spec import Cell, Determinism
 from harness.core.switches import same_experiment
 from harness.diagnose.switch_search import Kept
 
@@ -69,7 +69,7 @@ class Switches:
         own = [word for word in self.full.overrides if not word.startswith("determinism.")]
         if setting == "none" or values[SEED] != PRESET_SEED:
             own += [f"determinism.{name}={_as_word(value)}" for name, value in values.items()]
-        determinism = _turn(Determinism(), values)
+        determinism = Determinism().with_switches(values)
         return dataclasses.replace(
             self.full, setting=setting, determinism=determinism, overrides=tuple(sorted(own))
         )
@@ -83,24 +83,8 @@ def _as_word(value: Any) -> str:
 
 
 def _without(setting: Determinism, name: str) -> Determinism:
-    return _turn(setting, {name: Determinism().switches()[name]})
+    return setting.with_switches({name: Determinism().switches()[name]})
 
 
 def _with_setting(cell: Cell, setting: Determinism) -> Cell:
     return dataclasses.replace(cell, determinism=setting)
-
-
-def _turn(setting: Determinism, values: dict[str, Any]) -> Determinism:
-    """The setting with other values, by dotted name."""
-    changes: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
-    if "algorithms" in changes:
-        changes["algorithms"] = Algorithms(changes["algorithms"])
-    for group in ("loader", "cudnn"):
-        own = {
-            name.partition(".")[2]: value
-            for name, value in values.items()
-            if name.startswith(f"{group}.")
-        }
-        part: Loader | Cudnn = getattr(setting, group)
-        changes[group] = dataclasses.replace(part, **own)
-    return dataclasses.replace(setting, **changes)

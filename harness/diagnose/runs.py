@@ -15,6 +15,7 @@ from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.paths import operations_of, snapshots_of
 from harness.core.record import Repeat, RunRecord
 from harness.core.spec import Cell, Kind, RunSpec
+from harness.core.verdict import outcome_key
 from harness.study.folder import StudyFolder
 from harness.study.fork_server import Place, in_turn
 from harness.study.launcher import LocalLauncher
@@ -95,6 +96,18 @@ class Experiment:
         missing = [spec for spec in specs if spec.run_id not in recorded]
         yield from self.launch(missing[:FIRST_RUNS])
         yield from self.launch(missing[FIRST_RUNS:])
+
+    def until_they_differ(self, cell: Cell, most: int) -> tuple[list[RunRecord], bool]:
+        """Run until two trainings differ, a run fails or ``most`` agree; return runs and whether
+        all trainings agree.
+        """
+        records, results = [], set()
+        for record in self.traces(cell, most):
+            records.append(record)
+            results |= {outcome_key(repeat) for repeat in record.repeats}
+            if not record.outcome.completed or len(results) > 1:
+                return records, False
+        return records, True
 
     def spec(self, cell: Cell, kind: Kind, number: int, **request: Any) -> RunSpec:
         """A run of a cell in the environment that it needs; ``request`` are fields of RunSpec."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,8 +15,9 @@ from harness.core.files import write_text
 from harness.report.content.basis import describe_unobserved
 from harness.report.content.failures import describe_failures
 from harness.report.format import printable
-from harness.report.job_summary import append_first_screen
+from harness.report.job_summary import append_summary
 from harness.report.pages import terminal
+from harness.report.pages.render import first_screen
 from harness.report.write import DEFAULT, FORMATS, write_report
 
 
@@ -48,8 +48,7 @@ def _report(folder: Path, quiet: bool, formats: Sequence[str]) -> int:
             describe_failures(folder, report.study, report.cells),
             describe_unobserved(report.study, report.cells),
         )
-        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            append_first_screen(Path(path), report.content)
+        append_summary(f"{first_screen(report.content)}\n")
     return FINDING if report.has_failed_control else DONE
 
 

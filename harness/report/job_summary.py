@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-
-from harness.report.content.document import ReportContent
-from harness.report.pages.render import first_screen
 
 LARGEST = 1_000_000  # bytes that GitHub shows of a step, with some to spare for other commands
 
 
-def append_first_screen(path: Path, content: ReportContent) -> None:
-    """Append the report's first screen; a failure is only reported, as the report is written."""
+def append_summary(text: str) -> None:
+    """Append Markdown to the summary, if there is one; a failure is only reported."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             if file.tell() < LARGEST:
-                file.write(f"{first_screen(content)}\n")
+                file.write(text)
     except OSError as error:
         print(
             f"harness: GITHUB_STEP_SUMMARY={path} cannot be written: {error.strerror}",

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.place import describe_device
 from harness.core.published import PublishedStudy
 from harness.report.format import percent
 from harness.site.study_tables import (
@@ -15,7 +14,9 @@ from harness.site.study_tables import (
     StudyTables,
     device_of,
     device_slug,
+    newest_first,
     slug,
+    source_document,
 )
 
 
@@ -71,11 +72,7 @@ class Fact:
             "reproduced_by_others": self.reproduced,
             "evidence": [
                 {
-                    "study": row.study.name,
-                    "run_by": row.study.run_by or "own",
-                    "has_failed_control": row.study.has_failed_control,
-                    "created": row.study.manifest["created"],
-                    "machine": describe_device(row.study.manifest),
+                    **source_document(row.study),
                     "documented": row.documented,
                     "alert": row.alert,
                     "seeds": _cell_document(row.seeds),
@@ -95,10 +92,7 @@ def find_facts(studies: Iterable[StudyTables]) -> list[Fact]:
         for row in tables.audit:
             key = (row.operation, row.dtype, device_of(row.study, row.device), _torch(row.study))
             found.setdefault(key, []).append(row)
-    facts = [
-        Fact(*key, sorted(sorted(rows, key=_created, reverse=True), key=_is_doubtful))
-        for key, rows in found.items()
-    ]
+    facts = [Fact(*key, newest_first(rows)) for key, rows in found.items()]
     return sorted(facts, key=lambda fact: fact.address)
 
 
@@ -128,14 +122,6 @@ def describe_cost(cell: PublishedCell) -> str:
 def _torch(study: PublishedStudy) -> str:
     """The version of torch without its build, as in ``2.13.0``."""
     return str(study.manifest["software"]["torch"]).partition("+")[0]
-
-
-def _created(row: AuditRow) -> str:
-    return str(row.study.manifest["created"])
-
-
-def _is_doubtful(row: AuditRow) -> bool:
-    return bool(row.study.superseded_by) or row.study.has_failed_control
 
 
 def _agree(row: AuditRow, other: AuditRow) -> bool:

@@ -8,9 +8,10 @@ import math
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from harness.core.place import describe_device
 from harness.core.published import PublishedStudy
@@ -67,6 +68,9 @@ class AuditRow:
     deterministic: PublishedCell
 
 
+T = TypeVar("T", PublishedCell, AuditRow)
+
+
 @dataclass(frozen=True)
 class StudyTables:
     study: PublishedStudy
@@ -92,6 +96,25 @@ def read_tables(study: PublishedStudy) -> StudyTables:
 def device_of(study: PublishedStudy, device: str) -> str:
     """The name of the GPU, or `cpu`; which processor that was, the evidence says."""
     return "cpu" if device.startswith("cpu") else describe_device(study.manifest)
+
+
+def newest_first(items: Iterable[T]) -> list[T]:
+    """Sort evidence by its study: superseded ones and those with a failed control come last."""
+    by_age = sorted(items, key=lambda item: str(item.study.manifest["created"]), reverse=True)
+    return sorted(
+        by_age, key=lambda item: bool(item.study.superseded_by) or item.study.has_failed_control
+    )
+
+
+def source_document(study: PublishedStudy) -> dict[str, Any]:
+    """What every piece of evidence says of its study, as JSON."""
+    return {
+        "study": study.name,
+        "run_by": study.run_by or "own",
+        "has_failed_control": study.has_failed_control,
+        "created": study.manifest["created"],
+        "machine": describe_device(study.manifest),
+    }
 
 
 def device_slug(device: str) -> str:

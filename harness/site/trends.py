@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from harness.core.place import describe_device
 from harness.report.format import plural
-from harness.site.study_tables import PublishedCell, StudyTables, device_slug, slug
+from harness.site.study_tables import (
+    PublishedCell,
+    StudyTables,
+    device_slug,
+    newest_first,
+    slug,
+    source_document,
+)
 
 OPERATIONS = ("atomics", "first_op")  # scenarios of single operations
 
@@ -18,7 +24,7 @@ OPERATIONS = ("atomics", "first_op")  # scenarios of single operations
 class Trend:
     """A training under a setting on a kind of device, in the studies that have it, newest first.
 
-    Those with a failed control come last."""
+    Superseded ones and those with a failed control come last."""
 
     training: str
     setting: str
@@ -79,11 +85,7 @@ class Trend:
             "reproduced_by_others": self.count_reproduced(self.cells[0]),
             "studies": [
                 {
-                    "study": cell.study.name,
-                    "run_by": cell.study.run_by or "own",
-                    "has_failed_control": cell.study.has_failed_control,
-                    "created": cell.study.manifest["created"],
-                    "machine": describe_device(cell.study.manifest),
+                    **source_document(cell.study),
                     "torch": cell.study.manifest["software"]["torch"],
                     "verdict": cell.verdict,
                     "differ": cell.counts or None,
@@ -110,19 +112,11 @@ def find_trends(studies: Iterable[StudyTables]) -> list[Trend]:
             if is_known and not cell.is_alias and cell.scenario not in OPERATIONS:
                 found.setdefault((cell.training, cell.setting, cell.device), []).append(cell)
     trends = [
-        Trend(*key, sorted(sorted(every, key=_created, reverse=True), key=_is_doubtful))
+        Trend(*key, newest_first(every))
         for key, every in found.items()
         if len({cell.study.name for cell in every}) > 1
     ]
     return sorted(trends, key=lambda trend: trend.address)
-
-
-def _created(cell: PublishedCell) -> str:
-    return str(cell.study.manifest["created"])
-
-
-def _is_doubtful(cell: PublishedCell) -> bool:
-    return cell.study.has_failed_control
 
 
 def _letter(number: int) -> str:

@@ -12,7 +12,7 @@ from harness.core.blocks import group_for_timing, shared_environment
 from harness.core.frameworks import FRAMEWORKS, environment_of
 from harness.core.role import UNTIMED, Role
 from harness.core.spec import Arm, Cell, Isolation, Kind, RunSpec
-from harness.core.switches import count_overrides, same_experiment
+from harness.core.switches import same_experiment
 from harness.study.request import Request, RequestedCell
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def _merge_same_experiments(cells: Sequence[PlannedCell]) -> tuple[PlannedCell, 
     result: dict[str, PlannedCell] = {}
 
     def rank(cell: PlannedCell) -> tuple[bool, bool, int]:
-        return (not cell.has_twin, cell.role in UNTIMED, count_overrides(cell.cell.determinism))
+        return (not cell.has_twin, cell.role in UNTIMED, len(cell.cell.determinism.turned()))
 
     for planned in sorted(cells, key=rank):
         same = next((cell for cell in kept if same_experiment(cell.cell, planned.cell)), None)

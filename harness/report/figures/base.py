@@ -17,6 +17,7 @@ from harness.report.format import printable
 # The palette of Okabe and Ito, which people with any color vision can distinguish.
 INK, PAPER = "#010203", "#fdfefd"  # in no other place, so that a page can use its own instead
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK, "#8c6d31")
+GREY = "#8a8f98"  # readable on either paper
 LONGEST_NAME = 40  # characters in a figure
 STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), INK),

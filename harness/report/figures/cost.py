@@ -12,10 +12,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.core.verdict import Verdict
-from harness.report.figures.base import COLORS, INK, PAPER, Figure, to_figure
+from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, to_figure
 
 MOST_SHOWN = (0.75, 1.35)  # costs within the axis; others stand at its edge, as numbers
-TWIN = "#8a8f98"
 
 
 def cost(table: pd.DataFrame) -> Figure | None:
@@ -32,7 +31,7 @@ def cost(table: pd.DataFrame) -> Figure | None:
             axes,
             row,
             height,
-            color=TWIN if row["twin"] else COLORS[0],
+            color=GREY if row["twin"] else COLORS[0],
             is_filled=row["verdict"] == Verdict.identical or row["twin"],
         )
     names = [

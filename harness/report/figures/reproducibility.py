@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from harness.core.verdict import Verdict
 from harness.report.figures.base import (
     COLORS,
+    GREY,
     INK,
     PAPER,
     Figure,
@@ -22,7 +23,6 @@ from harness.report.figures.base import (
 from harness.report.format import is_known
 
 Row = Mapping[Any, Any]
-GREY = "#8a8f98"
 MOST_NAMED = 12
 LABELS_AT, ROOM = 0.62, 0.06  # of the width of the axes, and of its height for each label
 

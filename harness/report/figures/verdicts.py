@@ -20,7 +20,7 @@ from harness.report.content.overview import (
     Overview,
     OverviewRow,
 )
-from harness.report.figures.base import COLORS, INK, PAPER, Figure, shorten, to_figure
+from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, shorten, to_figure
 from harness.report.figures.cost import plot_cost, set_cost_axis
 
 FILLS = {  # color and its opacity, which the theme's paper shines through
@@ -28,9 +28,9 @@ FILLS = {  # color and its opacity, which the theme's paper shines through
     ALIKE: ("#0072b2", 0.12),
     VARIES: ("#d55e00", 0.45),
     RARELY: ("#e69f00", 0.4),
-    REFUSED: ("#8a8f98", 0.3),
-    FAILED: ("#8a8f98", 0.3),
-    UNTESTED: ("#8a8f98", 0.12),
+    REFUSED: (GREY, 0.3),
+    FAILED: (GREY, 0.3),
+    UNTESTED: (GREY, 0.12),
 }
 
 
