@@ -29,7 +29,6 @@ from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
 SUPPORTED = ("torch", "script")  # whose switches are those of torch
-MOST_ROUNDS = 4  # of a search that later runs refute
 
 
 def recipe(request: Request) -> int:
@@ -95,15 +94,11 @@ class _Search:
         names = self.switches.names
         search = SwitchSearch(names, self._agree)
         kept = search.minimize()
-        for _ in range(MOST_ROUNDS):
-            if kept is None or self._is_confirmed(kept):
-                break
+        while kept is not None and not self._is_confirmed(kept):  # ends when both have equal runs
             self.screen = min(2 * self.screen, self.experiment.request.recipe.confirm)
             search.forget_agreements()
             search.answers[kept] = False
             kept = search.minimize()
-        else:
-            kept = None
         if kept is None:
             return self._without_recipe(), []
         return self._recipe(search, kept), self._cells_of_study(search, kept)
@@ -177,10 +172,10 @@ class _Search:
         )
 
     def _evidence(self, kept: Kept) -> Evidence:
-        """What happens with these switches alone, by as many runs as every set could have had."""
-        cell = self.switches.cell(kept)
-        judgement = judge(list(self.experiment.traces(cell, self.screen)))
-        return _evidence(cell, judgement, self.runs.get(kept, []))
+        """What happens with these switches alone, by all runs that the set had or could have."""
+        cell, known = self.switches.cell(kept), self.runs.get(kept, [])
+        number = max(self.screen, len(known))
+        return _evidence(cell, judge(list(self.experiment.traces(cell, number))), known)
 
     def _alternative(self, kept: Kept) -> Evidence | None:
         """One thread in place of deterministic algorithms, where those are needed."""

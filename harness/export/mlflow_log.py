@@ -62,7 +62,7 @@ def _empty_experiment(client: MlflowClient, study: StudyData) -> Experiment:
 
 
 def _log(client: MlflowClient, experiment: str, report: Report, folder: Path) -> None:
-    """Log the cells first, so that a study with its own run is complete."""
+    """Log all parts, and the tag of the study last: without it, the log was interrupted."""
     study = report.study
     whole = client.create_run(experiment, run_name=study.name).info.run_id
     for row in report.cells.to_dict("records"):

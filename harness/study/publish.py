@@ -116,6 +116,7 @@ def refresh(folder: StudyFolder) -> Path:
     if changed:
         raise UsageError(f"{changed[0]}; restore it, or publish the study under another name")
     replaced = folder.path.with_name(f".{folder.path.name}.replaced")  # survives whatever happens
+    shutil.rmtree(replaced, ignore_errors=True)  # left by a process that was killed after renaming
     with _published_form(folder) as made:
         folder.path.rename(replaced)
         try:
