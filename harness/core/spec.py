@@ -83,7 +83,16 @@ class Loader:
     worker_init: bool = False
 
 
-SEEDING = ("seed", "python_hash_seed", "loader.")  # switches that only give seeds
+@dataclass(frozen=True)
+class Seeds:
+    """Which generators ``seed`` seeds."""
+
+    python: bool = True
+    numpy: bool = True
+    torch: bool = True
+
+
+SEEDING = ("seed", "python_hash_seed", "loader.", "seeds.")  # switches that only give seeds
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,10 @@ class Determinism:
     cpu_capability: str | None = field(default=None, metadata=LATER)  # instruction set for torch
     fresh_memory: str | None = field(default=None, metadata=LATER)  # fill value of empty tensors
     vector_math_warm_up: bool = field(default=False, metadata=LATER)  # before the training is built
+    seeds: Seeds = field(default=Seeds(), metadata=LATER)
+    attention: str | None = field(default=None, metadata=LATER)  # the only backend allowed
+    # Names of aten operations, joined by "+", during which alone `algorithms` is `require`.
+    deterministic_operations: str | None = field(default=None, metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Determinism:
@@ -112,6 +125,7 @@ class Determinism:
                 "loader": Loader(**document["loader"]),
                 "cudnn": Cudnn(**document["cudnn"]),
                 "algorithms": Algorithms(document["algorithms"]),
+                "seeds": Seeds(**document.get("seeds", {})),
             }
         )
 

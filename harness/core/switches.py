@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from harness.core.frameworks import FRAMEWORKS
-from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader, Noise
+from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader, Noise, Seeds
 
 # Consulted only by CUDA code: cuDNN's flags, cuBLAS's workspace, TF32 tensor cores.
 CUDA_ONLY = {"cudnn": Cudnn(), "cublas_workspace": None, "tf32": None}
@@ -27,6 +27,9 @@ TORCH_ONLY = {
     "matmul_precision": None,
     "cpu_capability": None,
     "vector_math_warm_up": False,
+    "seeds": Seeds(),
+    "attention": None,
+    "deterministic_operations": None,
 }
 
 # The conditions of a comparison, not its subject: a baseline keeps these overrides.

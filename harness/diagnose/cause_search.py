@@ -24,7 +24,7 @@ from harness.diagnose.diagnosis import (
     Trial,
 )
 from harness.diagnose.origin import Origin, OriginKind
-from harness.diagnose.runs import Experiment
+from harness.diagnose.runs import Experiment, all_agree
 from harness.diagnose.treatments import (
     FILLINGS,
     HASH_SEED,
@@ -127,11 +127,11 @@ class CauseSearch:
 
     def _try_cell(self, cell: Cell, most: int) -> tuple[int, str]:
         """Run until two trainings differ or ``most`` runs agree; return the runs and the answer."""
-        records, agree = self.experiment.until_they_differ(cell, most)
+        records = self.experiment.until_they_differ(cell, most)
         *earlier, last = records
         if not last.outcome.completed:
             return len(earlier), f"{last.outcome}: {last.reason}"
-        return len(records), FIXED if agree else NOT_FIXED
+        return len(records), FIXED if all_agree(records) else NOT_FIXED
 
     def _depends_on_fresh_memory(self, base: Cell) -> bool:
         """Whether each filling of uninitialized memory has a constant result, and they differ."""

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import add_override, command
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS, independent_runs
 from harness.core.record import RunRecord
-from harness.core.spec import Cell
 from harness.core.verdict import Judgement, Verdict, judge
+from harness.diagnose.advice import find_advice
 from harness.diagnose.cause_search import CauseSearch
-from harness.diagnose.diagnosis import Diagnosis, OriginEvidence
-from harness.diagnose.origin import Origin
+from harness.diagnose.diagnosis import Diagnosis
 from harness.diagnose.origin_search import OriginSearch
 from harness.diagnose.runs import REPEATS, Experiment, TwoServers
 from harness.diagnose.treatments import Fault
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
-
-ADVICE = Path(__file__).parent / "advice.toml"
-OWN_GENERATOR = (
-    "The seed of the setting does not reach the generator that the operation draws from: the "
-    "training creates one, or seeds one anew, as torch.seed() does. Seed it at that line."
-)
 
 
 def diagnose(request: Request) -> int:
@@ -88,7 +79,7 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
         faults=tuple(faults),
         trials=tuple(causes.trials),
         observed=effect,
-        advice=_find_advice(origin_evidence, experiment.cell),
+        advice=find_advice(origin_evidence.origin, experiment.cell),
     )
 
 
@@ -117,20 +108,3 @@ def _describe_bound(judgement: Judgement, runs: Sequence[RunRecord]) -> str:
     completed = [run for run in runs if run.outcome.completed]
     rate = divergence_rate_upper(independent_runs(completed))
     return f"a fresh run differs with probability at most {100 * rate:.2g} %, at 95 % confidence"
-
-
-def _find_advice(origin_evidence: OriginEvidence, cell: Cell) -> str:
-    """The advice in advice.toml for the origin's operation on this kind of device, or ""."""
-    origin: Origin | None = origin_evidence.origin
-    if origin is None:
-        return ""
-    if origin.draws_from_other_state and cell.determinism.seed is not None:
-        return OWN_GENERATOR
-    kind = cell.device.partition(":")[0]
-    for entry in tomllib.loads(ADVICE.read_text(encoding="utf-8"))["advice"]:
-        applies = origin.operation.name.startswith(tuple(entry["operations"]))
-        is_of_kind = origin.kind == entry.get("origin", origin.kind)
-        if applies and is_of_kind and entry["device"] in (kind, "any"):
-            advice = f"{entry['do'][0].upper()}{entry['do'][1:]}"
-            return f"{advice} ({entry['source']}; torch {entry['torch']})."
-    return ""

@@ -8,20 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.files import write_json
+from harness.core.frameworks import independent_runs
 from harness.core.paths import RECIPE
+from harness.core.record import RunRecord
+from harness.core.spec import Cell
+from harness.core.steps import COMPONENTS
+from harness.core.verdict import Verdict, earliest_divergence, judge
+from harness.diagnose.recipe_search import RecipeSearch
 from harness.diagnose.recipe_snippets import snippets
+
+# A set without the seed of one generator would otherwise always differ in "rng" first.
+COMPARED = tuple(name for name in COMPONENTS if name != "rng")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What happened in a cell without one of the necessary switches."""
+    """What happened in a cell."""
 
     cell: str
     verdict: str
     agrees: bool
+    runs: int  # independent ones
     differ: str  # how many processes, in words
     step: int | None  # of the first divergence
     component: str
@@ -33,20 +44,23 @@ class Recipe:
     """``kept`` are the necessary switches with their values; empty ``cell``: there is no recipe."""
 
     cell: str
-    full: str  # the cell that the search began with
+    full: str  # the cell with all switches but the hash seed
     kept: Mapping[str, Any]
     without: Mapping[str, Evidence]  # by the switch that was left out; "" : none
     unneeded: Sequence[str]
     without_effect: Sequence[str]  # of the setting, on this device
+    overridden: Mapping[str, Any]  # switches that the program sets itself, with its values
     runs: int  # independent runs that agree
     rate: float  # upper bound on the chance that a fresh process differs
     screen: int  # runs by which each set was judged
     missed: float  # a difference as rare as this can have been missed in each
     sets: int  # that were tried
-    alternative: Evidence | None = None  # one thread in place of deterministic algorithms
+    # in place of deterministic algorithms, by the override that does it
+    alternatives: Mapping[str, Evidence] = field(default_factory=dict)
     contradictions: Sequence[tuple[list[str], list[str]]] = ()
     added: Mapping[str, str] = field(default_factory=dict)  # cell of `seed` and this switch
     taken: Mapping[str, str] = field(default_factory=dict)  # cell of all but this switch
+    snippets: Mapping[str, str] = field(default_factory=dict)  # code by what it is for
     words: Sequence[str] = ()
 
     @property
@@ -55,10 +69,76 @@ class Recipe:
 
     def write(self, folder: Path) -> None:
         document = dataclasses.asdict(self)
-        document["snippets"] = snippets(self.kept) if self.cell else {}
         document["diagnose"] = command(["diagnose", *self.words[1:]])
         write_json(folder / RECIPE, document)
 
     def show(self) -> None:
-        for name, text in (snippets(self.kept) if self.cell else {}).items():
+        for name, text in self.snippets.items():
             print(f"\n# {name}\n{text}")
+
+
+def describe_search(search: RecipeSearch) -> Recipe:
+    """Return what the search has found, and with what evidence."""
+    switches, kept, everything = search.switches, search.kept, search.everything
+    known = Recipe(
+        cell="",
+        full=switches.cell(search.everything_timed).id,
+        kept={},
+        without={"": _evidence(search, switches.cell(everything))},
+        unneeded=[],
+        without_effect=switches.without_effect,
+        overridden=search.overridden,
+        runs=0,
+        rate=1.0,
+        screen=search.screen,
+        missed=divergence_rate_upper(search.screen),
+        sets=len(search.answers),
+        words=search.experiment.request.words,
+    )
+    if kept is None:
+        return known
+    independent = independent_runs(search.runs[switches.cell(kept).id])
+    values = {name: switches.value(name) for name in switches.ordered(kept)}
+    alternatives = {one.name: one.value for one in search.alternatives}
+    return dataclasses.replace(
+        known,
+        cell=switches.cell(kept).id,
+        kept=values,
+        without={name: _evidence(search, switches.cell(kept - {name})) for name in values},
+        unneeded=[name for name in switches.names if name not in kept],
+        runs=independent,
+        rate=divergence_rate_upper(independent),
+        alternatives={
+            f"{one.name}={one.value}": _evidence(search, one.cell) for one in search.alternatives
+        },
+        contradictions=[
+            (switches.ordered(smaller), switches.ordered(larger))
+            for smaller, larger in search.contradictions
+        ],
+        added={name: switches.cell(switches.seeds | {name}).id for name in switches.with_cost},
+        taken={
+            name: switches.cell(search.everything_timed - {name}).id for name in switches.with_cost
+        },
+        snippets=snippets(values, alternatives.get("deterministic_operations")),
+    )
+
+
+def _evidence(search: RecipeSearch, cell: Cell) -> Evidence:
+    records = search.evidence(cell)
+    judgement = judge(records)
+    first = earliest_divergence(records, COMPARED) if judgement.verdict.differs else None
+    return Evidence(
+        cell=cell.id,
+        verdict=str(judgement.verdict),
+        agrees=judgement.verdict is Verdict.identical,
+        runs=independent_runs(records),
+        differ=judgement.agreement.describe() if judgement.agreement.processes > 1 else "",
+        step=first.step if first else None,
+        component=first.component if first else "",
+        failure=_failure(records),
+    )
+
+
+def _failure(records: Sequence[RunRecord]) -> str:
+    failed = next((record for record in records if not record.outcome.completed), None)
+    return f"{failed.outcome}: {failed.reason}" if failed else ""

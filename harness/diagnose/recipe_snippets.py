@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.core.spec import Determinism
+from harness.diagnose.recipe_switches import SEEDS, settings_of
 
 LOADER = ("loader.generator", "loader.worker_init")
 STATEMENTS = {
+    "seeds.python": "random.seed({})",
+    "seeds.numpy": "numpy.random.seed({})",
+    "seeds.torch": "torch.manual_seed({})",
+    "vector_math_warm_up": (
+        "torch.ones(1).exp()  # before two threads can make the first vector-math call"
+    ),
     "cudnn.deterministic": "torch.backends.cudnn.deterministic = {}",
     "cudnn.benchmark": "torch.backends.cudnn.benchmark = {}",
     "cudnn.enabled": "torch.backends.cudnn.enabled = {}",
@@ -17,16 +24,46 @@ STATEMENTS = {
     "matmul_precision": "torch.set_float32_matmul_precision({!r})",
     "threads": "torch.set_num_threads({})",
 }
+MODULES = {"seeds.python": "random", "seeds.numpy": "numpy"}
+IN_TRAINER = ("algorithms", "cudnn.benchmark")
+# What worker/torch_backend/deterministic_operations.py does, for torch 2.9 and later.
+ONLY_DURING = """\
+def deterministic_only_during(operation, key="CPU"):  # or "CUDA"
+    kernel = torch.library.get_kernel(operation, key)
+
+    def deterministic(keys, *args, **kwargs):
+        torch.use_deterministic_algorithms(True)
+        try:
+            return kernel.call_boxed(keys, *args, **kwargs)
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+    library = torch.library.Library("aten", "IMPL")
+    library.impl(operation, deterministic, key, with_keyset=True)
+    return library
+
+def forms(name):  # torch's backward passes call one or another
+    packet, _, overload = name.partition(".")
+    for each in (packet, f"{{packet}}_", f"_{{packet}}_impl_"):
+        if operation := getattr(getattr(torch.ops.aten, each, None), overload or "default", None):
+            yield operation
+
+wrapped = [deterministic_only_during(form) for name in {names} for form in forms(name)]  # keep"""
 
 
-def snippets(switches: Mapping[str, Any]) -> dict[str, str]:
-    """Return code by what it is for; ``switches`` are values by dotted name."""
-    environment = Determinism().with_switches(switches).environment()
+def snippets(switches: Mapping[str, Any], operations: str | None = None) -> dict[str, str]:
+    """Return code by what it is for; ``switches`` are values by dotted name.
+
+    ``operations``, joined by "+", are those that alone need deterministic algorithms.
+    """
+    setting = settings_of(switches)
+    environment = Determinism().with_switches(setting).environment()
     variables = [f"export {name}={value}" for name, value in environment.items()]
     texts = {
         "shell, before Python starts": variables,
         "Python, before the model is built": [*_python(switches)],
-        "Hydra, as conf/determinism/recipe.yaml of this harness": [*_yaml(switches)],
+        "Python, deterministic algorithms for these operations only": [*_only_during(operations)],
+        "Hydra, as conf/determinism/recipe.yaml of this harness": [*_yaml(setting)],
         "Lightning": [*_lightning(switches)],
         "Accelerate": [*_accelerate(switches)],
     }
@@ -34,15 +71,13 @@ def snippets(switches: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _python(switches: Mapping[str, Any]) -> Iterator[str]:
-    if "seed" in switches:
-        seed = switches["seed"]
-        yield "import random, numpy, torch"
-        yield f"random.seed({seed}); numpy.random.seed({seed}); torch.manual_seed({seed})"
-    else:
-        yield "import torch"
+    modules = [module for name, module in MODULES.items() if name in switches]
+    if switches.get("loader.worker_init"):
+        modules = [*MODULES.values()]
+    yield f"import {', '.join([*modules, 'torch'])}"
     yield from _torch(switches)
     if any(switches.get(name) for name in LOADER):
-        generator = "generator=torch.Generator().manual_seed(" + str(switches.get("seed", 0)) + ")"
+        generator = f"generator=torch.Generator().manual_seed({_seed(switches)})"
         own = [generator] * bool(switches.get("loader.generator"))
         own += ["worker_init_fn=seed_worker"] * bool(switches.get("loader.worker_init"))
         if switches.get("loader.worker_init"):
@@ -52,17 +87,28 @@ def _python(switches: Mapping[str, Any]) -> Iterator[str]:
         yield f"loader = torch.utils.data.DataLoader(dataset, {', '.join(own)})"
 
 
+def _seed(switches: Mapping[str, Any]) -> int:
+    return next((switches[name] for name in SEEDS if name in switches), 0)
+
+
 def _torch(switches: Mapping[str, Any]) -> Iterator[str]:
-    """The statements that no trainer has an option for."""
-    if switches.get("vector_math_warm_up"):
-        yield "torch.ones(1).exp()  # before two threads can make the first vector-math call"
-    algorithms = switches.get("algorithms")
-    if algorithms in ("require", "warn"):
-        warn = ", warn_only=True" if algorithms == "warn" else ""
-        yield f"torch.use_deterministic_algorithms(True{warn})"
-    for name, statement in STATEMENTS.items():
-        if name in switches:
-            yield statement.format(switches[name])
+    """The statements, in the order of the switches."""
+    for name, value in switches.items():
+        if name == "algorithms":
+            warn = ", warn_only=True" if value == "warn" else ""
+            yield f"torch.use_deterministic_algorithms(True{warn})"
+        elif name == "attention":
+            for backend in ("math", "flash", "mem_efficient", "cudnn"):
+                yield f"torch.backends.cuda.enable_{backend}_sdp({value in backend})"
+        elif name == "deterministic_operations":
+            yield from _only_during(value)
+        elif name in STATEMENTS:
+            yield STATEMENTS[name].format(value)
+
+
+def _only_during(operations: str | None) -> Iterator[str]:
+    if operations:
+        yield ONLY_DURING.format(names=operations.split("+"))
 
 
 def _yaml(switches: Mapping[str, Any]) -> Iterator[str]:
@@ -88,9 +134,9 @@ def _scalar(value: Any) -> str:
 
 
 def _lightning(switches: Mapping[str, Any]) -> Iterator[str]:
-    if "seed" in switches:
+    if any(name in switches for name in SEEDS):
         workers = bool(switches.get("loader.worker_init"))
-        yield f"lightning.seed_everything({switches['seed']}, workers={workers})"
+        yield f"lightning.seed_everything({_seed(switches)}, workers={workers})"
     options = []
     if "algorithms" in switches:
         options.append(
@@ -100,14 +146,17 @@ def _lightning(switches: Mapping[str, Any]) -> Iterator[str]:
         options.append(f"benchmark={switches['cudnn.benchmark']}")
     if options:
         yield f"trainer = lightning.Trainer({', '.join(options)})"
-    yield from _torch({name: switches[name] for name in switches if name not in IN_TRAINER})
-
-
-IN_TRAINER = ("algorithms", "cudnn.benchmark")
+    yield from _torch(_but(switches, *SEEDS, *IN_TRAINER))
 
 
 def _accelerate(switches: Mapping[str, Any]) -> Iterator[str]:
-    if "seed" in switches:
-        deterministic = switches.get("algorithms") == "require"
-        yield f"accelerate.utils.set_seed({switches['seed']}, deterministic={deterministic})"
-    yield from _torch({name: switches[name] for name in switches if name != "algorithms"})
+    if not any(name in switches for name in SEEDS):
+        yield from _torch(switches)
+        return
+    deterministic = switches.get("algorithms") == "require"
+    yield f"accelerate.utils.set_seed({_seed(switches)}, deterministic={deterministic})"
+    yield from _torch(_but(switches, *SEEDS, *["algorithms"] * deterministic))
+
+
+def _but(switches: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in switches.items() if name not in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,11 @@ from harness.core.spec import Cell, Determinism
 from harness.core.switches import same_experiment
 from harness.diagnose.switch_search import Kept
 
+# The seed of a setting is one switch for each generator that it seeds.
+SEEDS = ("seeds.torch", "seeds.numpy", "seeds.python")
 # Those that cost least come first: of two sets that suffice, the search prefers the first ones.
 BY_COST = (
-    "seed",
+    *SEEDS,
     "python_hash_seed",
     "loader.generator",
     "loader.worker_init",
@@ -25,11 +28,15 @@ BY_COST = (
     "cpu_capability",
     "cublas_workspace",
     "algorithms",
+    "deterministic_operations",
+    "attention",
     "fill_uninitialized_memory",
     "fresh_memory",
     "threads",
 )
-FILL, SEED = "fill_uninitialized_memory", "seed"
+FILL = "fill_uninitialized_memory"
+ONLY_SEED = (*SEEDS, "python_hash_seed", "loader.generator", "loader.worker_init")
+PRESET_SEED = 42  # of conf/determinism/seed.yaml
 
 
 @dataclass(frozen=True)
@@ -42,32 +49,53 @@ class Switches:
 
     @classmethod
     def of(cls, full: Cell) -> Switches:
-        turned = sorted(full.determinism.turned(), key=BY_COST.index)
+        turned = [name for name in full.determinism.turned() if name != "seed"]
+        turned = [name for name in turned if name not in SEEDS]
+        if full.determinism.seed is not None:
+            own = full.determinism.switches()
+            turned += [name for name in SEEDS if own[name]]
         has_effect = {
-            name: not same_experiment(full, _with_setting(full, _without(full.determinism, name)))
-            for name in turned
+            name: name in SEEDS or not same_experiment(full, _without(full, name))
+            for name in sorted(turned, key=BY_COST.index)
         }
         return cls(
             full,
-            tuple(name for name in turned if has_effect[name]),
-            tuple(name for name in turned if not has_effect[name]),
+            tuple(name for name, is_real in has_effect.items() if is_real),
+            tuple(name for name, is_real in has_effect.items() if not is_real),
         )
 
-    def value(self, name: str) -> Any:
-        return self.full.determinism.switches()[name]
+    def but(self, names: Collection[str]) -> Switches:
+        """The same without some, which no set has."""
+        kept = tuple(name for name in self.names if name not in names)
+        return dataclasses.replace(self, names=kept)
 
-    def cell(self, kept: Kept) -> Cell:
-        """The training with only these switches; ``full`` itself with all of them."""
-        if kept == frozenset(self.names):
-            return self.full
-        values = {name: self.value(name) for name in self.names if name in kept}
+    @property
+    def seeds(self) -> Kept:
+        return frozenset(name for name in self.names if name in SEEDS)
+
+    @property
+    def with_cost(self) -> list[str]:
+        """Those that may change how long a step takes; a seed does not."""
+        return [name for name in self.names if name not in ONLY_SEED]
+
+    def value(self, name: str) -> Any:
+        determinism = self.full.determinism
+        return determinism.seed if name in SEEDS else determinism.switches()[name]
+
+    def ordered(self, kept: Kept) -> list[str]:
+        return [name for name in self.names if name in kept]
+
+    def cell(self, kept: Kept, **others: Any) -> Cell:
+        """The training with only these switches, and ``others`` by name, and torch's defaults."""
+        values = settings_of({name: self.value(name) for name in self.ordered(kept)})
         if "algorithms" not in kept:  # without which torch fills nothing
             values.pop(FILL, None)
         elif FILL in self.names and FILL not in kept:
             values[FILL] = False  # torch's default fills
-        setting = "seed" if values.keys() == {SEED} else "none"
+        values |= others
+        setting = "seed" if values == {"seed": PRESET_SEED} else "none"
         own = [word for word in self.full.overrides if not word.startswith("determinism.")]
-        if setting == "none" or values[SEED] != PRESET_SEED:
+        if setting == "none":
             own += [f"determinism.{name}={_as_word(value)}" for name, value in values.items()]
         determinism = Determinism().with_switches(values)
         return dataclasses.replace(
@@ -75,16 +103,20 @@ class Switches:
         )
 
 
-PRESET_SEED = 42  # of conf/determinism/seed.yaml
+def settings_of(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return switches as those of Determinism, which has one seed for all generators."""
+    values = {name: value for name, value in kept.items() if name not in SEEDS}
+    seeds = [name for name in SEEDS if name in kept]
+    if not seeds:
+        return values
+    missing = {name: False for name in SEEDS if name not in kept}
+    return {"seed": kept[seeds[0]], **missing, **values}
 
 
 def _as_word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _without(setting: Determinism, name: str) -> Determinism:
-    return setting.with_switches({name: Determinism().switches()[name]})
-
-
-def _with_setting(cell: Cell, setting: Determinism) -> Cell:
-    return dataclasses.replace(cell, determinism=setting)
+def _without(cell: Cell, name: str) -> Cell:
+    default = Determinism().switches()[name]
+    return dataclasses.replace(cell, determinism=cell.determinism.with_switches({name: default}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,17 +97,31 @@ class Experiment:
         yield from self.launch(missing[:FIRST_RUNS])
         yield from self.launch(missing[FIRST_RUNS:])
 
-    def until_they_differ(self, cell: Cell, most: int) -> tuple[list[RunRecord], bool]:
-        """Run until two trainings differ, a run fails or ``most`` agree; return runs and whether
-        all trainings agree.
-        """
-        records, results = [], set()
-        for record in self.traces(cell, most):
-            records.append(record)
-            results |= {outcome_key(repeat) for repeat in record.repeats}
-            if not record.outcome.completed or len(results) > 1:
-                return records, False
-        return records, True
+    def until_they_differ(self, cell: Cell, most: int) -> list[RunRecord]:
+        """Run until two trainings differ, a run fails or ``most`` agree."""
+        (records,) = self.side_by_side([cell], most)
+        return records
+
+    def side_by_side(self, cells: Sequence[Cell], most: int) -> list[list[RunRecord]]:
+        """The same for several cells, run by run, so that they can share fork servers."""
+        known = {record.run_id: record for record in self.folder.records()}
+        found: dict[str, list[RunRecord]] = {cell.id: [] for cell in cells}
+        specs = [
+            self.spec(cell, Kind.trace, number, repeats=self.repeats)
+            for number in range(1, most + 1)
+            for cell in cells
+        ]
+        for spec in specs:
+            records = found[spec.cell.id]
+            if spec.run_id in known and all_agree(records):
+                records.append(known[spec.run_id])
+        missing = (
+            spec for spec in specs if spec.run_id not in known and all_agree(found[spec.cell.id])
+        )
+        for record in self.launch(missing):
+            if all_agree(found[record.spec.cell.id]):  # else started before that was known
+                found[record.spec.cell.id].append(record)
+        return list(found.values())
 
     def spec(self, cell: Cell, kind: Kind, number: int, **request: Any) -> RunSpec:
         """A run of a cell in the environment that it needs; ``request`` are fields of RunSpec."""
@@ -115,9 +129,16 @@ class Experiment:
         environment = environment_of(cell)
         return RunSpec(cell, kind, number, environment=environment, forked=forked, **request)
 
-    def launch(self, specs: Sequence[RunSpec]) -> Iterator[RunRecord]:
+    def launch(self, specs: Iterable[RunSpec]) -> Iterator[RunRecord]:
         position = 1 + max((record.position for record in self.folder.records()), default=-1)
         yield from self.launcher.launch(specs, position)
 
     def log(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+
+def all_agree(records: Iterable[RunRecord]) -> bool:
+    """Whether all runs completed and all their trainings agree."""
+    runs = list(records)
+    results = {outcome_key(repeat) for run in runs for repeat in run.repeats}
+    return len(results) < 2 and all(run.outcome.completed for run in runs)

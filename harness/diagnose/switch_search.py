@@ -8,7 +8,7 @@ only larger than it must be, and the contradiction is reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Kept = frozenset[str]  # names of switches
@@ -33,7 +33,8 @@ class SwitchSearch:
 
     def forget_agreements(self) -> None:
         """Test sets that seemed to suffice again, as with more runs than before."""
-        self.answers = {kept: False for kept, is_enough in self.answers.items() if not is_enough}
+        for kept in [kept for kept, is_enough in self.answers.items() if is_enough]:
+            del self.answers[kept]
 
     def minimize(self) -> Kept | None:
         """Return a set that suffices and none of whose switches can be left out; or None.
@@ -50,15 +51,6 @@ class SwitchSearch:
             if not unneeded:
                 return kept
             kept -= {unneeded[0]}
-
-    def contradictions(self) -> list[tuple[Kept, Kept]]:
-        """Return sets that suffice, each with a superset that does not."""
-        return [
-            (smaller, larger)
-            for smaller, is_enough in self.answers.items()
-            for larger, is_still_enough in self.answers.items()
-            if smaller < larger and is_enough and not is_still_enough
-        ]
 
     def _quick(self, kept: Kept, has_changed: bool, rest: Sequence[str]) -> list[str]:
         """Return what must be added to ``kept``, out of ``rest``."""
@@ -78,3 +70,13 @@ class SwitchSearch:
 
     def _last_first(self, kept: Kept) -> list[str]:
         return [name for name in reversed(self.switches) if name in kept]
+
+
+def find_contradictions(answers: Mapping[Kept, bool]) -> list[tuple[Kept, Kept]]:
+    """Return sets that suffice, each with a superset that does not."""
+    return [
+        (smaller, larger)
+        for smaller, is_enough in answers.items()
+        for larger, is_still_enough in answers.items()
+        if smaller < larger and is_enough and not is_still_enough
+    ]

@@ -16,6 +16,7 @@ from harness.core.spec import Algorithms, Cell, Determinism, Isolation, Kind, No
 
 CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # of ATEN_CPU_CAPABILITY
 FRESH_MEMORY = ("zeros", "nan", "pattern")  # what uninitialized memory is filled with
+ATTENTION = ("math", "flash", "efficient", "cudnn")  # backends of scaled_dot_product_attention
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
 REPEATED = 2  # runs that train `runs.repeats` times, which shows what varies within a process
@@ -119,6 +120,7 @@ class Recipe:
 
     runs: int = 6  # by which each set of switches is judged
     confirm: int = 30  # of the set that is found
+    blocks: int = 4  # timing blocks for the costs; 0: none
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,6 @@ class Request:
     def check(self) -> None:
         """Raises UsageError for values that no study can run with."""
         minimums = {
-            "runs.trace": (self.runs.trace, 1),
             "runs.timing": (self.runs.timing, 0),
             "runs.repeats": (self.runs.repeats, 1),
             "timing.warmup": (self.timing.warmup, 0),
@@ -203,6 +204,7 @@ class Request:
             "diagnose.most": (self.diagnose.most, 2),
             "recipe.runs": (self.recipe.runs, 2),
             "recipe.confirm": (self.recipe.confirm, 2),
+            "recipe.blocks": (self.recipe.blocks, 0),
             "replay.step": (self.replay.step, 0),
             "launch.retries": (self.launch.retries, 0),
             "launch.spawned": (self.launch.spawned, 0),
@@ -213,11 +215,15 @@ class Request:
             if value is not None and value < minimum:
                 raise UsageError(f"{key}={value}: must be at least {minimum}")
         _ = self.diagnose.steps  # raises if the window is malformed
-        if self.runs.timing == 1:
-            raise UsageError(
-                "runs.timing=1: one block has no confidence interval; use at least 2, "
-                "or 0 to measure no cost"
-            )
+        for key, blocks in (
+            ("runs.timing", self.runs.timing),
+            ("recipe.blocks", self.recipe.blocks),
+        ):
+            if blocks == 1:
+                raise UsageError(
+                    f"{key}=1: one block has no confidence interval; use at least 2, or 0 to "
+                    "measure no cost"
+                )
         if not 0 <= self.timing.min_s < math.inf:
             raise UsageError(
                 f"timing.min_s={self.timing.min_s}: must be a finite number, 0 or more"
@@ -262,6 +268,7 @@ def _check_switches(determinism: Determinism) -> None:
         "matmul_precision": PRECISIONS,
         "fresh_memory": FRESH_MEMORY,
         "cpu_capability": CAPABILITIES,
+        "attention": ATTENTION,
     }
     for name, allowed in choices.items():
         value = getattr(determinism, name)

@@ -88,6 +88,8 @@ def bench(request: Request) -> tuple[Path, int]:
     """
     began = time.monotonic()
     request.check()
+    if request.runs.trace < 1:
+        raise UsageError(f"runs.trace={request.runs.trace}: must be at least 1")
     probed = probe(request)
     request = request.without_frameworks(probed.missing)
     session = _create_session(request, probed, began)

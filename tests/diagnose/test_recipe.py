@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +12,22 @@ import pandas as pd
 import pytest
 
 from harness.config.presets import load_preset
-from harness.core.spec import Algorithms, Cell, Determinism
+from harness.core.spec import Algorithms, Cell, Determinism, Seeds
+from harness.core.switches import same_experiment
 from harness.diagnose.recipe_snippets import snippets
-from harness.diagnose.recipe_switches import Switches
+from harness.diagnose.recipe_switches import SEEDS, Switches
 from harness.report.content.recipe import describe_recipe
+from tests.conftest import ROOT
 
+ONLY_DURING = "Python, deterministic algorithms for these operations only"
+RACE = """
+import sys, warnings
+import torch
+from tests.worker.torch_backend.race import different_gradients
+warnings.simplefilter("ignore")
+exec(sys.argv[1])
+print(torch.are_deterministic_algorithms_enabled(), different_gradients())
+"""
 Make = Callable[..., Cell]
 
 
@@ -33,22 +46,39 @@ def test_switches_without_effect_are_left_out(full: Cell) -> None:
     """On a CPU, no cuDNN and no cuBLAS; without a DataLoader, no switch of one."""
     switches = Switches.of(full)
     assert switches.names == (
-        *("seed", "python_hash_seed", "algorithms", "fill_uninitialized_memory"),
+        *("seeds.torch", "seeds.numpy", "seeds.python", "python_hash_seed"),
+        *("algorithms", "fill_uninitialized_memory"),
     )
     assert "cublas_workspace" in switches.without_effect
     assert "loader.generator" in switches.without_effect
     assert "cublas_workspace" in Switches.of(on_cuda(full)).names
 
 
-def test_all_switches_are_the_cell_itself(full: Cell) -> None:
-    """Its runs need not be made again under another name."""
+def test_all_switches_turn_no_other(full: Cell) -> None:
+    """Not even those of the setting that nothing consults: their variables need processes."""
     switches = Switches.of(full)
-    assert switches.cell(frozenset(switches.names)) is full
+    everything = switches.cell(frozenset(switches.names))
+    assert same_experiment(everything, full)
+    assert everything.determinism.cublas_workspace is None
+
+
+def test_each_generator_has_a_seed_of_its_own(full: Cell) -> None:
+    """The setting with one of them seeds nothing else; without any there is no seed."""
+    switches = Switches.of(full)
+    only_numpy = switches.cell(frozenset({"seeds.numpy"}))
+    assert only_numpy.determinism == Determinism(seed=42, seeds=Seeds(python=False, torch=False))
+    assert switches.cell(frozenset({"algorithms"})).determinism.seed is None
+
+
+def test_what_the_program_sets_itself_is_in_no_set(full: Cell) -> None:
+    """All other switches stay in their order."""
+    switches = Switches.of(full).but({"algorithms", "python_hash_seed"})
+    assert switches.names == (*SEEDS, "fill_uninitialized_memory")
 
 
 def test_a_set_turns_its_switches_and_no_others(full: Cell) -> None:
     """Everything else is at the default of torch and Python, and the overrides say so."""
-    cell = Switches.of(full).cell(frozenset({"seed", "algorithms", "fill_uninitialized_memory"}))
+    cell = Switches.of(full).cell(frozenset({*SEEDS, "algorithms", "fill_uninitialized_memory"}))
     assert cell.determinism == Determinism(
         seed=42, algorithms=Algorithms.require, fill_uninitialized_memory=True
     )
@@ -61,7 +91,7 @@ def test_a_set_turns_its_switches_and_no_others(full: Cell) -> None:
 
 def test_the_seed_alone_is_the_setting_of_that_name(full: Cell) -> None:
     """So that its runs count for both."""
-    cell = Switches.of(full).cell(frozenset({"seed"}))
+    cell = Switches.of(full).cell(frozenset(SEEDS))
     assert (cell.setting, cell.overrides) == ("seed", ())
     assert cell.determinism == load_preset("seed")
 
@@ -71,7 +101,7 @@ def test_leaving_out_the_filling_switches_it_off(
     full: Cell, kept: set[str], fill: bool | None
 ) -> None:
     """Torch fills by default under deterministic algorithms, and never without them."""
-    cell = Switches.of(full).cell(frozenset({"seed", *kept}))
+    cell = Switches.of(full).cell(frozenset({*SEEDS, *kept}))
     assert cell.determinism.fill_uninitialized_memory is fill
 
 
@@ -79,7 +109,8 @@ def test_leaving_out_the_filling_switches_it_off(
 def test_snippets_do_what_the_setting_does(setting: str) -> None:
     """The code for Python runs as it stands, and sets what the setting asks for."""
     preset = load_preset(setting)
-    texts = snippets(preset.turned())
+    turned = {name: value for name, value in preset.turned().items() if name != "seed"}
+    texts = snippets({**dict.fromkeys(SEEDS, 42), **turned})
     code = texts["Python, before the model is built"]
     compile(code, setting, "exec")
     assert ("use_deterministic_algorithms(True" in code) is (
@@ -90,19 +121,30 @@ def test_snippets_do_what_the_setting_does(setting: str) -> None:
     assert all(compile(texts[name], name, "exec") for name in ("Lightning", "Accelerate"))
 
 
+def test_deterministic_algorithms_for_one_operation_are_code_too() -> None:
+    """The code makes a racing sum of index_put reproducible, and changes no other operation."""
+    code = snippets({"seeds.torch": 42}, "index_put")[ONLY_DURING]
+    done = subprocess.run(
+        [sys.executable, "-c", RACE, code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.stdout, done.returncode) == ("False 1\n", 0), done.stderr
+
+
 def document(**changes: Any) -> dict[str, Any]:
     evidence = {
         "cell": "c",
         "verdict": "varies",
         "agrees": False,
         "differ": "all 6 processes differ",
+        "runs": 6,
     }
     evidence |= {"step": 1, "component": "grads", "failure": ""}
     return {
         "cell": "recipe",
         "full": "full",
-        "kept": {"seed": 42, "algorithms": "require"},
-        "without": {"seed": evidence, "algorithms": evidence},
+        "kept": {"seeds.torch": 42, "algorithms": "require"},
+        "without": {"seeds.torch": evidence, "algorithms": evidence},
+        "overridden": {},
         "unneeded": ["python_hash_seed"],
         "without_effect": ["cublas_workspace"],
         "runs": 30,
@@ -110,7 +152,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "screen": 6,
         "missed": 0.451,
         "sets": 8,
-        "alternative": None,
+        "alternatives": {},
         "contradictions": [],
         "added": {"algorithms": "added"},
         "taken": {},
@@ -133,9 +175,9 @@ def test_the_headline_names_the_set_its_bound_and_its_cost() -> None:
     found = describe_recipe(document(), costs(recipe=1.05))
     assert found is not None
     assert found.headline == (
-        "This training needs `seed=42` and `algorithms=require`, and nothing else: 30 runs agree, "
-        "so that at most 9.8 % of fresh ones differ (95 % confidence), at 1.050 × (1.040–1.060) "
-        "the time per step with `seed` alone."
+        "This training needs the seed of torch (42) and `algorithms=require`, and nothing else: "
+        "30 runs agree, so that at most 9.8 % of fresh ones differ (95 % confidence), at "
+        "1.050 × (1.040–1.060) the time per step with `seed` alone."
     )
 
 
@@ -149,7 +191,7 @@ def test_a_cost_that_was_not_measured_is_not_named() -> None:
 
 def test_without_a_recipe_it_says_where_to_look() -> None:
     """It names the first divergence, and the command that finds the operation."""
-    evidence = document()["without"]["seed"]
+    evidence = document()["without"]["algorithms"]
     found = describe_recipe(document(cell="", kept={}, without={"": evidence}), costs())
     assert found is not None
     assert found.headline.startswith("There is no recipe: with every switch, the training varies")
@@ -163,3 +205,29 @@ def test_a_contradiction_is_reported() -> None:
     found = describe_recipe(document(contradictions=[(["seed"], ["seed", "warm"])]), costs())
     assert found is not None
     assert any("more switches are not always better" in text for text in found.sentences)
+
+
+def test_alternatives_are_judged_and_priced() -> None:
+    """What does the work of deterministic algorithms, and what does not."""
+    good = {**document()["without"]["algorithms"], "cell": "fast", "agrees": True, "runs": 30}
+    bad = {**good, "agrees": False, "runs": 6}
+    words = {"deterministic_operations=index_put": good, "threads=1": bad}
+    found = describe_recipe(document(alternatives=words), costs(fast=1.01))
+    assert found is not None
+    one_operation, one_thread, *_ = found.sentences
+    assert one_operation == (
+        "`deterministic_operations=index_put` in place of `algorithms`: 30 runs agree, too, at "
+        "1.010 × (1.000–1.020)."
+    )
+    assert one_thread == (
+        "`threads=1` in place of `algorithms`: it varies (all 6 processes differ, first at step 1, "
+        "grads)."
+    )
+
+
+def test_switches_that_the_program_sets_are_listed() -> None:
+    """With the value that was in effect."""
+    found = describe_recipe(document(overridden={"cudnn.benchmark": True}), costs())
+    assert found is not None
+    text = "Left out, as the program sets them itself: `cudnn.benchmark=true`."
+    assert text in found.sentences

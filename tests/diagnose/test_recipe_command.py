@@ -71,17 +71,17 @@ def recipe_of(done: Done, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("needs", "expected"),
     [
-        pytest.param("", ["seed"], marks=pytest.mark.long),
-        pytest.param("hash", ["seed", "python_hash_seed"], marks=pytest.mark.long),
-        pytest.param("algorithms", ["seed", "algorithms"], marks=pytest.mark.long),
-        pytest.param("fill", ["seed", "algorithms", FILL], marks=pytest.mark.slow),
+        pytest.param("", ["seeds.torch"], marks=pytest.mark.long),
+        pytest.param("hash", ["seeds.torch", "python_hash_seed"], marks=pytest.mark.long),
+        pytest.param("algorithms", ["seeds.torch", "algorithms"], marks=pytest.mark.long),
+        pytest.param("fill", ["seeds.torch", "algorithms", FILL], marks=pytest.mark.slow),
     ],
 )
 def test_exactly_the_planted_switches_are_found(
     tmp_path: Path, needs: str, expected: list[str]
 ) -> None:
     """Also two of which one has no effect without the other."""
-    done = search(tmp_path, needs, "runs.timing=0")
+    done = search(tmp_path, needs, "recipe.blocks=0")
     assert done.returncode == 0, done.stdout + done.stderr
     recipe = recipe_of(done, tmp_path)
     assert [*recipe["kept"]] == expected
@@ -93,7 +93,7 @@ def test_exactly_the_planted_switches_are_found(
 @pytest.mark.long
 def test_without_a_recipe_the_first_divergence_is_named(tmp_path: Path) -> None:
     """A training that no switch helps has the exit status of a finding, and a way to go on."""
-    done = search(tmp_path, "nothing", "runs.timing=0")
+    done = search(tmp_path, "nothing", "recipe.blocks=0")
     assert done.returncode == FAILED, done.stdout + done.stderr
     assert recipe_of(done, tmp_path)["cell"] == ""
     assert "There is no recipe: with every switch, the training varies" in done.stdout
@@ -105,7 +105,7 @@ def test_costs_are_those_of_an_ordinary_study_that_resume_completes(tmp_path: Pa
     """Killed while it times, the study is completed by the command that was printed."""
     write_planted(tmp_path)
     words = ["--config-dir", "mine", "scenario=planted", "scenario.needs=[algorithms]", *FEW]
-    words += ["runs.timing=2", "timing.min_s=0.05", "timing.warmup=0"]
+    words += ["recipe.blocks=2", "timing.min_s=0.05", "timing.warmup=0"]
     with subprocess.Popen(
         [sys.executable, "-m", "harness", "recipe", *words],
         cwd=tmp_path,
@@ -126,8 +126,10 @@ def test_costs_are_those_of_an_ordinary_study_that_resume_completes(tmp_path: Pa
     done = harness(*again[3:], cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     report = (study_of(done, tmp_path) / "report.md").read_text()
-    assert report.startswith("# This training needs `seed=42` and `algorithms=require`")
-    assert "| seed | yes | varies" in report
+    assert report.startswith(
+        "# This training needs the seed of torch (42) and `algorithms=require`"
+    )
+    assert "| the seed of torch | yes | varies" in report
     assert "time per step with `seed` alone" in report.split("\n")[0]
 
 

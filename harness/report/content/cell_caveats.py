@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 from harness.analysis.study_data import CellData
+from harness.core.effective import overridden_switches
 from harness.core.record import Outcome, RunRecord
-from harness.core.spec import Determinism
 from harness.core.verdict import SEEN_WHEN_TIMED
 from harness.report.content.basis import FILES, unobserved_basis
 from harness.report.format import plural
@@ -149,22 +149,13 @@ def because(run: RunRecord) -> str:
     return f": {run.reason}" if run.reason else ""
 
 
-@lru_cache
-def _requested_switches(setting: Determinism) -> tuple[tuple[str, object], ...]:
-    return tuple((name, value) for name, value in setting.switches().items() if value is not None)
-
-
-def _overridden_switches(cell: CellData) -> list[tuple[str, object, object]]:
+def _overridden_switches(cell: CellData) -> list[tuple[str, Any, Any]]:
     """Switches whose effective value at the end of a run was not the requested one.
 
     A script that seeds itself, as most do, is not worth a warning.
     """
     expected = {"seed"} if cell.cell.scenario.framework == "script" else set()
-    overridden = {}
+    overridden: dict[str, tuple[Any, Any]] = {}
     for run in cell.all_runs:
-        for name, value in _requested_switches(run.spec.determinism):
-            if name in expected or name not in run.effective:
-                continue
-            if run.effective[name] != value:
-                overridden[name] = (name, value, run.effective[name])
-    return list(overridden.values())
+        overridden |= overridden_switches(run)
+    return [(name, *values) for name, values in overridden.items() if name not in expected]

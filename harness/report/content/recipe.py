@@ -11,6 +11,11 @@ import pandas as pd
 from harness.report.format import DASH, interval, is_known, join_words, percent
 
 Row = Mapping[str, Any]
+SEED_OF = {
+    "seeds.torch": "the seed of torch",
+    "seeds.numpy": "the seed of NumPy",
+    "seeds.python": "the seed of Python",
+}
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,17 @@ def describe_recipe(document: Mapping[str, Any] | None, table: pd.DataFrame) -> 
     if not document["cell"]:
         return RecipeReport(_no_recipe(document), _limits(document), [], {})
     names = [*document["kept"], *document["unneeded"]]
-    everything = ("all switches", "", "", DASH, _cost(rows.get(document["full"])))
+    everything = ("all but the hash seed", "", "", DASH, _cost(rows.get(document["full"])))
     return RecipeReport(
         headline=_headline(document, rows),
-        sentences=[*_alternative(document, rows), *_limits(document), *_contradictions(document)],
+        sentences=[*_alternatives(document, rows), *_limits(document), *_contradictions(document)],
         rows=[*(_switch_row(name, document, rows) for name in names), everything],
         snippets=document["snippets"],
     )
 
 
 def _headline(document: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
-    words = [f"`{name}={_value(value)}`" for name, value in document["kept"].items()]
+    words = [_switch(name, value) for name, value in document["kept"].items()]
     needs = f"needs {join_words(words)}, and nothing else" if words else "needs no switch"
     cost = _quoted_cost(rows.get(document["cell"]))
     return (
@@ -60,17 +65,18 @@ def _no_recipe(document: Mapping[str, Any]) -> str:
     )
 
 
-def _alternative(document: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]:
-    evidence = document["alternative"]
-    if evidence is None:
-        return []
-    if not evidence["agrees"]:
-        return [f"One thread in place of deterministic algorithms: it {_happens(evidence)}."]
-    cost = _quoted_cost(rows.get(evidence["cell"]))
-    runs = f"{document['screen']} runs{f', at {cost}' if cost else ''}"
+def _alternatives(document: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]:
     return [
-        f"One thread in place of deterministic algorithms does as well: no difference in {runs}."
+        f"`{word}` in place of `algorithms`: {_outcome(evidence, rows)}."
+        for word, evidence in document["alternatives"].items()
     ]
+
+
+def _outcome(evidence: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
+    if not evidence["agrees"]:
+        return f"it {_happens(evidence)}"
+    cost = _quoted_cost(rows.get(evidence["cell"]))
+    return f"{evidence['runs']} runs agree, too{f', at {cost}' if cost else ''}"
 
 
 def _limits(document: Mapping[str, Any]) -> list[str]:
@@ -81,7 +87,9 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
     )
     names = join_words([f"`{name}`" for name in document["without_effect"]])
     ignored = f"Left out, as nothing on this device consults them: {names}."
-    return [tried, *[ignored] * bool(names)]
+    own = join_words([_switch(*item) for item in document["overridden"].items()])
+    overridden = f"Left out, as the program sets them itself: {own}."
+    return [tried, *[ignored] * bool(names), *[overridden] * bool(own)]
 
 
 def _contradictions(document: Mapping[str, Any]) -> list[str]:
@@ -95,7 +103,7 @@ def _contradictions(document: Mapping[str, Any]) -> list[str]:
 def _switch_row(name: str, document: Mapping[str, Any], rows: Mapping[str, Row]) -> tuple[str, ...]:
     evidence = document["without"].get(name)
     return (
-        name,
+        SEED_OF.get(name, name),
         "yes" if evidence else "no",
         f"{_happens(evidence)}" if evidence else "runs agree",
         _cost(rows.get(document["added"].get(name, ""))),
@@ -118,15 +126,25 @@ def _happens(evidence: Mapping[str, Any]) -> str:
     if evidence["failure"]:
         return f"ends otherwise ({evidence['failure']})"
     if evidence["agrees"]:
-        return "shows no difference"
-    where = (
-        f", first at step {evidence['step']}, {evidence['component']}" if evidence["step"] else ""
-    )
-    return f"{evidence['verdict']} ({evidence['differ']}{where})"
+        return f"shows no difference in {evidence['runs']} runs"
+    return f"{evidence['verdict']} ({evidence['differ']}{_where(evidence)})"
+
+
+def _where(evidence: Mapping[str, Any]) -> str:
+    if evidence["step"] is None:
+        return ""
+    if evidence["step"] == 0:
+        return ", before the first step"
+    return f", first at step {evidence['step']}, {evidence['component']}"
 
 
 def _names(names: list[str]) -> str:
-    return join_words([f"`{name}`" for name in names]) or "no switch"
+    return join_words([f"`{SEED_OF.get(name, name)}`" for name in names]) or "no switch"
+
+
+def _switch(name: str, value: Any) -> str:
+    """A switch as a word of the command line, except for seeds, of which there is only one."""
+    return f"{SEED_OF[name]} ({value})" if name in SEED_OF else f"`{name}={_value(value)}`"
 
 
 def _value(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,22 @@ import torch
 
 from harness.core.spec import Algorithms, Cudnn, Determinism
 from harness.scenario import Context
+from harness.worker.torch_backend.deterministic_operations import require_during
 from harness.worker.torch_backend.memory_fill import fill_new_memory
 from harness.worker.torch_backend.warmup import reseed
 
 # As the interpreter started with it: a program may set the variable later, without effect.
 HASH_SEED = os.environ.get("PYTHONHASHSEED")
+# Whether a backend of attention is allowed, and the function that allows or forbids it.
+ATTENTION: dict[str, tuple[Callable[[], bool], Callable[[bool], None]]] = {
+    "math": (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
+    "flash": (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    "efficient": (
+        torch.backends.cuda.mem_efficient_sdp_enabled,
+        torch.backends.cuda.enable_mem_efficient_sdp,
+    ),
+    "cudnn": (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+}
 memory: Any = torch.utils.deterministic  # a module with properties that the type stubs lack
 
 
@@ -27,7 +38,7 @@ def remember() -> Callable[[], None]:
     ``apply`` sets only what a setting requests, so a process that applies several settings one
     after the other has to undo each. Generators get a new random state, as in a new process.
     """
-    switch_back = _remember_switches(fresh_memory=None)
+    switch_back = _remember_switches(Determinism())
 
     def restore() -> None:
         switch_back()
@@ -44,7 +55,7 @@ def suspend(setting: Determinism) -> Callable[[], None]:
 
     ``setting`` is the one in effect, so that a training can go on after one with another setting.
     """
-    switch_back = _remember_switches(setting.fresh_memory)
+    switch_back = _remember_switches(setting)
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
@@ -59,16 +70,18 @@ def suspend(setting: Determinism) -> Callable[[], None]:
     return resume
 
 
-def _remember_switches(fresh_memory: str | None) -> Callable[[], None]:
-    """Remember what can be read; what fills new memory has to be given."""
+def _remember_switches(setting: Determinism) -> Callable[[], None]:
+    """Remember what can be read; what fills memory and wraps kernels is that of the setting."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = Determinism(
         cudnn=Cudnn(cudnn.enabled, cudnn.deterministic, cudnn.benchmark),
         algorithms=_effective_algorithms(),
         fill_uninitialized_memory=memory.fill_uninitialized_memory,
-        fresh_memory=fresh_memory,
+        fresh_memory=setting.fresh_memory,
+        deterministic_operations=setting.deterministic_operations,
     )
     precision, tf32 = _effective_matmul_precision(), _read_tf32()
+    attention = _allowed_attention()
 
     def switch_back() -> None:
         apply(before)
@@ -76,6 +89,7 @@ def _remember_switches(fresh_memory: str | None) -> Callable[[], None]:
             torch.set_float32_matmul_precision(precision)
         if tf32 is not None and tf32 != _read_tf32():
             matmul.allow_tf32, cudnn.allow_tf32 = tf32
+        _allow_attention(attention)
 
     return switch_back
 
@@ -110,13 +124,19 @@ def apply(setting: Determinism) -> None:
         torch.backends.cudnn.allow_tf32 = setting.tf32
     if setting.matmul_precision is not None:
         torch.set_float32_matmul_precision(setting.matmul_precision)
+    if setting.attention is not None:
+        _allow_attention({setting.attention})
+    require_during(setting.deterministic_operations)
     fill_new_memory(setting.fresh_memory)
     if setting.vector_math_warm_up:  # two threads must not be the first: docs/findings
         torch.ones(1).exp()
     if setting.seed is not None:  # last, so that nothing above draws after it
-        random.seed(setting.seed)
-        np.random.seed(setting.seed)
-        torch.manual_seed(setting.seed)  # also seeds every device
+        if setting.seeds.python:
+            random.seed(setting.seed)
+        if setting.seeds.numpy:
+            np.random.seed(setting.seed)
+        if setting.seeds.torch:
+            torch.manual_seed(setting.seed)  # also seeds every device
 
 
 def _apply_cudnn(setting: Determinism) -> None:
@@ -125,6 +145,16 @@ def _apply_cudnn(setting: Determinism) -> None:
         value = getattr(setting.cudnn, name)
         if value is not None:
             setattr(flags, name, value)
+
+
+def _allowed_attention() -> set[str]:
+    return {name for name, (is_enabled, _) in ATTENTION.items() if is_enabled()}
+
+
+def _allow_attention(backends: Collection[str]) -> None:
+    for name, (is_enabled, enable) in ATTENTION.items():
+        if is_enabled() != (name in backends):
+            enable(name in backends)
 
 
 def effective_settings() -> dict[str, Any]:
@@ -143,6 +173,7 @@ def effective_settings() -> dict[str, Any]:
         "tf32": _effective_tf32(),
         "matmul_precision": _effective_matmul_precision(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability().lower(),
+        "attention": "+".join(sorted(_allowed_attention())),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.spec import Algorithms, Cudnn, Determinism
+from harness.core.spec import Algorithms, Cudnn, Determinism, Seeds
 from tests.conftest import ROOT
 
 # Imports torch once and applies each setting in a child of its own.
@@ -41,9 +41,14 @@ FULL = Determinism(
     tf32=True,
     matmul_precision="high",
     cpu_capability="default",
+    attention="math",
 )
 Answers = dict[str, list[dict[str, Any]]]
 MODES = [Determinism(algorithms=mode) for mode in Algorithms]
+ONE_SEED = [
+    Determinism(seed=7, seeds=Seeds(name == "python", name == "numpy", name == "torch"))
+    for name in ("python", "numpy", "torch")
+]
 
 
 def start(*settings: Determinism) -> subprocess.Popen[str]:
@@ -61,10 +66,11 @@ def start(*settings: Determinism) -> subprocess.Popen[str]:
 def answers() -> Answers:
     """What was in effect and drawn in two processes under FULL and in two without a setting."""
     none = Determinism()
-    processes = [start(FULL), start(FULL), start(none), start(none, *MODES)]
+    processes = [start(FULL), start(FULL), start(none), start(none, *MODES, *ONE_SEED)]
     outputs = [process.communicate()[0].splitlines() for process in processes]
     one, two, three, (four, *modes) = [[json.loads(line) for line in lines] for lines in outputs]
-    return {"full": [*one, *two], "none": [*three, four], "modes": modes}
+    modes, one_seed = modes[: len(MODES)], modes[len(MODES) :]
+    return {"full": [*one, *two], "none": [*three, four], "modes": modes, "one_seed": one_seed}
 
 
 def test_every_requested_switch_is_in_effect(answers: Answers) -> None:
@@ -82,6 +88,7 @@ def test_every_requested_switch_is_in_effect(answers: Answers) -> None:
         "tf32": True,
         "matmul_precision": "high",
         "cpu_capability": "default",
+        "attention": "math",
     }
 
 
@@ -95,6 +102,14 @@ def test_without_seeds_every_generator_and_the_hash_vary(answers: Answers) -> No
     """Without seeds, two processes differ in each draw and in the hash of a string."""
     first, second = (answer["draws"] for answer in answers["none"])
     assert all(a != b for a, b in zip(first, second, strict=True))
+
+
+def test_each_generator_can_be_seeded_alone(answers: Answers) -> None:
+    """With the seed of one generator, only its draw is that of a process with all seeds."""
+    seeded = answers["full"][0]["draws"]
+    for index, answer in enumerate(answers["one_seed"]):
+        equal = [a == b for a, b in zip(answer["draws"][:3], seeded[:3], strict=True)]
+        assert equal == [place == index for place in range(3)]
 
 
 def test_each_mode_of_deterministic_algorithms_is_read_back(answers: Answers) -> None:

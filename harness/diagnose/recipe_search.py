@@ -1,0 +1,134 @@
+"""The search of `recipe`: sets of switches, judged by runs, until one is confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.effective import overridden_switches
+from harness.core.frameworks import environment_of
+from harness.core.record import RunRecord
+from harness.core.spec import Cell
+from harness.diagnose.kernel_search import sufficient_operations
+from harness.diagnose.recipe_switches import FILL, SEEDS, Switches
+from harness.diagnose.runs import Experiment, all_agree
+from harness.diagnose.switch_search import Kept, SwitchSearch, find_contradictions
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What does the work of deterministic algorithms for the rest of a set, or fails to."""
+
+    name: str
+    value: Any
+    cell: Cell
+
+
+@dataclass
+class RecipeSearch:
+    experiment: Experiment
+    switches: Switches = field(init=False)
+    screen: int = field(init=False)  # runs by which a set is judged
+    confirm: int = field(init=False)  # runs of the set that is found
+    runs: dict[str, list[RunRecord]] = field(default_factory=dict)  # by id of the cell
+    answers: dict[Kept, bool] = field(default_factory=dict)  # of all sets that were judged
+    kept: Kept | None = None  # the set that is found
+    alternatives: list[Alternative] = field(default_factory=list)
+    overridden: dict[str, Any] = field(default_factory=dict)  # values that the program has set
+
+    def __post_init__(self) -> None:
+        options = self.experiment.request.recipe
+        self.switches = Switches.of(self.experiment.cell)
+        self.screen, self.confirm = options.runs, max(options.runs, options.confirm)
+
+    @property
+    def everything(self) -> Kept:
+        return frozenset(self.switches.names)
+
+    @property
+    def everything_timed(self) -> Kept:
+        """A hash seed costs nothing, but would need processes of its own."""
+        return self.everything - {"python_hash_seed"}
+
+    @property
+    def contradictions(self) -> list[tuple[Kept, Kept]]:
+        return find_contradictions(self.answers)
+
+    def find(self) -> None:
+        """Find a set and alternatives to it; ``kept`` stays None if not even all switches suffice.
+
+        A difference that was missed is rare, so if a run that confirms the set differs, every set
+        that seemed to agree gets as many runs.
+        """
+        self._leave_out_overridden()
+        search = SwitchSearch(self.switches.names, self._suffices, self.answers)
+        self.kept = search.minimize()
+        while self.kept is not None:
+            self.alternatives = list(self._find_alternatives(self.kept))
+            if self._is_confirmed(self.kept):
+                return
+            self.screen = self.confirm
+            search.forget_agreements()
+            self.answers[self.kept] = False
+            self.kept = search.minimize()
+
+    def evidence(self, cell: Cell) -> list[RunRecord]:
+        """All runs that the cell had, or as many as judge a set."""
+        number = max(self.screen, len(self.runs.get(cell.id, [])))
+        return list(self.experiment.traces(cell, number))
+
+    def _leave_out_overridden(self) -> None:
+        """Search no switch that the program sets itself, as the first run of all of them shows.
+
+        A program that seeds itself may do so too late, so its seeds are searched like any other.
+        """
+        (first,) = self.experiment.traces(self.switches.cell(self.everything), 1)
+        self.overridden = {
+            name: effective
+            for name, (_, effective) in overridden_switches(first).items()
+            if name in self.switches.names and name not in SEEDS
+        }
+        self.switches = self.switches.but(self.overridden)
+
+    def _suffices(self, kept: Kept) -> bool:
+        return self._agrees(self.switches.cell(kept), self._describe(kept))
+
+    def _agrees(self, cell: Cell, what: str) -> bool:
+        """Whether as many runs as judge a set agree; the first two that differ end it."""
+        self.experiment.log(f"recipe: {what}: up to {self.screen} runs")
+        self.runs[cell.id] = self.experiment.until_they_differ(cell, self.screen)
+        return all_agree(self.runs[cell.id])
+
+    def _is_confirmed(self, kept: Kept) -> bool:
+        """Run the set and, if they cost no process more, alternatives that agree so far."""
+        cell = self.switches.cell(kept)
+        agreeing = [one.cell for one in self.alternatives if all_agree(self.runs[one.cell.id])]
+        beside = [one for one in agreeing if environment_of(one) == environment_of(cell)]
+        cells = [cell, *beside]
+        self.experiment.log(f"recipe: {self._describe(kept)}: up to {self.confirm} runs to confirm")
+        found = self.experiment.side_by_side(cells, self.confirm)
+        self.runs |= {one.id: records for one, records in zip(cells, found, strict=True)}
+        return all_agree(self.runs[cell.id])
+
+    def _describe(self, kept: Kept) -> str:
+        return ", ".join(self.switches.ordered(kept)) or "no switch"
+
+    def _find_alternatives(self, kept: Kept) -> Iterator[Alternative]:
+        """Try what may do the work of deterministic algorithms, where those are needed."""
+        if "algorithms" not in kept:
+            return
+        rest = kept - {"algorithms", FILL}
+        values: dict[str, Any] = {}
+        if FILL not in kept:  # which only the switch for all operations turns on
+            names = sufficient_operations(self.experiment, self.switches, rest, self._agrees)
+            values["deterministic_operations"] = "+".join(names) or None
+        if self.experiment.cell.device == "cpu":
+            values["threads"] = 1
+        else:
+            values["attention"] = "math"
+        for name, value in values.items():
+            if value not in (None, self.switches.full.determinism.switches()[name]):
+                cell = self.switches.cell(rest, **{name: value})
+                self._agrees(cell, f"{name}={value} in place of algorithms")
+                yield Alternative(name, value, cell)
