@@ -164,6 +164,14 @@ def recipe(words: Sequence[str]) -> int:
     return with_one_cell("recipe", words, recipe_of_cell, with_setting)
 
 
+def cost(words: Sequence[str]) -> int:
+    """Time one switch from both ends: `cost scenario=cnn switch=NAME precision=0.01`."""
+    from harness.diagnose.switch_cost import read_options  # noqa: PLC0415
+
+    typed, answer = read_options(words)
+    return with_one_cell("cost", words, answer, lambda _: typed)
+
+
 def replay(words: Sequence[str]) -> int:
     from harness.config.program_command import split_replay  # noqa: PLC0415
     from harness.diagnose.replay import replay as replay_cell  # noqa: PLC0415
@@ -191,6 +199,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": check,
     "diagnose": diagnose,
     "recipe": recipe,
+    "cost": cost,
     "replay": replay,
     "audit": audit,
     "publish": publish,

@@ -11,7 +11,7 @@ from harness.core.command_line import add_override, command
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS
 from harness.core.paths import RECIPE
-from harness.core.spec import Cell, Isolation
+from harness.core.spec import Isolation
 from harness.diagnose.recipe_answer import Recipe, describe_search
 from harness.diagnose.recipe_search import RecipeSearch
 from harness.diagnose.runs import REPEATS, Experiment
@@ -23,6 +23,7 @@ from harness.study.runner import Runner
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
+HASH = frozenset({"python_hash_seed"})
 SUPPORTED = ("torch", "script")  # whose switches are those of torch
 
 
@@ -63,9 +64,9 @@ class RecipeInquiry:
             search = RecipeSearch(experiment)
             search.find()
             found = describe_search(search)
-        if found.cell:
-            found.write(session.folder.path)  # before what `resume` can complete
-            _time(session, start, list(_cells_of_study(search)), self.runs)
+            if found.cell:  # before the saved weights, whose distances are measured, are removed
+                found.write(session.folder.path)  # `resume` can complete the rest
+                _time(session, start, list(_cells_of_study(search)), self.runs)
         return found
 
     def how_to_continue(self, session: Session) -> str:
@@ -79,21 +80,21 @@ class RecipeInquiry:
 
 def _cells_of_study(search: RecipeSearch) -> Iterator[RequestedCell]:
     """The baseline, and what is compared with it: the recipe, its alternatives, all switches, each
-    switch from both ends, and all sets that were tried. What is known to vary is not timed.
+    switch from both ends, and all sets that were tried.
+
+    Sets with a hash seed need a process of their own for every block, so other than the recipe they
+    are not timed.
     """
     assert search.kept is not None
-    switches = search.switches
+    switches, everything = search.switches, search.everything_timed
     baseline = switches.cell(switches.seeds)
-    everything = search.everything_timed
-    timed: list[Cell] = [baseline, switches.cell(search.kept), switches.cell(everything)]
-    timed += [one.cell for one in search.alternatives]
-    timed += [switches.cell(switches.seeds | {name}) for name in switches.with_cost]
-    timed += [switches.cell(everything - {name}) for name in switches.with_cost]
-    varying = {switches.cell(kept).id for kept, agrees in search.answers.items() if not agrees}
-    tried = [switches.cell(kept) for kept in search.answers]
-    for cell in {cell.id: cell for cell in [*timed, *tried]}.values():
-        is_timed = cell == baseline or (cell in timed and cell.id not in varying)
-        yield RequestedCell(cell, baseline, timed=is_timed)
+    sets = [search.kept, everything, *search.answers]
+    sets += [switches.seeds | {name} for name in switches.with_cost]
+    sets += [everything - {name} for name in switches.with_cost]
+    timed = {switches.cell(kept).id: kept == search.kept or not HASH & kept for kept in sets}
+    cells = [baseline, *map(switches.cell, sets), *(one.cell for one in search.alternatives)]
+    for cell in {cell.id: cell for cell in cells}.values():
+        yield RequestedCell(cell, baseline, timed=timed.get(cell.id, True))
 
 
 def _time(

@@ -48,21 +48,22 @@ class Switches:
     without_effect: tuple[str, ...]  # that the setting turns, in vain
 
     @classmethod
+    def turned_by(cls, full: Cell) -> Switches:
+        """All switches of the setting, whether or not they have an effect."""
+        own = full.determinism.switches()
+        seeds = [name for name in SEEDS if own[name]] if full.determinism.seed is not None else []
+        others = full.determinism.turned().keys() - {"seed", *SEEDS}
+        return cls(full, tuple(sorted([*seeds, *others], key=BY_COST.index)), ())
+
+    @classmethod
     def of(cls, full: Cell) -> Switches:
-        turned = [name for name in full.determinism.turned() if name != "seed"]
-        turned = [name for name in turned if name not in SEEDS]
-        if full.determinism.seed is not None:
-            own = full.determinism.switches()
-            turned += [name for name in SEEDS if own[name]]
-        has_effect = {
-            name: name in SEEDS or not same_experiment(full, _without(full, name))
-            for name in sorted(turned, key=BY_COST.index)
-        }
-        return cls(
-            full,
-            tuple(name for name, is_real in has_effect.items() if is_real),
-            tuple(name for name, is_real in has_effect.items() if not is_real),
-        )
+        turned = cls.turned_by(full)
+        ignored = [
+            name
+            for name in turned.names
+            if name not in SEEDS and same_experiment(full, _without(full, name))
+        ]
+        return dataclasses.replace(turned.but(ignored), without_effect=tuple(ignored))
 
     def but(self, names: Collection[str]) -> Switches:
         """The same without some, which no set has."""

@@ -7,8 +7,12 @@ import pytest
 from tests.analysis.label_simulation import BLOCKS, NOISES, measure, rates_table
 from tests.conftest import ROOT
 
+TYPICAL = 8  # timing blocks of a study
 
-@pytest.mark.parametrize("blocks", BLOCKS)
+
+@pytest.mark.parametrize(
+    "blocks", [pytest.param(n, marks=[pytest.mark.slow] * (n != TYPICAL)) for n in BLOCKS]
+)
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_study_of_equal_cells_seldom_labels_any_of_them(noise: str, blocks: int) -> None:
     """At most 5 % of studies of 49 equal cells, with a margin for 400 studies, have a label."""

@@ -16,11 +16,13 @@ import pytest
 from harness.core.exit_codes import BAD_REQUEST, FAILED
 from tests.conftest import ROOT, Done, command, harness, study_of
 
-# A training that is random unless all switches in `needs` are on.
+# A training with noise from the sources in `needs`, each of which a switch makes constant. A name
+# such as hash/algorithms needs one of the two, and rare:algorithms is seen in 5 % of processes.
 PLANTED = """
-import os
+import os, random
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from harness.scenario import Context, Supervised
 from harness.scenarios import mlp
@@ -28,6 +30,19 @@ from harness.scenarios import mlp
 @dataclass(frozen=True)
 class Options:
     needs: list[str] = field(default_factory=list)
+
+def chance():
+    return int.from_bytes(os.urandom(4), "little") / 2**32
+
+def noise(need):
+    if need == "python":
+        return random.random()
+    if need == "numpy":
+        return np.random.rand()
+    is_rare, _, switches = need.rpartition(":")
+    if any(map(is_on, switches.split("/"))) or (is_rare and chance() > 0.05):
+        return 0.0
+    return chance()
 
 def is_on(switch):
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -40,10 +55,8 @@ def is_on(switch):
 
 def build(options: Options, context: Context) -> Supervised:
     training = mlp.build(mlp.Options(data="digits", steps=3), context)
-    if not all(map(is_on, options.needs)):
-        noise = int.from_bytes(os.urandom(4), "little")
-        with torch.no_grad():
-            next(training.model.parameters()).flatten()[0] += noise / 2**32
+    with torch.no_grad():
+        next(training.model.parameters()).flatten()[0] += sum(map(noise, options.needs))
     return training
 """
 FILL = "fill_uninitialized_memory"
@@ -68,26 +81,50 @@ def recipe_of(done: Done, folder: Path) -> dict[str, Any]:
     return document
 
 
+SOURCES: dict[str, list[str]] = {
+    "": [],
+    "python": ["seeds.python"],
+    "numpy": ["seeds.numpy"],
+    "hash": ["python_hash_seed"],
+    "algorithms": ["algorithms"],
+    "fill": ["algorithms", FILL],
+    "python,hash": ["seeds.python", "python_hash_seed"],
+    "numpy,algorithms": ["seeds.numpy", "algorithms"],
+    "hash,fill": ["python_hash_seed", "algorithms", FILL],
+    "hash/algorithms": ["python_hash_seed"],
+    "python,hash/fill,algorithms": ["seeds.python", "python_hash_seed", "algorithms"],
+}
+
+
 @pytest.mark.parametrize(
     ("needs", "expected"),
     [
-        pytest.param("", ["seeds.torch"], marks=pytest.mark.long),
-        pytest.param("hash", ["seeds.torch", "python_hash_seed"], marks=pytest.mark.long),
-        pytest.param("algorithms", ["seeds.torch", "algorithms"], marks=pytest.mark.long),
-        pytest.param("fill", ["seeds.torch", "algorithms", FILL], marks=pytest.mark.slow),
+        pytest.param(*case, marks=pytest.mark.slow if case[0] == "fill" else pytest.mark.long)
+        for case in SOURCES.items()
     ],
 )
 def test_exactly_the_planted_switches_are_found(
     tmp_path: Path, needs: str, expected: list[str]
 ) -> None:
-    """Also two of which one has no effect without the other."""
+    """Also two of which one has no effect without the other, and one of two that would do."""
     done = search(tmp_path, needs, "recipe.blocks=0")
     assert done.returncode == 0, done.stdout + done.stderr
     recipe = recipe_of(done, tmp_path)
-    assert [*recipe["kept"]] == expected
+    assert [*recipe["kept"]] == ["seeds.torch", *expected]
     assert all(not evidence["agrees"] for evidence in recipe["without"].values())
     assert recipe["runs"] == 3
     assert "torch.manual_seed(42)" in done.stdout
+
+
+@pytest.mark.long
+def test_a_rare_difference_is_found_with_more_runs(tmp_path: Path) -> None:
+    """Six runs miss one in 20 processes three times in four; 90 runs miss it once in a hundred."""
+    words = ["recipe.blocks=0", "recipe.runs=6", "recipe.confirm=90"]
+    done = search(tmp_path, "rare:algorithms", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    recipe = recipe_of(done, tmp_path)
+    assert [*recipe["kept"]] == ["seeds.torch", "algorithms"]
+    assert recipe["runs"] == 90
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 
 from harness.analysis.cell_table import cell_table
@@ -14,6 +15,7 @@ from harness.core.spec import Cell
 from harness.report.figures.base import PAPER, Figure
 from harness.report.figures.divergence import divergence, two_runs
 from harness.report.figures.reproducibility import reproducibility
+from harness.report.figures.tradeoff import tradeoff
 from tests.conftest import repeat
 
 Make = Callable[..., RunRecord]
@@ -78,3 +80,21 @@ def test_trainings_without_losses_are_drawn(make_cell: Callable[..., Cell], trac
     )
     assert two_runs(study, cell_table(study)) is None
     assert divergence(study, cell_table(study)) is not None
+
+
+def test_the_tradeoff_has_a_point_for_each_set_that_was_timed() -> None:
+    """Shares of differing processes and bounds are told apart, and untimed sets are left out."""
+    row = {"twin": False, "same_as": "", "trace_runs": 6, "cost_low": 1.0, "cost_high": 1.1}
+    row |= {"differ": 3, "differ_of": 6, "divergence_rate_upper": 0.1}
+    sets = [
+        {"cell": "a", "determinism": "loose", "verdict": "varies", "cost_ratio": 1.0},
+        {"cell": "b", "determinism": "tight", "verdict": "identical", "cost_ratio": 1.05},
+        {"cell": "c", "determinism": "untimed", "verdict": "varies", "cost_ratio": None},
+    ]
+    table = pd.DataFrame([{**row, **one} for one in sets])
+    figure = tradeoff(table, {"cell": "b"})
+    assert figure is not None
+    svg = str(figure.svg)
+    assert [name in svg for name in ("1  loose", "2  tight", "untimed")] == [True, True, False]
+    assert tradeoff(table, None) is None
+    assert tradeoff(table, {"cell": ""}) is None

@@ -16,6 +16,7 @@ from harness.scenario import Context
 from tests.conftest import command, harness, study_of
 
 
+@pytest.mark.slow
 def test_a_study_counts_the_processes_whose_calls_differ(tmp_path: Path) -> None:
     """Each run forks its processes, and the table has the sum over runs for each operation."""
     words = ["first_call=true", "scenario.op=exp,square", "scenario.processes=3"]
@@ -73,7 +74,7 @@ def test_it_runs_on_a_cpu_only() -> None:
 
 def test_the_command_asks_for_the_cpu_of_a_machine_with_a_gpu(tmp_path: Path) -> None:
     """`audit first_call=true` does not leave the device to `auto`, which a GPU would be."""
-    done = harness("audit", "first_call=true", "--cfg", "job", cwd=tmp_path)
+    done = command("audit", "first_call=true", "--cfg", "job", cwd=tmp_path)
     assert "device: cpu" in done.stdout.split("\n"), done.stdout + done.stderr
 
 

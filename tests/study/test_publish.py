@@ -53,6 +53,7 @@ def assert_refused(project: Path, reason: str) -> None:
     assert reason in done.stderr
 
 
+@pytest.mark.slow
 def test_a_published_study_can_be_reported_again(project: Path) -> None:
     """The tables made from the archive equal the deleted ones, and the index lists the report."""
     done = command("publish", "results/mine", cwd=project)
@@ -66,6 +67,7 @@ def test_a_published_study_can_be_reported_again(project: Path) -> None:
     assert not (target / "runs").exists()
 
 
+@pytest.mark.slow
 def test_the_archive_contains_no_users_or_times(project: Path) -> None:
     """Every member of the archive has user ID 0, no user name and time 0."""
     command("publish", "results/mine", cwd=project)
@@ -126,7 +128,11 @@ def test_a_study_is_published_only_once(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("api_key=c4n4ry", "a secret"), ("{here}", "private"), ("{here}/results", "private")],
+    [
+        ("api_key=c4n4ry", "a secret"),
+        ("{here}", "private"),
+        pytest.param("{here}/results", "private", marks=pytest.mark.slow),
+    ],
 )
 def test_secrets_and_folders_are_not_published(text: str, reason: str, project: Path) -> None:
     """A study whose command has a secret or the path of the folder is refused, with no trace."""

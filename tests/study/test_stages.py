@@ -30,6 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study_of(done, cwd)
 
 
+@pytest.mark.slow
 def test_a_cell_that_varies_gets_the_runs_of_the_first_stage(study: Path) -> None:
     """The unseeded net has two trace runs of two trainings; the seeded one has four, two of one."""
     records = [load_record(path) for path in (study / "runs").glob("*.trace.*.json")]
@@ -44,6 +45,7 @@ def test_a_cell_that_varies_gets_the_runs_of_the_first_stage(study: Path) -> Non
     assert trainings == {"none": [2, 2], "seed": [2, 2, 1, 1]}
 
 
+@pytest.mark.slow
 def test_timing_stops_when_costs_are_precise_enough(study: Path) -> None:
     """Three blocks were timed, and blocks.json says that no more are needed."""
     records = [load_record(path) for path in (study / "runs").glob("*.timing.*.json")]
@@ -51,6 +53,7 @@ def test_timing_stops_when_costs_are_precise_enough(study: Path) -> None:
     assert set(json.loads((study / "blocks.json").read_text()).values()) == {3}
 
 
+@pytest.mark.slow
 def test_such_a_study_is_complete(study: Path) -> None:
     """`resume` runs nothing more, and the report says why cells have fewer runs."""
     done = harness("resume", str(study), cwd=study.parent)

@@ -16,6 +16,7 @@ from harness.report.figures.cost import cost
 from harness.report.figures.divergence import divergence, two_runs
 from harness.report.figures.reproducibility import reproducibility
 from harness.report.figures.schedule import schedule
+from harness.report.figures.tradeoff import tradeoff
 from harness.report.figures.verdicts import verdicts
 
 
@@ -35,6 +36,7 @@ def draw_figures(
             "divergence": divergence(study, table),
             "two_runs": two_runs(study, table),
             "reproducibility": reproducibility(table),
+            "tradeoff": tradeoff(table, study.recipe),
             "schedule": schedule(study),
         }
     for name, figure in drawn.items():

@@ -37,10 +37,11 @@ def first_screen(content: ReportContent) -> str:
 def _render(template: str, content: ReportContent, **values: Any) -> str:
     safe = printable if template.endswith("html.j2") else _for_markdown
     command = printable(content.command).replace("```", "` ` `")  # cannot end its block of code
+    code = _map_text(content.recipe.snippets if content.recipe else {}, printable)
     return (
         make_environment()
         .get_template(template)
-        .render(content=_map_text(content, safe), command=command, **values)
+        .render(content=_map_text(content, safe), command=command, code=code, **values)
     )
 
 

@@ -1,0 +1,58 @@
+"""The figure of a recipe: how often runs may differ, against what the set of switches costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from harness.core.verdict import Verdict
+from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, shorten, to_figure
+
+MOST_LISTED = 14  # lines of names beside the axes
+LONGEST = 70  # characters of a name in the list
+
+
+def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | None:
+    """Share of processes that differ, or the bound on it, by cost; one point for each set.
+
+    ``table`` is the cell table with labels, ``recipe`` the document of the search, if it made the
+    study and found a set.
+    """
+    rows = table[
+        ~table["twin"] & (table["same_as"] == "") & table["cost_ratio"].notna()
+    ].sort_values("cost_ratio")
+    rows = rows[rows["trace_runs"] > 1]
+    if recipe is None or not recipe["cell"] or rows.empty:
+        return None
+    canvas = Canvas(figsize=(10, 3.8))
+    axes, names = canvas.subplots(1, 2, width_ratios=(3, 2))
+    for number, row in enumerate(rows.to_dict("records"), 1):
+        agrees = row["verdict"] == Verdict.identical
+        share = row["divergence_rate_upper"] if agrees else row["differ"] / row["differ_of"]
+        color = COLORS[1] if row["cell"] == recipe["cell"] else COLORS[0] if agrees else GREY
+        axes.plot([row["cost_low"], row["cost_high"]], [share, share], color=color, lw=1)
+        axes.plot(row["cost_ratio"], share, "v" if agrees else "o", color=color, mfc=PAPER, ms=7)
+        axes.annotate(
+            str(number), (row["cost_ratio"], share), (0, 6), textcoords="offset points", color=color
+        )
+        if number <= MOST_LISTED:
+            text = shorten(f"{number}  {row['determinism']}", LONGEST)
+            names.text(0, 1 - number / MOST_LISTED, text, fontsize=7, color=color)
+    names.axis("off")
+    axes.axvline(1, color=INK, lw=0.6)
+    axes.set_ylim(-0.04, 1.12)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_xlabel("time per step relative to `seed` alone, 95 % interval", loc="left")
+    axes.set_title("Processes that differ")
+    return to_figure(
+        canvas,
+        "tradeoff",
+        "Divergence against cost",
+        "Each point is a set of switches that was run and timed. Circles: the share of processes "
+        "that differ. Triangles: no run differed, and at most this share of fresh ones does (95 % "
+        "confidence); more runs would bring them down. Orange: the recipe. Sets with a hash seed "
+        "are timed only if the recipe has one.",
+    )
