@@ -82,6 +82,6 @@ def _describe(rows: Mapping[str, Mapping[str, str]], cell: Cell, precision: floa
     reached = (high - low) / 2 / ratio
     state = "reached" if reached <= precision else "not reached"
     return (
-        f"{ratio:.3f} × ({low:.3f}–{high:.3f}), {row['timing_runs']} blocks: ±{reached:.1%}, "
-        f"±{precision:.1%} is {state}"
+        f"{ratio:.3f} × ({low:.3f}–{high:.3f}), {row['timing_runs']} blocks: "
+        f"±{100 * reached:.1f} %, ±{100 * precision:.1f} % is {state}"
     )
