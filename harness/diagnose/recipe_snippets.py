@@ -48,7 +48,8 @@ def forms(name):  # torch's backward passes call one or another
         if operation := getattr(getattr(torch.ops.aten, each, None), overload or "default", None):
             yield operation
 
-wrapped = [deterministic_only_during(form) for name in {names} for form in forms(name)]  # keep"""
+# A wrapped operation is itself again when its library is deleted, so keep this list.
+wrapped = [deterministic_only_during(form) for name in {names} for form in forms(name)]"""
 
 
 def snippets(switches: Mapping[str, Any], operations: str | None = None) -> dict[str, str]:

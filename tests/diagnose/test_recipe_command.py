@@ -30,6 +30,7 @@ from harness.scenarios import mlp
 @dataclass(frozen=True)
 class Options:
     needs: list[str] = field(default_factory=list)
+    overrides: bool = False
 
 def chance():
     return int.from_bytes(os.urandom(4), "little") / 2**32
@@ -54,6 +55,8 @@ def is_on(switch):
     }[switch]
 
 def build(options: Options, context: Context) -> Supervised:
+    if options.overrides:
+        torch.use_deterministic_algorithms(False)
     training = mlp.build(mlp.Options(data="digits", steps=3), context)
     with torch.no_grad():
         next(training.model.parameters()).flatten()[0] += sum(map(noise, options.needs))
@@ -66,7 +69,9 @@ FEW = ["device=cpu", "recipe.runs=2", "recipe.confirm=3"]
 def write_planted(folder: Path) -> None:
     own = folder / "mine" / "scenario"
     own.mkdir(parents=True)
-    (own / "planted.yaml").write_text("name: planted\nuses_loader: false\nneeds: []\n")
+    (own / "planted.yaml").write_text(
+        "name: planted\nuses_loader: false\nneeds: []\noverrides: false\n"
+    )
     (own / "planted.py").write_text(PLANTED)
 
 
@@ -96,13 +101,8 @@ SOURCES: dict[str, list[str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("needs", "expected"),
-    [
-        pytest.param(*case, marks=pytest.mark.slow if case[0] == "fill" else pytest.mark.long)
-        for case in SOURCES.items()
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("needs", "expected"), SOURCES.items())
 def test_exactly_the_planted_switches_are_found(
     tmp_path: Path, needs: str, expected: list[str]
 ) -> None:
@@ -116,6 +116,18 @@ def test_exactly_the_planted_switches_are_found(
     assert "torch.manual_seed(42)" in done.stdout
 
 
+@pytest.mark.slow
+def test_the_operation_that_needs_deterministic_algorithms_is_found(tmp_path: Path) -> None:
+    """Of the indexing scenario, whose additions race: one operation, or one thread, would do."""
+    done = harness("recipe", "scenario=indexing", *FEW, "recipe.blocks=0", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    recipe = recipe_of(done, tmp_path)
+    assert [*recipe["kept"]] == ["seeds.torch", "algorithms"]
+    alternatives = {word: found["agrees"] for word, found in recipe["alternatives"].items()}
+    assert alternatives == {"deterministic_operations=index_put": True, "threads=1": True}
+    assert "for name in ['index_put']" in done.stdout
+
+
 @pytest.mark.long
 def test_a_rare_difference_is_found_with_more_runs(tmp_path: Path) -> None:
     """Six runs miss one in 20 processes three times in four; 90 runs miss it once in a hundred."""
@@ -125,6 +137,18 @@ def test_a_rare_difference_is_found_with_more_runs(tmp_path: Path) -> None:
     recipe = recipe_of(done, tmp_path)
     assert [*recipe["kept"]] == ["seeds.torch", "algorithms"]
     assert recipe["runs"] == 90
+
+
+@pytest.mark.long
+def test_a_switch_that_the_program_sets_is_not_searched(tmp_path: Path) -> None:
+    """The report says so, with the value in effect, and the recipe does without it."""
+    done = search(tmp_path, "", "scenario.overrides=true", "recipe.blocks=0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recipe = recipe_of(done, tmp_path)
+    assert recipe["overridden"] == {"algorithms": "allow"}
+    assert "algorithms" not in (*recipe["kept"], *recipe["unneeded"])
+    report = (study_of(done, tmp_path) / "report.md").read_text()
+    assert "Left out, as the program sets them itself: `algorithms=allow`." in report
 
 
 @pytest.mark.long

@@ -82,19 +82,33 @@ def test_trainings_without_losses_are_drawn(make_cell: Callable[..., Cell], trac
     assert divergence(study, cell_table(study)) is not None
 
 
+TIGHT = (
+    "determinism.algorithms=require determinism.fill_uninitialized_memory=false "
+    "determinism.seed=42 determinism.seeds.numpy=false determinism.seeds.python=false"
+)
+
+
 def test_the_tradeoff_has_a_point_for_each_set_that_was_timed() -> None:
     """Shares of differing processes and bounds are told apart, and untimed sets are left out."""
-    row = {"twin": False, "same_as": "", "trace_runs": 6, "cost_low": 1.0, "cost_high": 1.1}
+    row = {
+        "twin": False,
+        "baseline": "a",
+        "same_as": "",
+        "trace_runs": 6,
+        "cost_low": 1.0,
+        "cost_high": 1.1,
+    }
     row |= {"differ": 3, "differ_of": 6, "divergence_rate_upper": 0.1}
     sets = [
-        {"cell": "a", "determinism": "loose", "verdict": "varies", "cost_ratio": 1.0},
-        {"cell": "b", "determinism": "tight", "verdict": "identical", "cost_ratio": 1.05},
-        {"cell": "c", "determinism": "untimed", "verdict": "varies", "cost_ratio": None},
+        {"cell": "a", "overrides": "", "verdict": "varies", "cost_ratio": None},
+        {"cell": "b", "overrides": TIGHT, "verdict": "identical", "cost_ratio": 1.05},
+        {"cell": "c", "overrides": "determinism.threads=1", "verdict": "varies"},
     ]
     table = pd.DataFrame([{**row, **one} for one in sets])
     figure = tradeoff(table, {"cell": "b"})
     assert figure is not None
     svg = str(figure.svg)
-    assert [name in svg for name in ("1  loose", "2  tight", "untimed")] == [True, True, False]
+    names = ("1  seed of torch, numpy, python", "2  seed of torch + algorithms=require", "threads")
+    assert [name in svg for name in names] == [True, True, False]
     assert tradeoff(table, None) is None
     assert tradeoff(table, {"cell": ""}) is None

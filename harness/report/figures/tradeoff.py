@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, shorte
 
 MOST_LISTED = 14  # lines of names beside the axes
 LONGEST = 70  # characters of a name in the list
+GENERATORS = ("torch", "numpy", "python")
+NO_FILL = ("fill_uninitialized_memory", "false")  # as if there were no such switch
 
 
 def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | None:
@@ -21,31 +24,35 @@ def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | 
     ``table`` is the cell table with labels, ``recipe`` the document of the search, if it made the
     study and found a set.
     """
-    rows = table[
-        ~table["twin"] & (table["same_as"] == "") & table["cost_ratio"].notna()
-    ].sort_values("cost_ratio")
-    rows = rows[rows["trace_runs"] > 1]
+    rows = table[~table["twin"] & (table["same_as"] == "") & (table["trace_runs"] > 1)].copy()
+    rows.loc[rows["cell"] == rows["baseline"], ["cost_ratio", "cost_low", "cost_high"]] = 1.0
+    rows = rows[rows["cost_ratio"].notna()].sort_values("cost_ratio")
     if recipe is None or not recipe["cell"] or rows.empty:
         return None
     canvas = Canvas(figsize=(10, 3.8))
     axes, names = canvas.subplots(1, 2, width_ratios=(3, 2))
     for number, row in enumerate(rows.to_dict("records"), 1):
         agrees = row["verdict"] == Verdict.identical
-        share = row["divergence_rate_upper"] if agrees else row["differ"] / row["differ_of"]
+        share = row["divergence_rate_upper"] if agrees else _share(row)
         color = COLORS[1] if row["cell"] == recipe["cell"] else COLORS[0] if agrees else GREY
         axes.plot([row["cost_low"], row["cost_high"]], [share, share], color=color, lw=1)
         axes.plot(row["cost_ratio"], share, "v" if agrees else "o", color=color, mfc=PAPER, ms=7)
         axes.annotate(
-            str(number), (row["cost_ratio"], share), (0, 6), textcoords="offset points", color=color
+            str(number),
+            (row["cost_ratio"], share),
+            (0, 6 if number % 2 else -14),  # neighbours are often close
+            textcoords="offset points",
+            ha="center",
+            color=color,
         )
         if number <= MOST_LISTED:
-            text = shorten(f"{number}  {row['determinism']}", LONGEST)
-            names.text(0, 1 - number / MOST_LISTED, text, fontsize=7, color=color)
+            text = shorten(f"{number}  {_describe(row['overrides'])}", LONGEST)
+            names.text(0, 1 - number / MOST_LISTED, text, fontsize=8, color=color)
     names.axis("off")
     axes.axvline(1, color=INK, lw=0.6)
-    axes.set_ylim(-0.04, 1.12)
+    axes.set_ylim(-0.1, 1.12)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_xlabel("time per step relative to `seed` alone, 95 % interval", loc="left")
+    axes.set_xlabel("time per step relative to all seeds alone, 95 % interval", loc="left")
     axes.set_title("Processes that differ")
     return to_figure(
         canvas,
@@ -56,3 +63,24 @@ def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | 
         "confidence); more runs would bring them down. Orange: the recipe. Sets with a hash seed "
         "are timed only if the recipe has one.",
     )
+
+
+def _share(row: Mapping[Any, Any]) -> float:
+    """Of the processes that differ from the others: 1 if no two agree."""
+    if row["differ"] == row["differ_of"] - 1:
+        return 1.0
+    return float(row["differ"] / row["differ_of"])
+
+
+def _describe(overrides: str) -> str:
+    """Name a set by its switches; without overrides it is the setting `seed`."""
+    words = [word.removeprefix("determinism.") for word in shlex.split(overrides)]
+    values = dict(word.split("=", 1) for word in words if not word.startswith("scenario."))
+    seeds = [name for name in GENERATORS if values.get(f"seeds.{name}") != "false"]
+    seeds = seeds if "seed" in values or not values else []
+    others = [
+        f"{name}={value}"
+        for name, value in values.items()
+        if not name.startswith("seed") and (name, value) != NO_FILL
+    ]
+    return " + ".join([f"seed of {', '.join(seeds)}"] * bool(seeds) + others)
