@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.spec import Cell, Determinism
-from harness.core.switches import same_experiment
+from harness.core.switches import CUDA_ONLY, same_experiment
 from harness.diagnose.switch_search import Kept
 
 # The seed of a setting is one switch for each generator that it seeds.
@@ -61,7 +61,8 @@ class Switches:
         ignored = [
             name
             for name in turned.names
-            if name not in SEEDS and same_experiment(full, _without(full, name))
+            if name not in SEEDS
+            and (_needs_cuda(full, name) or same_experiment(full, _without(full, name)))
         ]
         return dataclasses.replace(turned.but(ignored), without_effect=tuple(ignored))
 
@@ -112,6 +113,11 @@ def settings_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         return values
     missing = {name: False for name in SEEDS if name not in kept}
     return {"seed": kept[seeds[0]], **missing, **values}
+
+
+def _needs_cuda(cell: Cell, name: str) -> bool:
+    """Also of scripts, which see no GPU if the device is the CPU."""
+    return cell.device == "cpu" and name.partition(".")[0] in CUDA_ONLY
 
 
 def _as_word(value: Any) -> str:

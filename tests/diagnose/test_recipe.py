@@ -54,6 +54,16 @@ def test_switches_without_effect_are_left_out(full: Cell) -> None:
     assert "cublas_workspace" in Switches.of(on_cuda(full)).names
 
 
+def test_a_script_without_a_gpu_consults_no_cuda_switch(full: Cell) -> None:
+    """It may use a DataLoader, which the harness cannot know."""
+    scenario = dataclasses.replace(full.scenario, framework="script")
+    switches = Switches.of(dataclasses.replace(full, scenario=scenario))
+    assert set(switches.without_effect) == {
+        *("cudnn.benchmark", "cudnn.deterministic", "cublas_workspace")
+    }
+    assert "loader.generator" in switches.names
+
+
 def test_all_switches_turn_no_other(full: Cell) -> None:
     """Not even those of the setting that nothing consults: their variables need processes."""
     switches = Switches.of(full)
