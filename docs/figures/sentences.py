@@ -20,6 +20,7 @@ from docs.figures.studies import (
     COST_H100,
     EXAMPLE,
     EXAMPLE_DIAGNOSIS,
+    EXAMPLE_RECIPE,
     FIRST_CALLS_AMD,
     FIRST_CALLS_INTEL,
     NOISE,
@@ -69,8 +70,17 @@ def example_of_the_readme() -> Iterator[Sentence]:
     yield Sentence(README, EXAMPLE, text)
     diagnosis = study(EXAMPLE_DIAGNOSIS).data.diagnosis
     assert diagnosis is not None
-    text, _, _ = diagnosis["paragraph"].partition(" determinism.cublas_workspace")
+    where, _, rest = diagnosis["paragraph"].partition(" (in ")
+    _, _, remedy = rest.partition("Fault: ")
+    yield Sentence(README, EXAMPLE_DIAGNOSIS, where[where.index("Origin: ") :])
+    text, _, _ = remedy.partition(" determinism.cublas_workspace")
     yield Sentence(README, EXAMPLE_DIAGNOSIS, text)
+    recipe = study(EXAMPLE_RECIPE).content.recipe
+    assert recipe is not None
+    text, _, _ = recipe.headline.replace("`", "").partition(", at ")
+    yield Sentence(README, EXAMPLE_RECIPE, text)
+    operation, _, _ = recipe.sentences[0].replace("`", "").partition(", at ")
+    yield Sentence(README, EXAMPLE_RECIPE, operation)
 
 
 def bits_of_the_h100() -> Iterator[Sentence]:

@@ -28,8 +28,8 @@ MODULES = {"seeds.python": "random", "seeds.numpy": "numpy"}
 IN_TRAINER = ("algorithms", "cudnn.benchmark")
 # What worker/torch_backend/deterministic_operations.py does, for torch 2.9 and later.
 ONLY_DURING = """\
-def deterministic_only_during(operation, key="CPU"):  # or "CUDA"
-    kernel = torch.library.get_kernel(operation, key)
+def deterministic_only_during(operation, device="CPU"):  # or "CUDA"
+    kernel = torch.library.get_kernel(operation, device)
 
     def deterministic(keys, *args, **kwargs):
         torch.use_deterministic_algorithms(True)
@@ -39,7 +39,7 @@ def deterministic_only_during(operation, key="CPU"):  # or "CUDA"
             torch.use_deterministic_algorithms(False)
 
     library = torch.library.Library("aten", "IMPL")
-    library.impl(operation, deterministic, key, with_keyset=True)
+    library.impl(operation, deterministic, device, with_keyset=True)
     return library
 
 def forms(name):  # torch's backward passes call one or another

@@ -30,13 +30,14 @@ def draw_figures(
     make_folder(folder)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the viewer's font may have it
+        recipe = tradeoff(table, study.recipe)
         drawn = {
             "verdicts": verdicts(table, content),
-            "cost": cost(table),
+            "cost": None if recipe else cost(table),  # whose names of sets would fill it
             "divergence": divergence(study, table),
             "two_runs": two_runs(study, table),
             "reproducibility": reproducibility(table),
-            "tradeoff": tradeoff(table, study.recipe),
+            "tradeoff": recipe,
             "schedule": schedule(study),
         }
     for name, figure in drawn.items():

@@ -13,7 +13,7 @@ from harness.core.verdict import Verdict
 from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, shorten, to_figure
 
 MOST_LISTED = 14  # lines of names beside the axes
-LONGEST = 70  # characters of a name in the list
+LONGEST = 54  # characters of a name in the list
 GENERATORS = ("torch", "numpy", "python")
 NO_FILL = ("fill_uninitialized_memory", "false")  # as if there were no such switch
 
@@ -47,7 +47,8 @@ def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | 
         )
         if number <= MOST_LISTED:
             text = shorten(f"{number}  {_describe(row['overrides'])}", LONGEST)
-            names.text(0, 1 - number / MOST_LISTED, text, fontsize=8, color=color)
+            line = names.text(0, 1 - number / MOST_LISTED, text, fontsize=8, color=color)
+            line.set_in_layout(False)  # or a long name would take the place of the axes
     names.axis("off")
     axes.axvline(1, color=INK, lw=0.6)
     axes.set_ylim(-0.1, 1.12)
