@@ -56,7 +56,7 @@ TINY = ["scenario.steps=6", *SMALL]
         (["launch.ahead=0"], "at least 1"),
         (
             ["nosuchverb"],
-            "the commands are resume, report, check, diagnose, recipe, replay, audit, publish,",
+            "the commands are resume, report, check, diagnose, recipe, cost, replay, audit,",
         ),
         (["results/x"], "unknown command 'results/x'"),
         (["resume"], "takes one study"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.core.errors import StudyStoppedError
 from harness.core.op_log import OpLog, pop
 from harness.core.spec import Cell, Kind
 from harness.diagnose.advice import changes_with_algorithms
@@ -45,16 +44,18 @@ def sufficient_operations(
 
 
 def _called_operations(experiment: Experiment, cell: Cell) -> Sequence[str]:
-    """Names of all operations of the first steps, in order of their first call."""
+    """Names of all operations of the first steps, in order of their first call.
+
+    Empty if they cannot be logged: a recipe does without this alternative.
+    """
     experiment.log("recipe: logging the operations of the first steps")
     spec = experiment.spec(cell, Kind.operations, 1, window=LOGGED)
     (record,) = experiment.launch([spec])
     try:
         log = pop(experiment.operations, record.run_id, 1)
-    except OSError:
-        raise StudyStoppedError(
-            f"the operations could not be logged: {record.outcome}: {record.reason}"
-        ) from None
+    except (OSError, ValueError):
+        experiment.log(f"  they could not be logged: {record.outcome}: {record.reason}")
+        return []
     return list(dict.fromkeys(_names(log)))
 
 

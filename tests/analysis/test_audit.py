@@ -22,7 +22,7 @@ from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import Outcome, Repeat, RunRecord
 from harness.core.spec import Cell, Scenario
 from harness.core.verdict import Verdict
-from harness.diagnose.command import ADVICE
+from harness.diagnose.advice import ADVICE
 from tests.conftest import repeat
 
 SAME, VARIES = Verdict.identical, Verdict.varies

@@ -15,7 +15,7 @@ from harness.config.presets import load_preset
 from harness.core.spec import Algorithms, Cell, Determinism, Seeds
 from harness.core.switches import same_experiment
 from harness.diagnose.recipe_snippets import snippets
-from harness.diagnose.recipe_switches import SEEDS, Switches
+from harness.diagnose.recipe_switches import BY_COST, SEEDS, Switches
 from harness.report.content.recipe import describe_recipe
 from tests.conftest import ROOT
 
@@ -40,6 +40,12 @@ def full(make_cell: Make) -> Cell:
 
 def on_cuda(cell: Cell) -> Cell:
     return dataclasses.replace(cell, device="cuda:0")
+
+
+def test_every_switch_has_its_place() -> None:
+    """A new switch must be put among those that cost more and less."""
+    assert {*BY_COST, "seed"} == Determinism().switches().keys()
+    assert len(BY_COST) == len(set(BY_COST))
 
 
 def test_switches_without_effect_are_left_out(full: Cell) -> None:
