@@ -69,16 +69,16 @@ def test_such_a_study_is_complete(study: Path) -> None:
 def test_a_budget_ends_a_study(tmp_path: Path) -> None:
     """No run starts after it, the report says how many are left, and `resume` goes on."""
     words = ["scenario=mlp", "scenario.steps=6", "determinism=seed", "study.control=null"]
-    many = ["runs.trace=2000", "runs.timing=0", "study.budget_s=15"]
+    many = ["runs.trace=2000", "runs.timing=0", "study.budget_s=45"]
     done = harness(*words, *many, FORK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "at most 15 s (study.budget_s)" in done.stderr
+    assert "at most 45 s (study.budget_s)" in done.stderr
     study = study_of(done, tmp_path)
     runs = len(list((study / "runs").glob("*.trace.*.json")))
     assert 0 < runs < 2000
-    assert f"study.budget_s=15 is used up; {2000 - runs} runs are not started" in done.stderr
+    assert f"study.budget_s=45 is used up; {2000 - runs} runs are not started" in done.stderr
     text = (study / "report.md").read_text()
-    sentence = "The time budget of 15 s (study.budget_s) ended before"
+    sentence = "The time budget of 45 s (study.budget_s) ended before"
     assert f"{sentence} {2000 - runs} of 2000 planned runs" in text
     assert "not done" not in text
 

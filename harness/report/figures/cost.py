@@ -12,8 +12,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.core.verdict import Verdict
-from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, to_figure
+from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, shorten, to_figure
 
+LONGEST = 75  # characters of a name; longer ones would leave no room for the axes
 MOST_SHOWN = (0.75, 1.35)  # costs within the axis; others stand at its edge, as numbers
 
 
@@ -35,7 +36,7 @@ def cost(table: pd.DataFrame) -> Figure | None:
             is_filled=row["verdict"] == Verdict.identical or row["twin"],
         )
     names = [
-        f"{row['scenario']}, {row['determinism']}{' (A/A twin)' * row['twin']}"
+        shorten(f"{row['scenario']}, {row['determinism']}", LONGEST) + " (A/A twin)" * row["twin"]
         for row in rows.to_dict("records")
     ]
     axes.set_yticks(heights, names)
