@@ -14,6 +14,7 @@ from harness.core.paths import RECIPE
 from harness.core.spec import Isolation
 from harness.diagnose.recipe_answer import Recipe, describe_search
 from harness.diagnose.recipe_search import RecipeSearch
+from harness.diagnose.recipe_switches import HASH_SEED
 from harness.diagnose.runs import REPEATS, Experiment
 from harness.study.fork_server import Place
 from harness.study.plan import plan
@@ -23,7 +24,6 @@ from harness.study.runner import Runner
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
-HASH = frozenset({"python_hash_seed"})
 SUPPORTED = ("torch", "script")  # whose switches are those of torch
 
 
@@ -91,7 +91,7 @@ def _cells_of_study(search: RecipeSearch) -> Iterator[RequestedCell]:
     sets = [search.kept, everything, *search.answers]
     sets += [switches.seeds | {name} for name in switches.with_cost]
     sets += [everything - {name} for name in switches.with_cost]
-    timed = {switches.cell(kept).id: kept == search.kept or not HASH & kept for kept in sets}
+    timed = {switches.cell(kept).id: kept == search.kept or HASH_SEED not in kept for kept in sets}
     cells = [baseline, *map(switches.cell, sets), *(one.cell for one in search.alternatives)]
     for cell in {cell.id: cell for cell in cells}.values():
         yield RequestedCell(cell, baseline, timed=timed.get(cell.id, True))

@@ -11,7 +11,7 @@ from harness.core.frameworks import environment_of
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from harness.diagnose.kernel_search import sufficient_operations
-from harness.diagnose.recipe_switches import FILL, SEEDS, Switches
+from harness.diagnose.recipe_switches import FILL, HASH_SEED, SEEDS, Switches
 from harness.diagnose.runs import Experiment, all_agree
 from harness.diagnose.switch_search import Kept, SwitchSearch, find_contradictions
 
@@ -49,7 +49,7 @@ class RecipeSearch:
     @property
     def everything_timed(self) -> Kept:
         """A hash seed costs nothing, but would need processes of its own."""
-        return self.everything - {"python_hash_seed"}
+        return self.everything - {HASH_SEED}
 
     @property
     def contradictions(self) -> list[tuple[Kept, Kept]]:

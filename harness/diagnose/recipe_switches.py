@@ -13,10 +13,11 @@ from harness.diagnose.switch_search import Kept
 
 # The seed of a setting is one switch for each generator that it seeds.
 SEEDS = ("seeds.torch", "seeds.numpy", "seeds.python")
+HASH_SEED = "python_hash_seed"
 # Those that cost least come first: of two sets that suffice, the search prefers the first ones.
 BY_COST = (
     *SEEDS,
-    "python_hash_seed",
+    HASH_SEED,
     "loader.generator",
     "loader.worker_init",
     "vector_math_warm_up",
@@ -35,7 +36,7 @@ BY_COST = (
     "threads",
 )
 FILL = "fill_uninitialized_memory"
-ONLY_SEED = (*SEEDS, "python_hash_seed", "loader.generator", "loader.worker_init")
+ONLY_SEED = (*SEEDS, HASH_SEED, "loader.generator", "loader.worker_init")
 PRESET_SEED = 42  # of conf/determinism/seed.yaml
 
 

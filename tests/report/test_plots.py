@@ -89,7 +89,7 @@ TIGHT = (
 
 
 def test_the_tradeoff_has_a_point_for_each_set_that_was_timed() -> None:
-    """Shares of differing processes and bounds are told apart, and untimed sets are left out."""
+    """The figure lists every timed set, and omits sets without a measured cost."""
     row = {
         "twin": False,
         "baseline": "a",

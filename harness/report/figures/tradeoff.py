@@ -24,10 +24,12 @@ def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | 
     ``table`` is the cell table with labels, ``recipe`` the document of the search, if it made the
     study and found a set.
     """
+    if recipe is None or not recipe["cell"]:
+        return None
     rows = table[~table["twin"] & (table["same_as"] == "") & (table["trace_runs"] > 1)].copy()
     rows.loc[rows["cell"] == rows["baseline"], ["cost_ratio", "cost_low", "cost_high"]] = 1.0
     rows = rows[rows["cost_ratio"].notna()].sort_values("cost_ratio")
-    if recipe is None or not recipe["cell"] or rows.empty:
+    if rows.empty:
         return None
     canvas = Canvas(figsize=(10, 3.8))
     axes, names = canvas.subplots(1, 2, width_ratios=(3, 2))
