@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.core.command_line import add_override, command
@@ -14,8 +13,7 @@ from harness.core.paths import RECIPE
 from harness.core.spec import Isolation
 from harness.diagnose.recipe_answer import Recipe, describe_search
 from harness.diagnose.recipe_search import RecipeSearch
-from harness.diagnose.recipe_switches import HASH_SEED
-from harness.diagnose.runs import REPEATS, Experiment
+from harness.diagnose.runs import FIRST_RUNS, REPEATS, Experiment
 from harness.study.fork_server import Place
 from harness.study.plan import plan
 from harness.study.progress import Display, estimate_s
@@ -38,21 +36,17 @@ def recipe(request: Request) -> int:
         )
     if cell.determinism.seed is None:
         raise UsageError(f"recipe begins with a setting that has a seed, not `{cell.setting}`")
-    runs = Runs(
-        trace=request.recipe.runs, timing=request.recipe.blocks, repeats=framework.repeats(REPEATS)
-    )
-    nothing_yet = dataclasses.replace(runs, trace=0, timing=0)
+    runs = Runs(trace=0, timing=0, repeats=framework.repeats(REPEATS), first=FIRST_RUNS)
     searched = dataclasses.replace(
-        request.for_cell(cell, nothing_yet),
+        request.for_cell(cell, runs),
         launch=dataclasses.replace(request.launch, isolation=Isolation.fork),
     )
-    return run_inquiry(searched, RecipeInquiry(request.recipe.runs, runs))
+    return run_inquiry(searched, RecipeInquiry(request.recipe.runs))
 
 
 @dataclass(frozen=True)
 class RecipeInquiry:
     kept: int  # fork servers that stay, since every set is tried by their children
-    runs: Runs  # of the study that times what the search has found
 
     @property
     def place(self) -> Place:
@@ -66,7 +60,7 @@ class RecipeInquiry:
             found = describe_search(search)
             if found.cell:  # before the saved weights, whose distances are measured, are removed
                 found.write(session.folder.path)  # `resume` can complete the rest
-                _time(session, start, list(_cells_of_study(search)), self.runs)
+                _time(session, start, search)
         return found
 
     def how_to_continue(self, session: Session) -> str:
@@ -78,31 +72,16 @@ class RecipeInquiry:
         return f"completed runs are kept. Continue with:\n  {again}"
 
 
-def _cells_of_study(search: RecipeSearch) -> Iterator[RequestedCell]:
-    """The baseline, and what is compared with it: the recipe, its alternatives, all switches, each
-    switch from both ends, and all sets that were tried.
-
-    Sets with a hash seed need a process of their own for every block, so other than the recipe they
-    are not timed.
-    """
-    assert search.kept is not None
-    switches, everything = search.switches, search.everything_timed
-    baseline = switches.cell(switches.seeds)
-    sets = [search.kept, everything, *search.answers]
-    sets += [switches.seeds | {name} for name in switches.with_cost]
-    sets += [everything - {name} for name in switches.with_cost]
-    timed = {switches.cell(kept).id: kept == search.kept or HASH_SEED not in kept for kept in sets}
-    cells = [baseline, *map(switches.cell, sets), *(one.cell for one in search.alternatives)]
-    for cell in {cell.id: cell for cell in cells}.values():
-        yield RequestedCell(cell, baseline, timed=timed.get(cell.id, True))
-
-
-def _time(
-    session: Session, start: StartProcess, cells: Sequence[RequestedCell], runs: Runs
-) -> None:
-    """Make the study one of all these cells, and run what it lacks: `resume` can do that, too."""
-    request = dataclasses.replace(session.request, asked=tuple(cells), runs=runs)
-    planned = plan(request, cells[0].cell.device)
+def _time(session: Session, start: StartProcess, search: RecipeSearch) -> None:
+    """Make the study one of all sets, and time what has a cost; `resume` can do that, too."""
+    baseline = search.switches.cell(search.switches.seeds)
+    timed = [baseline, *search.timed()]
+    tried = [search.switches.cell(kept) for kept in search.answers]
+    cells = {cell.id: cell for cell in (*timed, *tried)}.values()
+    asked = [RequestedCell(cell, baseline, timed=cell in timed) for cell in cells]
+    runs = dataclasses.replace(session.request.runs, timing=session.request.recipe.blocks)
+    request = dataclasses.replace(session.request, asked=tuple(asked), runs=runs)
+    planned = plan(request, baseline.device)
     session.folder.extend(request, planned)
     remaining = session.folder.remaining(planned)
     print(f"recipe: {len(remaining)} more runs, for the costs", file=sys.stderr, flush=True)

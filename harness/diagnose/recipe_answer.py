@@ -44,7 +44,7 @@ class Recipe:
     """``kept`` are the necessary switches with their values; empty ``cell``: there is no recipe."""
 
     cell: str
-    full: str  # the cell with all switches but the hash seed
+    full: str  # the cell that is timed for all switches
     kept: Mapping[str, Any]
     without: Mapping[str, Evidence]  # by the switch that was left out; "" : none
     unneeded: Sequence[str]
@@ -60,6 +60,8 @@ class Recipe:
     contradictions: Sequence[tuple[list[str], list[str]]] = ()
     added: Mapping[str, str] = field(default_factory=dict)  # cell of `seed` and this switch
     taken: Mapping[str, str] = field(default_factory=dict)  # cell of all but this switch
+    # the cell whose cost is that of a set, by the cell of the set: they differ in seeds alone
+    timed_as: Mapping[str, str] = field(default_factory=dict)
     snippets: Mapping[str, str] = field(default_factory=dict)  # code by what it is for
     words: Sequence[str] = ()
 
@@ -82,9 +84,9 @@ def describe_search(search: RecipeSearch) -> Recipe:
     switches, kept, everything = search.switches, search.kept, search.everything
     known = Recipe(
         cell="",
-        full=switches.cell(search.everything_timed).id,
+        full="",
         kept={},
-        without={"": _evidence(search, switches.cell(everything))},
+        without={},
         unneeded=[],
         without_effect=switches.without_effect,
         overridden=search.overridden,
@@ -96,13 +98,15 @@ def describe_search(search: RecipeSearch) -> Recipe:
         words=search.experiment.request.words,
     )
     if kept is None:
-        return known
+        without = {"": _evidence(search, switches.cell(everything))}
+        return dataclasses.replace(known, without=without)
     independent = independent_runs(search.runs[switches.cell(kept).id])
     values = {name: switches.value(name) for name in switches.ordered(kept)}
     alternatives = {one.name: one.value for one in search.alternatives}
     return dataclasses.replace(
         known,
         cell=switches.cell(kept).id,
+        full=search.timed_as(everything).id,
         kept=values,
         without={name: _evidence(search, switches.cell(kept - {name})) for name in values},
         unneeded=[name for name in switches.names if name not in kept],
@@ -115,10 +119,9 @@ def describe_search(search: RecipeSearch) -> Recipe:
             (switches.ordered(smaller), switches.ordered(larger))
             for smaller, larger in search.contradictions
         ],
-        added={name: switches.cell(switches.seeds | {name}).id for name in switches.with_cost},
-        taken={
-            name: switches.cell(search.everything_timed - {name}).id for name in switches.with_cost
-        },
+        added={name: search.timed_as(frozenset({name})).id for name in switches.with_cost},
+        taken={name: search.timed_as(everything - {name}).id for name in switches.with_cost},
+        timed_as={switches.cell(tried).id: search.timed_as(tried).id for tried in search.answers},
         snippets=snippets(values, alternatives.get("deterministic_operations")),
     )
 

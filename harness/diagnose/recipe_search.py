@@ -13,7 +13,12 @@ from harness.core.spec import Cell
 from harness.diagnose.kernel_search import sufficient_operations
 from harness.diagnose.recipe_switches import FILL, HASH_SEED, SEEDS, Switches
 from harness.diagnose.runs import Experiment, all_agree
-from harness.diagnose.switch_search import Kept, SwitchSearch, find_contradictions
+from harness.diagnose.switch_search import (
+    Kept,
+    SwitchSearch,
+    find_contradictions,
+    forget_agreements,
+)
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,6 @@ class RecipeSearch:
         return frozenset(self.switches.names)
 
     @property
-    def everything_timed(self) -> Kept:
-        """A hash seed costs nothing, but would need processes of its own."""
-        return self.everything - {HASH_SEED}
-
-    @property
     def contradictions(self) -> list[tuple[Kept, Kept]]:
         return find_contradictions(self.answers)
 
@@ -62,16 +62,34 @@ class RecipeSearch:
         that seemed to agree gets as many runs.
         """
         self._leave_out_overridden()
-        search = SwitchSearch(self.switches.names, self._suffices, self.answers)
-        self.kept = search.minimize()
+        self.kept = self._minimize()
         while self.kept is not None:
             self.alternatives = list(self._find_alternatives(self.kept))
             if self._is_confirmed(self.kept):
                 return
             self.screen = self.confirm
-            search.forget_agreements()
+            forget_agreements(self.answers)
             self.answers[self.kept] = False
-            self.kept = search.minimize()
+            self.kept = self._minimize()
+
+    def timed(self) -> list[Cell]:
+        """Return the recipe, all switches, each from both ends, what was tried, alternatives."""
+        assert self.kept is not None
+        everything, names = self.everything, self.switches.with_cost
+        sets = [self.kept, everything, *({name} for name in names), *self.answers]
+        sets += [everything - {name} for name in names]
+        cells = [self.timed_as(frozenset(kept)) for kept in sets]
+        cells += [one.cell for one in self.alternatives]
+        return list({cell.id: cell for cell in cells}.values())
+
+    def timed_as(self, kept: Kept) -> Cell:
+        """Return the cell that is timed for a set: seeds cost nothing, so one stands for all
+        that differ in seeds alone.
+        """
+        assert self.kept is not None
+        costly = kept & {*self.switches.with_cost}
+        is_recipe = costly == self.kept & {*self.switches.with_cost}
+        return self.switches.cell(self.kept if is_recipe else self.switches.seeds | costly)
 
     def evidence(self, cell: Cell) -> list[RunRecord]:
         """All runs that the cell had, or as many as judge a set."""
@@ -83,13 +101,33 @@ class RecipeSearch:
 
         A program that seeds itself may do so too late, so its seeds are searched like any other.
         """
-        (first,) = self.experiment.traces(self.switches.cell(self.everything), 1)
+        everything = self.switches.cell(self.everything - {HASH_SEED})
+        (first,) = self.experiment.traces(everything, 1)
         self.overridden = {
             name: effective
             for name, (_, effective) in overridden_switches(first).items()
             if name in self.switches.names and name not in SEEDS
         }
         self.switches = self.switches.but(self.overridden)
+
+    def _minimize(self) -> Kept | None:
+        """Return the smallest set that suffices, or None.
+
+        A hash seed costs nothing, but each of its runs needs another fork server. So it is searched
+        only if the other switches do not suffice, or if it may do the work of one with a cost.
+        """
+        everything = [*self.switches.names]
+        others = [name for name in everything if name != HASH_SEED]
+        search = SwitchSearch(everything, self._suffices, self.answers)
+        without_hash_seed = SwitchSearch(others, self._suffices, self.answers).minimize()
+        if HASH_SEED not in everything:
+            return without_hash_seed
+        costly = {*self.switches.with_cost} & (without_hash_seed or set())
+        if without_hash_seed is None or any(
+            search.test(self.everything - {name}) for name in sorted(costly)
+        ):
+            return search.minimize()
+        return without_hash_seed
 
     def _suffices(self, kept: Kept) -> bool:
         return self._agrees(self.switches.cell(kept), self._describe(kept))

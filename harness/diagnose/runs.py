@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Experiment:
 
     def traces(self, cell: Cell, number: int) -> Iterator[RunRecord]:
         """Yield the first ``number`` trace runs of a cell, reusing recorded ones."""
-        specs = [self.spec(cell, Kind.trace, n, repeats=self.repeats) for n in range(1, number + 1)]
+        specs = [self._trace(cell, n) for n in range(1, number + 1)]
         recorded = {record.run_id: record for record in self.folder.records()}
         yield from (recorded[spec.run_id] for spec in specs if spec.run_id in recorded)
         missing = [spec for spec in specs if spec.run_id not in recorded]
@@ -106,11 +107,7 @@ class Experiment:
         """The same for several cells, run by run, so that they can share fork servers."""
         known = {record.run_id: record for record in self.folder.records()}
         found: dict[str, list[RunRecord]] = {cell.id: [] for cell in cells}
-        specs = [
-            self.spec(cell, Kind.trace, number, repeats=self.repeats)
-            for number in range(1, most + 1)
-            for cell in cells
-        ]
+        specs = [self._trace(cell, number) for number in range(1, most + 1) for cell in cells]
         for spec in specs:
             records = found[spec.cell.id]
             if spec.run_id in known and all_agree(records):
@@ -118,10 +115,16 @@ class Experiment:
         missing = (
             spec for spec in specs if spec.run_id not in known and all_agree(found[spec.cell.id])
         )
-        for record in self.launch(missing):
-            if all_agree(found[record.spec.cell.id]):  # else started before that was known
-                found[record.spec.cell.id].append(record)
+        for batch in (islice(missing, FIRST_RUNS * len(cells)), missing):
+            for record in self.launch(batch):
+                if all_agree(found[record.spec.cell.id]):  # else started before that was known
+                    found[record.spec.cell.id].append(record)
         return list(found.values())
+
+    def _trace(self, cell: Cell, number: int) -> RunSpec:
+        trainings = self.request.runs.trainings(number)
+        repeats = FRAMEWORKS[cell.scenario.framework].repeats(trainings)
+        return self.spec(cell, Kind.trace, number, repeats=repeats)
 
     def spec(self, cell: Cell, kind: Kind, number: int, **request: Any) -> RunSpec:
         """A run of a cell in the environment that it needs; ``request`` are fields of RunSpec."""

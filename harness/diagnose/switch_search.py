@@ -31,11 +31,6 @@ class SwitchSearch:
             self.answers[kept] = self.suffices(kept)
         return self.answers[kept]
 
-    def forget_agreements(self) -> None:
-        """Test sets that seemed to suffice again, as with more runs than before."""
-        for kept in [kept for kept, is_enough in self.answers.items() if is_enough]:
-            del self.answers[kept]
-
     def minimize(self) -> Kept | None:
         """Return a set that suffices and none of whose switches can be left out; or None.
 
@@ -70,6 +65,12 @@ class SwitchSearch:
 
     def _last_first(self, kept: Kept) -> list[str]:
         return [name for name in reversed(self.switches) if name in kept]
+
+
+def forget_agreements(answers: dict[Kept, bool]) -> None:
+    """Have sets that seemed to suffice tested again, as with more runs than before."""
+    for kept in [kept for kept, is_enough in answers.items() if is_enough]:
+        del answers[kept]
 
 
 def find_contradictions(answers: Mapping[Kept, bool]) -> list[tuple[Kept, Kept]]:

@@ -43,7 +43,7 @@ Place = Callable[[int], int]
 
 def one_after_another(runs: int) -> Place:
     """Each of MOST_SERVERS servers forks consecutive runs of a cell, one if there are few runs."""
-    children = math.ceil(runs / MOST_SERVERS)
+    children = max(1, math.ceil(runs / MOST_SERVERS))
     return lambda number: (number - 1) // children
 
 

@@ -120,7 +120,7 @@ class Recipe:
 
     runs: int = 6  # by which each set of switches is judged
     confirm: int = 30  # of the set that is found
-    blocks: int = 4  # timing blocks for the costs; 0: none
+    blocks: int = 6  # timing blocks for the costs; 0: none
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,12 @@ from itertools import combinations
 
 import pytest
 
-from harness.diagnose.switch_search import Kept, SwitchSearch, find_contradictions
+from harness.diagnose.switch_search import (
+    Kept,
+    SwitchSearch,
+    find_contradictions,
+    forget_agreements,
+)
 
 SWITCHES = ("seed", "hash", "generator", "workers", "warm", "cudnn", "workspace", "fill", "det")
 
@@ -113,5 +118,5 @@ def test_a_refuted_answer_is_replaced() -> None:
     first = search.minimize()
     assert first == {"seed"}
     rare["is_seen"] = True
-    search.forget_agreements()
+    forget_agreements(search.answers)
     assert search.minimize() == {"seed", "warm"}

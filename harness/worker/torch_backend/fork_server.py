@@ -26,7 +26,6 @@ from typing import NoReturn
 
 from harness.worker.__main__ import run_worker
 from harness.worker.pipe import die_with_parent
-from harness.worker.torch_backend.warmup import reseed, warm_up
 
 DESCRIPTORS = 4
 
@@ -34,7 +33,11 @@ DESCRIPTORS = 4
 def main() -> None:
     die_with_parent()
     requests = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()  # what modules allocate stays: to look for garbage takes a tenth of the import
+    from harness.worker.torch_backend.warmup import warm_up  # noqa: PLC0415
+
     warm_up()
+    gc.enable()
     with contextlib.suppress(OSError):  # the parent has ended
         requests.send(b"r")  # ready
     gc.freeze()  # a child's collections would write to, and so copy, every page of the modules
@@ -110,6 +113,8 @@ def _become_worker(stdin: int, replies: int, log: int, name: str) -> NoReturn:
     os.close(stdin)
     os.close(log)
     try:
+        from harness.worker.torch_backend.warmup import reseed  # noqa: PLC0415
+
         reseed()
         run_worker(replies, server=name)
     except BaseException:  # noqa: BLE001 - as an interpreter that ends with a traceback
