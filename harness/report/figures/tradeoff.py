@@ -30,7 +30,8 @@ def tradeoff(table: pd.DataFrame, recipe: Mapping[str, Any] | None) -> Figure | 
     cells = table[~table["twin"]].copy()
     cells.loc[cells["cell"] == cells["baseline"], COST] = 1.0
     # each set was timed itself before one stood for those that differ in seeds
-    timed = cells["cell"].map(recipe.get("timed_as", {})).fillna(cells["cell"])
+    timed_as = recipe.get("timed_as", {})
+    timed = [timed_as.get(cell, cell) for cell in cells["cell"]]
     cells[COST] = cells.set_index("cell")[COST].loc[timed].to_numpy()
     rows = cells[(cells["same_as"] == "") & (cells["trace_runs"] > 1)]
     rows = rows[rows["cost_ratio"].notna()].sort_values("cost_ratio")
