@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,7 @@ from harness.core.spec import Cell
 from harness.diagnose.kernel_search import sufficient_operations
 from harness.diagnose.recipe_switches import FILL, HASH_SEED, SEEDS, Switches
 from harness.diagnose.runs import Experiment, all_agree
-from harness.diagnose.switch_search import (
-    Kept,
-    SwitchSearch,
-    find_contradictions,
-    forget_agreements,
-)
+from harness.diagnose.switch_search import Kept, SwitchSearch, find_contradictions
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,7 @@ class RecipeSearch:
             if self._is_confirmed(self.kept):
                 return
             self.screen = self.confirm
-            forget_agreements(self.answers)
-            self.answers[self.kept] = False
+            self._judge_again()
             self.kept = self._minimize()
 
     def timed(self) -> list[Cell]:
@@ -129,14 +124,33 @@ class RecipeSearch:
             return search.minimize()
         return without_hash_seed
 
+    def _judge_again(self) -> None:
+        """Give each set that seemed to agree as many runs as confirm one, from shared servers."""
+        groups: dict[frozenset[tuple[str, str]], list[Kept]] = defaultdict(list)
+        for kept, is_enough in self.answers.items():
+            if is_enough:
+                environment = environment_of(self.switches.cell(kept))
+                groups[frozenset(environment.items())].append(kept)
+        for sets in groups.values():
+            self.experiment.log(
+                f"recipe: {len(sets)} sets that agreed: up to {self.screen} runs each"
+            )
+            cells = [self.switches.cell(kept) for kept in sets]
+            for kept, records in zip(sets, self._side_by_side(cells, self.screen), strict=True):
+                self.answers[kept] = all_agree(records)
+
+    def _side_by_side(self, cells: Sequence[Cell], most: int) -> list[list[RunRecord]]:
+        found = self.experiment.side_by_side(cells, most)
+        self.runs |= {cell.id: records for cell, records in zip(cells, found, strict=True)}
+        return found
+
     def _suffices(self, kept: Kept) -> bool:
         return self._agrees(self.switches.cell(kept), self._describe(kept))
 
     def _agrees(self, cell: Cell, what: str) -> bool:
         """Whether as many runs as judge a set agree; the first two that differ end it."""
         self.experiment.log(f"recipe: {what}: up to {self.screen} runs")
-        self.runs[cell.id] = self.experiment.until_they_differ(cell, self.screen)
-        return all_agree(self.runs[cell.id])
+        return all_agree(self._side_by_side([cell], self.screen)[0])
 
     def _is_confirmed(self, kept: Kept) -> bool:
         """Run the set and, if they cost no process more, alternatives that agree so far."""
@@ -145,9 +159,7 @@ class RecipeSearch:
         beside = [one for one in agreeing if environment_of(one) == environment_of(cell)]
         cells = [cell, *beside]
         self.experiment.log(f"recipe: {self._describe(kept)}: up to {self.confirm} runs to confirm")
-        found = self.experiment.side_by_side(cells, self.confirm)
-        self.runs |= {one.id: records for one, records in zip(cells, found, strict=True)}
-        return all_agree(self.runs[cell.id])
+        return all_agree(self._side_by_side(cells, self.confirm)[0])
 
     def _describe(self, kept: Kept) -> str:
         return ", ".join(self.switches.ordered(kept)) or "no switch"

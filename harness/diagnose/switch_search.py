@@ -67,12 +67,6 @@ class SwitchSearch:
         return [name for name in reversed(self.switches) if name in kept]
 
 
-def forget_agreements(answers: dict[Kept, bool]) -> None:
-    """Have sets that seemed to suffice tested again, as with more runs than before."""
-    for kept in [kept for kept, is_enough in answers.items() if is_enough]:
-        del answers[kept]
-
-
 def find_contradictions(answers: Mapping[Kept, bool]) -> list[tuple[Kept, Kept]]:
     """Return sets that suffice, each with a superset that does not."""
     return [

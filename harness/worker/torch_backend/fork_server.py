@@ -74,7 +74,10 @@ class _ForkServer:
         return self._fork() if self.requests in ready else None
 
     def _fork(self) -> tuple[int, int, int] | None:
-        message, descriptors, _, _ = socket.recv_fds(self.socket, 1, DESCRIPTORS)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self.socket, 1, DESCRIPTORS)
+        except ConnectionResetError:  # the parent has ended with our byte unread
+            sys.exit(0)
         if not message:  # the parent has closed its end
             sys.exit(0)
         stdin, replies, log, status = descriptors
