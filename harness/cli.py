@@ -155,12 +155,13 @@ def diagnose(words: Sequence[str]) -> int:
 def recipe(words: Sequence[str]) -> int:
     """Search the smallest set of switches; begins with `full_warm` if no setting is named."""
     from harness.diagnose.recipe import recipe as recipe_of_cell  # noqa: PLC0415
+    from harness.diagnose.recipe_switches import DEFAULT  # noqa: PLC0415
 
     def with_setting(typed: Sequence[str]) -> Sequence[str]:
         own = typed[: list(typed).index("--")] if "--" in typed else typed
         named = any(word.startswith("determinism=") for word in own)
         # many short blocks say more of the costs of many sets than few long ones
-        return ["timing.min_s=0.25", *["determinism=full_warm"] * (not named), *typed]
+        return ["timing.min_s=0.25", *[f"determinism={DEFAULT}"] * (not named), *typed]
 
     return with_one_cell("recipe", words, recipe_of_cell, with_setting)
 

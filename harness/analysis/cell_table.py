@@ -143,6 +143,15 @@ def cost_ratio(study: StudyData, cell: CellData, level: float = cost.LEVEL) -> c
     return cost.paired_ratio(cost.by_block(cell.timings), both_arms, level, cell.first_blocks)
 
 
+def ratio_between(study: StudyData, cell_id: str, other_id: str) -> cost.Ratio | None:
+    """Return the time per step of a cell relative to another one; None if they are the same."""
+    cell, other = (_measured(study, study.by_id(each)) for each in (cell_id, other_id))
+    if cell.id == other.id:
+        return None
+    ours, theirs = (_pooled_by_block([*each.timings, *each.twins]) for each in (cell, other))
+    return cost.paired_ratio(ours, theirs, first=cell.first_blocks)
+
+
 def _pooled_by_block(runs: Sequence[RunRecord]) -> dict[int, float]:
     """Seconds per step by block; a baseline and its twin are equal code, so both count."""
     arms = [[run for run in runs if run.spec.twin is twin] for twin in (False, True)]
@@ -167,8 +176,11 @@ def twin_ratio(baseline: CellData, level: float = cost.LEVEL) -> cost.Ratio | No
 
 
 def _measured_baseline(study: StudyData, cell: CellData) -> CellData:
-    baseline = study.by_id(cell.baseline or cell.id)
-    return study.by_id(baseline.same_as) if baseline.same_as else baseline
+    return _measured(study, study.by_id(cell.baseline or cell.id))
+
+
+def _measured(study: StudyData, cell: CellData) -> CellData:
+    return study.by_id(cell.same_as) if cell.same_as else cell
 
 
 def _median_step_s(run: RunRecord) -> float:

@@ -23,7 +23,8 @@ def command(words: Sequence[str]) -> str:
     return f"{program()} {shlex.join(words)}".strip()
 
 
-def add_override(words: Sequence[str], override: str) -> list[str]:
-    """Return the words with another override, which must precede a program's own after `--`."""
+def command_for_folder(words: Sequence[str], folder: Path) -> str:
+    """Return the command of these words that continues the study in ``folder``."""
     end = list(words).index("--") if "--" in words else len(words)
-    return [*words[:end], override, *words[end:]]
+    typed = [word for word in words[:end] if not word.startswith("study.dir=")]
+    return command([*typed, f"study.dir={folder}", *words[end:]])  # a program's own words are last

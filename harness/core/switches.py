@@ -7,6 +7,8 @@ Reading a switch back proves that it was set, not that anything consults it:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from harness.core.frameworks import FRAMEWORKS
 from harness.core.spec import Algorithms, Cell, Cudnn, Determinism, Loader, Noise, Seeds
@@ -31,6 +33,10 @@ TORCH_ONLY = {
     "attention": None,
     "deterministic_operations": None,
 }
+
+# The seed of a setting is one switch for each generator that it seeds.
+SEEDS = ("seeds.torch", "seeds.numpy", "seeds.python")
+FILL = "fill_uninitialized_memory"
 
 # The conditions of a comparison, not its subject: a baseline keeps these overrides.
 CONDITIONS = ("seed", "threads", "tf32", "matmul_precision", "cpu_capability")
@@ -65,3 +71,13 @@ def same_experiment(a: Cell, b: Cell) -> bool:
 def _canonical_noise(noise: Noise) -> Noise:
     """Map ``implementation`` to ``none``, which also fixes seeds and leaves kernels free."""
     return Noise.none if noise is Noise.implementation else noise
+
+
+def settings_of(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return switches as those of Determinism, which has one seed for all generators."""
+    values = {name: value for name, value in kept.items() if name not in SEEDS}
+    seeds = [name for name in SEEDS if name in kept]
+    if not seeds:
+        return values
+    missing = {name: False for name in SEEDS if name not in kept}
+    return {"seed": kept[seeds[0]], **missing, **values}

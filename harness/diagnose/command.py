@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from harness.core.binomial import divergence_rate_upper
-from harness.core.command_line import add_override, command
+from harness.core.command_line import command_for_folder
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS, independent_runs
 from harness.core.record import RunRecord
@@ -41,9 +41,8 @@ class DiagnoseInquiry(TwoServers):
             return _examine(experiment, session.folder.records())
 
     def how_to_continue(self, session: Session) -> str:
-        replaced = ("study.dir=", "diagnose.window=")
-        words = [word for word in session.request.words if not word.startswith(replaced)]
-        again = command(add_override(words, f"study.dir={session.folder.path}"))
+        words = [word for word in session.request.words if not word.startswith("diagnose.window=")]
+        again = command_for_folder(words, session.folder.path)
         return f"completed runs are kept. Continue with:\n  {again}"
 
 

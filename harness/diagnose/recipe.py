@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 
-from harness.core.command_line import add_override, command
+from harness.core.command_line import command, command_for_folder
 from harness.core.errors import UsageError
 from harness.core.frameworks import FRAMEWORKS
 from harness.core.paths import RECIPE
@@ -67,8 +67,7 @@ class RecipeInquiry:
         if (session.folder.path / RECIPE).exists():
             again = command(["resume", str(session.folder.path)])
             return f"the recipe is found. Complete its costs with:\n  {again}"
-        words = [word for word in session.request.words if not word.startswith("study.dir=")]
-        again = command(add_override(words, f"study.dir={session.folder.path}"))
+        again = command_for_folder(session.request.words, session.folder.path)
         return f"completed runs are kept. Continue with:\n  {again}"
 
 

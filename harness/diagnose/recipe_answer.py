@@ -1,4 +1,4 @@
-"""The result of `recipe`: a JSON document for the report, and snippets to paste."""
+"""The result of `recipe`, as a JSON document for the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.core.spec import Cell
 from harness.core.steps import COMPONENTS
 from harness.core.verdict import Verdict, earliest_divergence, judge
 from harness.diagnose.recipe_search import RecipeSearch
-from harness.diagnose.recipe_snippets import snippets
+from harness.diagnose.recipe_switches import DEFAULT
 
 # A set without the seed of one generator would otherwise always differ in "rng" first.
 COMPARED = tuple(name for name in COMPONENTS if name != "rng")
@@ -49,6 +49,8 @@ class Recipe:
     without: Mapping[str, Evidence]  # by the switch that was left out; "" : none
     unneeded: Sequence[str]
     without_effect: Sequence[str]  # of the setting, on this device
+    out_of_reach: Sequence[str]  # that cannot be set from outside the program
+    refused: str  # why `algorithms=require` was not searched; else empty
     overridden: Mapping[str, Any]  # switches that the program sets itself, with its values
     runs: int  # independent runs that agree
     rate: float  # upper bound on the chance that a fresh process differs
@@ -62,7 +64,6 @@ class Recipe:
     taken: Mapping[str, str] = field(default_factory=dict)  # cell of all but this switch
     # the cell whose cost is that of a set, by the cell of the set: they differ in seeds alone
     timed_as: Mapping[str, str] = field(default_factory=dict)
-    snippets: Mapping[str, str] = field(default_factory=dict)  # code by what it is for
     words: Sequence[str] = ()
 
     @property
@@ -71,12 +72,11 @@ class Recipe:
 
     def write(self, folder: Path) -> None:
         document = dataclasses.asdict(self)
-        document["diagnose"] = command(["diagnose", *self.words[1:]])
+        document["diagnose"] = command(["diagnose", *_without_own(self.words[1:])])
         write_json(folder / RECIPE, document)
 
     def show(self) -> None:
-        for name, text in self.snippets.items():
-            print(f"\n# {name}\n{text}")
+        """The report has said it all."""
 
 
 def describe_search(search: RecipeSearch) -> Recipe:
@@ -89,6 +89,8 @@ def describe_search(search: RecipeSearch) -> Recipe:
         without={},
         unneeded=[],
         without_effect=switches.without_effect,
+        out_of_reach=switches.out_of_reach,
+        refused=search.refused,
         overridden=search.overridden,
         runs=0,
         rate=1.0,
@@ -102,7 +104,6 @@ def describe_search(search: RecipeSearch) -> Recipe:
         return dataclasses.replace(known, without=without)
     independent = independent_runs(search.runs[switches.cell(kept).id])
     values = {name: switches.value(name) for name in switches.ordered(kept)}
-    alternatives = {one.name: one.value for one in search.alternatives}
     return dataclasses.replace(
         known,
         cell=switches.cell(kept).id,
@@ -122,7 +123,6 @@ def describe_search(search: RecipeSearch) -> Recipe:
         added={name: search.timed_as(frozenset({name})).id for name in switches.with_cost},
         taken={name: search.timed_as(everything - {name}).id for name in switches.with_cost},
         timed_as={switches.cell(tried).id: search.timed_as(tried).id for tried in search.answers},
-        snippets=snippets(values, alternatives.get("deterministic_operations")),
     )
 
 
@@ -145,3 +145,12 @@ def _evidence(search: RecipeSearch, cell: Cell) -> Evidence:
 def _failure(records: Sequence[RunRecord]) -> str:
     failed = next((record for record in records if not record.outcome.completed), None)
     return f"{failed.outcome}: {failed.reason}" if failed else ""
+
+
+def _without_own(words: Sequence[str]) -> list[str]:
+    """Return the words of `diagnose` that examine the setting with all switches."""
+    end = list(words).index("--") if "--" in words else len(words)
+    typed = [word for word in words[:end] if not word.startswith(("recipe.", "study.dir="))]
+    if not any(word.startswith("determinism=") for word in typed):
+        typed.append(f"determinism={DEFAULT}")
+    return [*typed, *words[end:]]

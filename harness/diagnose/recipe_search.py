@@ -9,10 +9,11 @@ from typing import Any
 
 from harness.core.effective import overridden_switches
 from harness.core.frameworks import environment_of
-from harness.core.record import RunRecord
-from harness.core.spec import Cell
+from harness.core.record import Outcome, RunRecord
+from harness.core.spec import Algorithms, Cell
+from harness.core.switches import FILL, SEEDS
 from harness.diagnose.kernel_search import sufficient_operations
-from harness.diagnose.recipe_switches import FILL, HASH_SEED, SEEDS, Switches
+from harness.diagnose.recipe_switches import HASH_SEED, Switches
 from harness.diagnose.runs import Experiment, all_agree
 from harness.diagnose.switch_search import Kept, SwitchSearch, find_contradictions
 
@@ -37,6 +38,7 @@ class RecipeSearch:
     kept: Kept | None = None  # the set that is found
     alternatives: list[Alternative] = field(default_factory=list)
     overridden: dict[str, Any] = field(default_factory=dict)  # values that the program has set
+    refused: str = ""  # why deterministic algorithms cannot be required
 
     def __post_init__(self) -> None:
         options = self.experiment.request.recipe
@@ -96,8 +98,12 @@ class RecipeSearch:
 
         A program that seeds itself may do so too late, so its seeds are searched like any other.
         """
-        everything = self.switches.cell(self.everything - {HASH_SEED})
-        (first,) = self.experiment.traces(everything, 1)
+        first = self._first_run()
+        if first.outcome is Outcome.refused:  # by torch.use_deterministic_algorithms
+            self.refused = first.reason
+            self.experiment.log(f"recipe: refused: {first.reason}: searching algorithms=warn")
+            self.switches = self.switches.with_value("algorithms", Algorithms.warn)
+            first = self._first_run()
         self.overridden = {
             name: effective
             for name, (_, effective) in overridden_switches(first).items()
@@ -105,24 +111,38 @@ class RecipeSearch:
         }
         self.switches = self.switches.but(self.overridden)
 
+    def _first_run(self) -> RunRecord:
+        everything = self.switches.cell(self.everything - {HASH_SEED})
+        (first,) = self.experiment.traces(everything, 1)
+        return first
+
     def _minimize(self) -> Kept | None:
         """Return the smallest set that suffices, or None.
 
         A hash seed costs nothing, but each of its runs needs another fork server. So it is searched
-        only if the other switches do not suffice, or if it may do the work of one with a cost.
+        only if the other switches do not suffice, or if it may do the work of one with a cost. If
+        not even all switches suffice, one of them may do harm: each is left out in turn.
         """
-        everything = [*self.switches.names]
-        others = [name for name in everything if name != HASH_SEED]
-        search = SwitchSearch(everything, self._suffices, self.answers)
-        without_hash_seed = SwitchSearch(others, self._suffices, self.answers).minimize()
-        if HASH_SEED not in everything:
-            return without_hash_seed
-        costly = {*self.switches.with_cost} & (without_hash_seed or set())
-        if without_hash_seed is None or any(
-            search.test(self.everything - {name}) for name in sorted(costly)
-        ):
-            return search.minimize()
-        return without_hash_seed
+        found = self._search(self.everything - {HASH_SEED})
+        if found is not None and not self._hash_seed_may_replace_part_of(found):
+            return found
+        found = self._search(self.everything)
+        for name in reversed(self.switches.with_cost):
+            found = found if found is not None else self._search(self.everything - {name})
+        return found
+
+    def _hash_seed_may_replace_part_of(self, found: Kept) -> bool:
+        costly = [name for name in self.switches.with_cost if name in found]
+        return HASH_SEED in self.everything and any(
+            self._test(self.everything - {name}) for name in costly
+        )
+
+    def _search(self, names: Kept) -> Kept | None:
+        ordered = self.switches.ordered(names)
+        return SwitchSearch(ordered, self._suffices, self.answers).minimize()
+
+    def _test(self, kept: Kept) -> bool:
+        return SwitchSearch(self.switches.names, self._suffices, self.answers).test(kept)
 
     def _judge_again(self) -> None:
         """Give each set that seemed to agree as many runs as confirm one, from shared servers."""
@@ -150,7 +170,9 @@ class RecipeSearch:
     def _agrees(self, cell: Cell, what: str) -> bool:
         """Whether as many runs as judge a set agree; the first two that differ end it."""
         self.experiment.log(f"recipe: {what}: up to {self.screen} runs")
-        return all_agree(self._side_by_side([cell], self.screen)[0])
+        (records,) = self._side_by_side([cell], self.screen)
+        self.experiment.log(f"  {_describe_result(records)}")
+        return all_agree(records)
 
     def _is_confirmed(self, kept: Kept) -> bool:
         """Run the set and, if they cost no process more, alternatives that agree so far."""
@@ -159,7 +181,9 @@ class RecipeSearch:
         beside = [one for one in agreeing if environment_of(one) == environment_of(cell)]
         cells = [cell, *beside]
         self.experiment.log(f"recipe: {self._describe(kept)}: up to {self.confirm} runs to confirm")
-        return all_agree(self._side_by_side(cells, self.confirm)[0])
+        records, *_ = self._side_by_side(cells, self.confirm)
+        self.experiment.log(f"  {_describe_result(records)}")
+        return all_agree(records)
 
     def _describe(self, kept: Kept) -> str:
         return ", ".join(self.switches.ordered(kept)) or "no switch"
@@ -182,3 +206,10 @@ class RecipeSearch:
                 cell = self.switches.cell(rest, **{name: value})
                 self._agrees(cell, f"{name}={value} in place of algorithms")
                 yield Alternative(name, value, cell)
+
+
+def _describe_result(records: Sequence[RunRecord]) -> str:
+    failed = next((record for record in records if not record.outcome.completed), None)
+    if failed:
+        return f"a run failed: {failed.outcome}: {failed.reason}"
+    return f"{len(records)} runs: {'they agree' if all_agree(records) else 'they differ'}"

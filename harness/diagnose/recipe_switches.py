@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.spec import Cell, Determinism
-from harness.core.switches import CUDA_ONLY, same_experiment
+from harness.core.switches import CUDA_ONLY, FILL, SEEDS, same_experiment, settings_of
 from harness.diagnose.switch_search import Kept
 
-# The seed of a setting is one switch for each generator that it seeds.
-SEEDS = ("seeds.torch", "seeds.numpy", "seeds.python")
 HASH_SEED = "python_hash_seed"
 # Those that cost least come first: of two sets that suffice, the search prefers the first ones.
 BY_COST = (
@@ -35,8 +33,8 @@ BY_COST = (
     "fresh_memory",
     "threads",
 )
-FILL = "fill_uninitialized_memory"
 ONLY_SEED = (*SEEDS, HASH_SEED, "loader.generator", "loader.worker_init")
+DEFAULT = "full_warm"  # the setting whose switches are searched if none is named
 PRESET_SEED = 42  # of conf/determinism/seed.yaml
 
 
@@ -46,7 +44,8 @@ class Switches:
 
     full: Cell
     names: tuple[str, ...]  # in the order of BY_COST
-    without_effect: tuple[str, ...]  # that the setting turns, in vain
+    without_effect: tuple[str, ...] = ()  # that the setting turns, in vain
+    out_of_reach: tuple[str, ...] = ()  # that cannot be set from outside the program
 
     @classmethod
     def turned_by(cls, full: Cell) -> Switches:
@@ -54,18 +53,31 @@ class Switches:
         own = full.determinism.switches()
         seeds = [name for name in SEEDS if own[name]] if full.determinism.seed is not None else []
         others = full.determinism.turned().keys() - {"seed", *SEEDS}
-        return cls(full, tuple(sorted([*seeds, *others], key=BY_COST.index)), ())
+        return cls(full, tuple(sorted([*seeds, *others], key=BY_COST.index)))
 
     @classmethod
     def of(cls, full: Cell) -> Switches:
         turned = cls.turned_by(full)
+        is_script = full.scenario.framework == "script"
+        outside = [name for name in turned.names if is_script and name.startswith("loader.")]
         ignored = [
             name
             for name in turned.names
-            if name not in SEEDS
+            if name not in (*SEEDS, *outside)
             and (_needs_cuda(full, name) or same_experiment(full, _without(full, name)))
         ]
-        return dataclasses.replace(turned.but(ignored), without_effect=tuple(ignored))
+        return dataclasses.replace(
+            turned.but([*ignored, *outside]),
+            without_effect=tuple(ignored),
+            out_of_reach=tuple(outside),
+        )
+
+    def with_value(self, name: str, value: Any) -> Switches:
+        """The same with another value of a switch."""
+        determinism = self.full.determinism.with_switches({name: value})
+        return dataclasses.replace(
+            self, full=dataclasses.replace(self.full, determinism=determinism)
+        )
 
     def but(self, names: Collection[str]) -> Switches:
         """The same without some, which no set has."""
@@ -104,16 +116,6 @@ class Switches:
         return dataclasses.replace(
             self.full, setting=setting, determinism=determinism, overrides=tuple(sorted(own))
         )
-
-
-def settings_of(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return switches as those of Determinism, which has one seed for all generators."""
-    values = {name: value for name, value in kept.items() if name not in SEEDS}
-    seeds = [name for name in SEEDS if name in kept]
-    if not seeds:
-        return values
-    missing = {name: False for name in SEEDS if name not in kept}
-    return {"seed": kept[seeds[0]], **missing, **values}
 
 
 def _needs_cuda(cell: Cell, name: str) -> bool:

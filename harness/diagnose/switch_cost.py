@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from harness.core.command_line import program
 from harness.core.errors import UsageError
-from harness.core.spec import Cell
-from harness.diagnose.recipe_switches import Switches
+from harness.core.exit_codes import INTERRUPTED
+from harness.core.spec import Cell, Determinism
+from harness.diagnose.recipe_switches import DEFAULT, Switches
 from harness.study.request import Request, RequestedCell, Runs
 from harness.study.session import bench
 
@@ -34,38 +37,55 @@ def read_options(words: Sequence[str]) -> tuple[list[str], Callable[[Request], i
         )
     typed = [word for word in words[:end] if word.partition("=")[0] not in ("switch", *OPTIONS)]
     if not any(word.startswith("determinism=") for word in typed):
-        typed.append("determinism=full_warm")
+        typed.append(f"determinism={DEFAULT}")
     if value:
         typed.append(f"determinism.{name}={value}")
+    _check("precision", own, float, 0.0001)
+    _check("max_blocks", own, int, 2)
     typed += [f"{key}={own.get(option, default)}" for option, (key, default) in OPTIONS.items()]
     typed += [f"timing.first={FIRST_BLOCKS}"]
     return [*typed, *words[end:]], partial(cost, name=name)
 
 
 def cost(request: Request, name: str) -> int:
-    """Time the switch from both ends: added to the seeds, and taken from all switches."""
+    """Time the switch from both ends: added to the seeds, and within all switches."""
     cell = request.only_cell("cost")
     switches = Switches.turned_by(cell)
     if name not in switches.with_cost:
+        known = Determinism().switches()
+        closest = "".join(get_close_matches(name, known, 1))
+        hint = f"; did you mean {closest}?" if closest and name not in known else "."
         raise UsageError(
-            f"switch={name}: the setting `{cell.setting}` has {', '.join(switches.with_cost)}; "
-            "switch=NAME=VALUE for another one"
+            f"switch={name}: the setting `{cell.setting}` has no such switch with a cost{hint} It "
+            f"has {', '.join(switches.with_cost)}. For another switch, give its value: "
+            "switch=threads=1"
         )
     everything = frozenset(switches.names)
     ends = {
         "added to the seeds": (switches.seeds | {name}, switches.seeds),
-        "taken from all switches": (everything, everything - {name}),
+        "within all switches": (everything, everything - {name}),
     }
     pairs = {end: tuple(map(switches.cell, sets)) for end, sets in ends.items()}
     asked = tuple(RequestedCell(cell, baseline) for cell, baseline in pairs.values())
     runs = Runs(trace=TRACES, timing=request.runs.timing)
     folder, status = bench(dataclasses.replace(request, asked=asked, controls=(), runs=runs))
+    if status == INTERRUPTED:
+        return status
     print(f"\n{name}={switches.value(name)}, time per step with it relative to that without it:")
     rows = _read_rows(folder)
     for end, (with_it, _) in pairs.items():
         print(f"  {end}: {_describe(rows, with_it, request.timing.precision)}")
     print(f"study: {folder}")  # last, as after every study
     return status
+
+
+def _check(option: str, typed: Mapping[str, str], type_: type[float], least: float) -> None:
+    try:
+        is_valid = least <= type_(typed.get(option, OPTIONS[option][1])) < math.inf
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise UsageError(f"{option}={typed[option]}: must be a number, at least {least:g}")
 
 
 def _read_rows(folder: Path) -> dict[str, Mapping[str, str]]:

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Protocol
 
 from harness.core.blocks import split_blocks
-from harness.core.command_line import command
+from harness.core.command_line import command, command_for_folder
 from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
 from harness.core.record import Outcome, RunRecord
@@ -120,8 +120,12 @@ def resume(path: Path) -> int:
         raise UsageError(f"{path} has no runs/: a published study is complete; start a new one")
     request = request_from_manifest(document)
     check_same_machine(document, probe(request))
+    planned = plan(request, document["device"])
+    if not planned.runs:
+        again = command_for_folder(request.words, path)
+        raise UsageError(f"{path}: its runs were not planned in advance. Continue with:\n  {again}")
     no_limit = math.inf  # whoever resumes a study wants the rest of it
-    return _run_session(Session(folder, request, plan(request, document["device"]), no_limit))
+    return _run_session(Session(folder, request, planned, no_limit))
 
 
 def _create_session(
@@ -177,6 +181,8 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
 
 def _run_plan(session: Session, start: StartProcess) -> None:
     total = len(session.plan.runs)
+    if not total:  # all runs are those of an inquiry
+        return
     remaining = session.folder.remaining(session.plan)
     budget_s = session.request.study.budget_s
     estimate = estimate_s(remaining, os.cpu_count() or 1)

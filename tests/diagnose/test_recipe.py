@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.analysis.cost import Ratio
 from harness.config.presets import load_preset
 from harness.core.spec import Algorithms, Cell, Determinism, Seeds
-from harness.core.switches import same_experiment
-from harness.diagnose.recipe_snippets import snippets
-from harness.diagnose.recipe_switches import BY_COST, SEEDS, Switches
+from harness.core.switches import SEEDS, same_experiment
+from harness.diagnose.recipe_switches import BY_COST, Switches
 from harness.report.content.recipe import describe_recipe
+from harness.report.content.recipe_snippets import snippets
 from tests.conftest import ROOT
 
 ONLY_DURING = "Python, deterministic algorithms for these operations only"
@@ -61,13 +62,12 @@ def test_switches_without_effect_are_left_out(full: Cell) -> None:
 
 
 def test_a_script_without_a_gpu_consults_no_cuda_switch(full: Cell) -> None:
-    """It may use a DataLoader, which the harness cannot know."""
+    """Whatever the script does."""
     scenario = dataclasses.replace(full.scenario, framework="script")
     switches = Switches.of(dataclasses.replace(full, scenario=scenario))
     assert set(switches.without_effect) == {
         *("cudnn.benchmark", "cudnn.deterministic", "cublas_workspace")
     }
-    assert "loader.generator" in switches.names
 
 
 def test_all_switches_turn_no_other(full: Cell) -> None:
@@ -172,7 +172,6 @@ def document(**changes: Any) -> dict[str, Any]:
         "contradictions": [],
         "added": {"algorithms": "added"},
         "taken": {},
-        "snippets": {"shell": "export A=1"},
         "diagnose": "python -m harness diagnose",
         **changes,
     }
@@ -183,33 +182,31 @@ def costs(**ratios: float) -> pd.DataFrame:
         {"cell": cell, "twin": False, "cost_ratio": r, "cost_low": r - 0.01, "cost_high": r + 0.01}
         for cell, r in ratios.items()
     ]
-    return pd.DataFrame(rows, columns=["cell", "twin", "cost_ratio", "cost_low", "cost_high"])
+    columns = ["cell", "twin", "cost_ratio", "cost_low", "cost_high"]
+    return pd.DataFrame(rows, columns=columns).astype({"twin": bool})
 
 
 def test_the_headline_names_the_set_its_bound_and_its_cost() -> None:
     """With the interval, relative to seeds alone."""
-    found = describe_recipe(document(), costs(recipe=1.05))
-    assert found is not None
+    found = describe_recipe(document(), costs(recipe=1.05), {})
     assert found.headline == (
         "This training needs the seed of torch (42) and `algorithms=require`, and nothing else: "
-        "30 runs agree, so that at most 9.8 % of fresh ones differ (95 % confidence), at "
-        "1.050 × (1.040–1.060) the time per step with `seed` alone."
+        "30 runs agree, so at most 9.8 % of new runs differ (95 % confidence). A step takes 1.050 "
+        "times (95 % interval 1.040–1.060) as long as with seeds alone."
     )
 
 
 def test_a_cost_that_was_not_measured_is_not_named() -> None:
     """Without timing runs, the headline and the table have none."""
-    found = describe_recipe(document(), costs())
-    assert found is not None
-    assert "time per step" not in found.headline
+    found = describe_recipe(document(), costs(), {})
+    assert "A step takes" not in found.headline
     assert all(row[3:] == ("–", "–") for row in found.rows)
 
 
 def test_without_a_recipe_it_says_where_to_look() -> None:
     """It names the first divergence, and the command that finds the operation."""
     evidence = document()["without"]["algorithms"]
-    found = describe_recipe(document(cell="", kept={}, without={"": evidence}), costs())
-    assert found is not None
+    found = describe_recipe(document(cell="", kept={}, without={"": evidence}), costs(), {})
     assert found.headline.startswith("There is no recipe: with every switch, the training varies")
     assert "first at step 1, grads" in found.headline
     assert "`python -m harness diagnose`" in found.headline
@@ -218,8 +215,7 @@ def test_without_a_recipe_it_says_where_to_look() -> None:
 
 def test_a_contradiction_is_reported() -> None:
     """A set that suffices beside a larger one that does not."""
-    found = describe_recipe(document(contradictions=[(["seed"], ["seed", "warm"])]), costs())
-    assert found is not None
+    found = describe_recipe(document(contradictions=[(["seed"], ["seed", "warm"])]), costs(), {})
     assert any("more switches are not always better" in text for text in found.sentences)
 
 
@@ -228,22 +224,60 @@ def test_alternatives_are_judged_and_priced() -> None:
     good = {**document()["without"]["algorithms"], "cell": "fast", "agrees": True, "runs": 30}
     bad = {**good, "agrees": False, "runs": 6}
     words = {"deterministic_operations=index_put": good, "threads=1": bad}
-    found = describe_recipe(document(alternatives=words), costs(fast=1.01))
-    assert found is not None
+    found = describe_recipe(document(alternatives=words), costs(fast=1.01), {})
     one_operation, one_thread, *_ = found.sentences
     assert one_operation == (
-        "`deterministic_operations=index_put` in place of `algorithms`: 30 runs agree, too, at "
-        "1.010 × (1.000–1.020)."
+        "`deterministic_operations=index_put` in place of `algorithms`: 30 runs agree. A step "
+        "takes 1.010 times (95 % interval 1.000–1.020) as long as with seeds alone."
     )
     assert one_thread == (
-        "`threads=1` in place of `algorithms`: it varies (all 6 processes differ, first at step 1, "
-        "grads)."
+        "`threads=1` in place of `algorithms`: the training varies (all 6 processes differ, first "
+        "at step 1, grads)."
     )
 
 
 def test_switches_that_the_program_sets_are_listed() -> None:
     """With the value that was in effect."""
-    found = describe_recipe(document(overridden={"cudnn.benchmark": True}), costs())
-    assert found is not None
-    text = "Left out, as the program sets them itself: `cudnn.benchmark=true`."
+    found = describe_recipe(document(overridden={"cudnn.benchmark": True}), costs(), {})
+    text = "Left out, as the program sets them itself (values at its end): `cudnn.benchmark=true`."
     assert text in found.sentences
+
+
+def test_code_sets_what_the_runs_had() -> None:
+    """Torch fills memory with deterministic algorithms unless told not to, and the runs did not."""
+    own = document(unneeded=["fill_uninitialized_memory"])
+    texts = describe_recipe(own, costs(), {}).snippets
+    assert "fill_uninitialized_memory = False" in texts["Python, before the model is built"]
+    assert all("fill_uninitialized_memory" in text for text in texts.values())
+
+
+@pytest.mark.parametrize(("agrees", "expected"), [(True, True), (False, False)])
+def test_single_operations_have_code_only_if_they_suffice(agrees: bool, expected: bool) -> None:
+    """An operation that failed to be confirmed is no advice."""
+    evidence = {**document()["without"]["algorithms"], "agrees": agrees}
+    own = document(alternatives={"deterministic_operations=index_put": evidence})
+    assert (ONLY_DURING in describe_recipe(own, costs(), {}).snippets) is expected
+
+
+def test_the_cost_within_all_switches_is_that_of_the_switch() -> None:
+    """With all switches relative to all but one, not relative to the seeds."""
+    ratio = Ratio(point=1.2, low=1.1, high=1.3, blocks=6, log_sd=0.1, freedom=5)
+    found = describe_recipe(document(), costs(), {"algorithms": ratio})
+    assert found.rows[1][-1] == "1.200 × (1.100–1.300)"
+
+
+def test_a_noisy_machine_is_named_in_the_headline() -> None:
+    """If equal trainings differ by more than a tenth, a cost means little."""
+    table = costs(recipe=1.05, twin=1.1)
+    table["twin"] = table["cell"] == "twin"
+    table.loc[table["twin"], "cost_high"] = 1.5
+    found = describe_recipe(document(), table, {})
+    assert found.headline.endswith("equal trainings differ by up to ± 20 %.")
+
+
+def test_a_script_s_loaders_are_out_of_reach(full: Cell) -> None:
+    """The harness cannot give them a generator, so it does not say that they need none."""
+    scenario = dataclasses.replace(full.scenario, framework="script")
+    switches = Switches.of(dataclasses.replace(full, scenario=scenario))
+    assert switches.out_of_reach == ("loader.generator", "loader.worker_init")
+    assert not {*switches.out_of_reach} & {*switches.names, *switches.without_effect}

@@ -38,11 +38,16 @@ def test_a_switch_without_effect_has_no_cost(tmp_path: Path) -> None:
     [
         (["scenario=mlp"], "name the switch, as in"),
         (["scenario=mlp", "switch="], "name the switch, as in"),
-        (["scenario=mlp", "switch=algoritms"], "switch=algoritms: the setting `full_warm` has"),
-        (["scenario=mlp", "switch=seed"], "switch=seed: the setting `full_warm` has"),
-        (["scenario=mlp", "switch=algorithms", "determinism=seed"], "the setting `seed` has"),
+        (["scenario=mlp", "switch=algoritms"], "did you mean algorithms?"),
+        (
+            ["scenario=mlp", "switch=seed"],
+            "switch=seed: the setting `full_warm` has no such switch with",
+        ),
+        (["scenario=mlp", "switch=algorithms", "determinism=seed"], "`seed` has no such switch"),
         (["scenario=mlp", "switch=threads=0"], "determinism.threads=0: must be at least 1"),
-        (["scenario=mlp", "switch=algorithms", "precision=0"], "timing.precision=0.0: must be"),
+        (["scenario=mlp", "switch=algorithms", "precision=0"], "precision=0: must be a number"),
+        (["scenario=mlp", "switch=algorithms", "precision=x"], "precision=x: must be a number"),
+        (["scenario=mlp", "switch=algorithms", "max_blocks=1"], "max_blocks=1: must be a number"),
         (["scenario=mlp,cnn", "-m", "switch=algorithms"], "cost takes one cell"),
     ],
 )

@@ -74,7 +74,8 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             "turn were timed alone in those blocks.",
             "A cell that crashes has a warning of its own; see logs/ for the others.",
         )
-    yield from _count_caveats(study)
+    if study.recipe is None:  # whose numbers of runs are options of its own
+        yield from _count_caveats(study)
     yield from load_caveats(study.runs)
 
 

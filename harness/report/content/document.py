@@ -21,7 +21,7 @@ from harness.report.content.lights import Light, control_lights
 from harness.report.content.matrix_rows import MatrixRow, matrix_rows
 from harness.report.content.operations import operation_cells, operation_sentences
 from harness.report.content.overview import MARKS, Mark, Overview, build_overview, used_marks
-from harness.report.content.recipe import RecipeReport, describe_recipe
+from harness.report.content.recipe import RecipeReport, recipe_of
 from harness.report.content.run_counts import describe_stops, summarize_runs
 from harness.report.content.special_rows import (
     audit_rows,
@@ -91,21 +91,23 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     matrix = matrix_rows(trainings)
     warnings = find_caveats(study, controls)
     overview = Overview([], []) if study.diagnosis or study.recipe else build_overview(study, asked)
-    recipe = describe_recipe(study.recipe, cells)
+    recipe = recipe_of(study, cells)
     return ReportContent(
         title=study.name,
         headlines=_headlines(study, asked, tables, recipe),
         where=describe_place(study.manifest),
-        lights=control_lights(controls),
+        lights=control_lights(controls, searched=recipe is not None),
         overview=overview,
         evidence=_describe_evidence(
             experiments if tables.first_calls.empty else trainings, controls
-        ),
+        )
+        if recipe is None
+        else "",
         panels=build_panels(study, trainings, matrix),
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
-        sentences=[*operation_sentences(tables), *sentences(trainings)],
+        sentences=[*operation_sentences(tables), *([] if recipe else sentences(trainings))],
         diagnosis=study.diagnosis,
         recipe=recipe,
         positive=(str(controls.positive.control), controls.positive.sentence),
@@ -124,7 +126,9 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         facts=[
             notes
             for cell in study.cells
-            if cell.id not in apart and (notes := scenario_notes(cell))
+            if cell.id not in apart
+            and (study.recipe is None or cell.id == study.recipe["cell"])
+            and (notes := scenario_notes(cell))
         ],
         warnings=warnings,
         important=[warning for warning in warnings if not warning.is_note],

@@ -133,13 +133,13 @@ OPERATIONS = {
     "source": "line of the training code that called it",
 }
 RECIPE = {
-    "switch": "a switch of the setting that the search began with, those that are needed first",
+    "switch": "a switch of the setting that the search began with; those needed come first",
     "needed": "whether the set that was found has it",
     "without it": "what happens if it alone is left out of that set; of a switch that is not "
     "needed, that the set does without it",
-    "added to seed": "time per step with `seed` and this switch, relative to `seed` alone, with "
-    "its 95 % interval",
-    "taken from all": "time per step with all switches but this one, relative to `seed` alone",
+    "added to seeds": "time per step with the seeds and this switch, relative to the seeds alone, "
+    "with its 95 % interval; – for what costs no time, as a seed",
+    "within all": "time per step with all switches, relative to that with all but this one",
 }
 TRIALS = {
     "treatment": "settings changed for this trial",

@@ -24,12 +24,11 @@ class Light:
         return {"passed": "✓", "failed": "✗", "open": "?"}.get(self.style, "–")
 
 
-def control_lights(controls: Controls) -> list[Light]:
+def control_lights(controls: Controls, searched: bool = False) -> list[Light]:
+    """``searched``: in a recipe, each switch left out is a control of its own."""
     control, sentence = controls.positive.control, controls.positive.sentence
-    return [
-        Light(STYLES.get(control, "open"), f"positive control: {control}", sentence),
-        *_twin_light(controls.twins),
-    ]
+    positive = Light(STYLES.get(control, "open"), f"positive control: {control}", sentence)
+    return [*[positive] * (not searched), *_twin_light(controls.twins)]
 
 
 def _twin_light(twins: list[Twin]) -> Iterator[Light]:

@@ -51,14 +51,16 @@ def print_summary(
 
 def _print_recipe(console: Console, recipe: RecipeReport) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("switch", "without it", "added to seed", "taken from all"):
+    for name in ("switch", "without it", "added to seeds", "within all"):
         table.add_column(name, overflow="fold")
-    for name, _, without, added, taken in recipe.rows:
-        table.add_row(safe(name), safe(without), safe(added), safe(taken))
+    for name, _, without, added, within in recipe.rows:
+        table.add_row(safe(name), safe(without), safe(added), safe(within))
     if recipe.rows:
         console.print(table)
     for sentence in recipe.sentences:
         console.print(_styled(sentence))
+    for name, code in recipe.snippets.items():
+        console.print(f"\n# {safe(name)}\n{safe(code)}", highlight=False, soft_wrap=True)
 
 
 def _map(content: ReportContent) -> Table:

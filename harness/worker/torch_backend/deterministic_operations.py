@@ -60,11 +60,12 @@ def _operations(name: str) -> list[Any]:
         operation
         for each in (packet, f"{packet}_", f"_{packet}_impl_")
         if (operation := getattr(getattr(torch.ops.aten, each, None), overload or "default", None))
+        and torch._C._dispatch_has_kernel(operation.name())
     ]
     if not found:
         raise ValueError(
             f"determinism.deterministic_operations={name}: torch {torch.__version__} has no "
-            f"operation aten.{name}"
+            f"operation aten.{name}{_advise(packet)}"
         )
     if any(map(_is_composite, found)):
         raise ValueError(
@@ -72,6 +73,17 @@ def _operations(name: str) -> list[Any]:
             "before it runs; name those, which `diagnose` shows"
         )
     return found
+
+
+def _advise(name: str) -> str:
+    """Name the forms that the operation has."""
+    packet = getattr(torch.ops.aten, name, None) if name else None
+    forms = [
+        f"{name}.{form}"
+        for form in (packet.overloads() if packet else ())
+        if torch._C._dispatch_has_kernel(getattr(packet, form).name())
+    ]
+    return f"; its forms are {', '.join(forms)}" if forms else ""
 
 
 def _is_composite(operation: Any) -> bool:

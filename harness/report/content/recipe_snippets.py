@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.core.spec import Determinism
-from harness.diagnose.recipe_switches import SEEDS, settings_of
+from harness.core.switches import SEEDS, settings_of
 
 LOADER = ("loader.generator", "loader.worker_init")
 STATEMENTS = {
@@ -26,20 +26,27 @@ STATEMENTS = {
 }
 MODULES = {"seeds.python": "random", "seeds.numpy": "numpy"}
 IN_TRAINER = ("algorithms", "cudnn.benchmark")
-# What worker/torch_backend/deterministic_operations.py does, for torch 2.9 and later.
+ALL_SEEDS = "  # of Python, NumPy and torch"
+# What harness/worker/torch_backend/deterministic_operations.py does, for torch 2.9 and later.
 ONLY_DURING = """\
+import warnings
+import torch
+
 def deterministic_only_during(operation, device="CPU"):  # or "CUDA"
     kernel = torch.library.get_kernel(operation, device)
 
     def deterministic(keys, *args, **kwargs):
+        mode = torch.get_deterministic_debug_mode()
         torch.use_deterministic_algorithms(True)
         try:
             return kernel.call_boxed(keys, *args, **kwargs)
         finally:
-            torch.use_deterministic_algorithms(False)
+            torch.set_deterministic_debug_mode(mode)
 
     library = torch.library.Library("aten", "IMPL")
-    library.impl(operation, deterministic, device, with_keyset=True)
+    with warnings.catch_warnings():  # torch warns that a kernel is replaced
+        warnings.simplefilter("ignore")
+        library.impl(operation, deterministic, device, with_keyset=True)
     return library
 
 def forms(name):  # torch's backward passes call one or another
@@ -77,14 +84,18 @@ def _python(switches: Mapping[str, Any]) -> Iterator[str]:
         modules = [*MODULES.values()]
     yield f"import {', '.join([*modules, 'torch'])}"
     yield from _torch(switches)
-    if any(switches.get(name) for name in LOADER):
-        generator = f"generator=torch.Generator().manual_seed({_seed(switches)})"
-        own = [generator] * bool(switches.get("loader.generator"))
-        own += ["worker_init_fn=seed_worker"] * bool(switches.get("loader.worker_init"))
-        if switches.get("loader.worker_init"):
-            yield "def seed_worker(_):"
-            yield "    seed = torch.initial_seed() % 2**32"
-            yield "    numpy.random.seed(seed); random.seed(seed)"
+    yield from _loader(switches)
+
+
+def _loader(switches: Mapping[str, Any]) -> Iterator[str]:
+    generator = f"generator=torch.Generator().manual_seed({_seed(switches)})"
+    own = [generator] * bool(switches.get("loader.generator"))
+    if switches.get("loader.worker_init"):
+        yield "def seed_worker(_):"
+        yield "    seed = torch.initial_seed() % 2**32"
+        yield "    numpy.random.seed(seed); random.seed(seed)"
+        own += ["worker_init_fn=seed_worker"]
+    if own:
         yield f"loader = torch.utils.data.DataLoader(dataset, {', '.join(own)})"
 
 
@@ -135,9 +146,12 @@ def _scalar(value: Any) -> str:
 
 
 def _lightning(switches: Mapping[str, Any]) -> Iterator[str]:
-    if any(name in switches for name in SEEDS):
+    is_seeded = any(name in switches for name in SEEDS)
+    others = _but(switches, *SEEDS, *IN_TRAINER, *["loader.worker_init"] * is_seeded)
+    yield from _imports("lightning", others)
+    if is_seeded:
         workers = bool(switches.get("loader.worker_init"))
-        yield f"lightning.seed_everything({_seed(switches)}, workers={workers})"
+        yield f"lightning.seed_everything({_seed(switches)}, workers={workers}){ALL_SEEDS}"
     options = []
     if "algorithms" in switches:
         options.append(
@@ -147,16 +161,28 @@ def _lightning(switches: Mapping[str, Any]) -> Iterator[str]:
         options.append(f"benchmark={switches['cudnn.benchmark']}")
     if options:
         yield f"trainer = lightning.Trainer({', '.join(options)})"
-    yield from _torch(_but(switches, *SEEDS, *IN_TRAINER))
+    yield from _torch(others)
+    yield from _loader(others)
 
 
 def _accelerate(switches: Mapping[str, Any]) -> Iterator[str]:
     if not any(name in switches for name in SEEDS):
-        yield from _torch(switches)
+        yield from _python(switches)
         return
     deterministic = switches.get("algorithms") == "require"
-    yield f"accelerate.utils.set_seed({_seed(switches)}, deterministic={deterministic})"
-    yield from _torch(_but(switches, *SEEDS, *["algorithms"] * deterministic))
+    others = _but(switches, *SEEDS, *["algorithms"] * deterministic)
+    yield from _imports("accelerate.utils", others)
+    also = f", deterministic={deterministic}" * deterministic
+    yield f"accelerate.utils.set_seed({_seed(switches)}{also}){ALL_SEEDS}"
+    yield from _torch(others)
+    yield from _loader(others)
+
+
+def _imports(library: str, others: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the library's own call and statements for other switches need."""
+    modules = ["numpy", "random"] * bool(others.get("loader.worker_init"))
+    modules += ["torch"] * bool([*_torch(others), *_loader(others)])
+    yield f"import {', '.join([library, *modules])}"
 
 
 def _but(switches: Mapping[str, Any], *names: str) -> dict[str, Any]:
