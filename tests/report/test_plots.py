@@ -95,22 +95,30 @@ def test_the_tradeoff_has_a_point_for_each_set_with_a_cost() -> None:
         "baseline": "a",
         "same_as": "",
         "trace_runs": 6,
+        "determinism": "seed",
         "cost_low": 1.0,
         "cost_high": 1.1,
     }
     row |= {"differ": 3, "differ_of": 6, "divergence_rate_upper": 0.1}
     sets = [
         {"cell": "a", "overrides": "", "verdict": "varies", "cost_ratio": None},
+        {"cell": "e", "overrides": "", "verdict": "varies", "determinism": "none"},
         {"cell": "b", "overrides": TIGHT, "verdict": "identical", "cost_ratio": 1.05},
         {"cell": "c", "overrides": "determinism.threads=1", "verdict": "varies"},
         {"cell": "d", "overrides": "determinism.algorithms=require", "verdict": "varies"},
     ]
     table = pd.DataFrame([{**row, **one} for one in sets])
-    figure = tradeoff(table, {"cell": "b", "timed_as": {"d": "b"}})
+    recipe = {"cell": "b", "kept": {"seeds.torch": 42, "algorithms": "require"}}
+    recipe |= {"unneeded": ["seeds.numpy", "seeds.python", "threads", "fill_uninitialized_memory"]}
+    recipe |= {"timed_as": {"d": "b", "e": "a"}}
+    figure = tradeoff(table, recipe)
     assert figure is not None
     svg = str(figure.svg)
-    names = ("1  seed of torch, numpy, python", "2  seed of torch + algorithms=require")
-    assert all(name in svg for name in (*names, "3  algorithms=require"))
-    assert "threads" not in svg
+    assert set(re.findall(r"\b\d  ([^<>]+?)(?: -->|<)", svg)) == {
+        "seed of torch and numpy and python",
+        "no switch",
+        "seed of torch, algorithms",
+        "algorithms",
+    }
     assert tradeoff(table, None) is None
     assert tradeoff(table, {"cell": ""}) is None
