@@ -42,7 +42,7 @@ test: setup-dev ## Run the tests, two at a time, except for the slow ones (ARGS=
 	@$(PYTEST_PAIR) $(ARGS)
 
 test-all: setup-dev ## Run the slow tests, two at a time, and those of the Keras scenarios
-	@$(PYTEST_PAIR) -m slow --slow $(ARGS)
+	@$(PYTEST_PAIR) -m slow --slow --durations=30 $(ARGS)
 	@$(MAKE) test-keras
 
 test-smoke: setup-dev ## Run a smoke study, check its positive control, and rebuild its report

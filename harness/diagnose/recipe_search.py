@@ -85,7 +85,7 @@ class RecipeSearch:
         """
         assert self.kept is not None
         costly = kept & {*self.switches.with_cost}
-        is_recipe = costly == self.kept & {*self.switches.with_cost}
+        is_recipe = bool(costly) and costly == self.kept & {*self.switches.with_cost}
         return self.switches.cell(self.kept if is_recipe else self.switches.seeds | costly)
 
     def evidence(self, cell: Cell) -> list[RunRecord]:

@@ -281,3 +281,9 @@ def test_a_script_s_loaders_are_out_of_reach(full: Cell) -> None:
     switches = Switches.of(dataclasses.replace(full, scenario=scenario))
     assert switches.out_of_reach == ("loader.generator", "loader.worker_init")
     assert not {*switches.out_of_reach} & {*switches.names, *switches.without_effect}
+
+
+def test_a_recipe_of_seeds_has_no_cost() -> None:
+    """Whatever was measured: it does the same work."""
+    found = describe_recipe(document(kept={"seeds.torch": 42}), costs(recipe=0.97), {})
+    assert found.headline.endswith("(95 % confidence). Seeds cost no time.")

@@ -40,6 +40,11 @@ def noise(need):
         return random.random()
     if need == "numpy":
         return np.random.rand()
+    if need == "refused":  # by torch.use_deterministic_algorithms(True)
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+        return 0.0
+    if need == "harmed":
+        return chance() * torch.are_deterministic_algorithms_enabled()
     is_rare, _, switches = need.rpartition(":")
     if any(map(is_on, switches.split("/"))) or (is_rare and chance() > 0.05):
         return 0.0
@@ -97,6 +102,8 @@ SOURCES: dict[str, list[str]] = {
     "numpy,algorithms": ["seeds.numpy", "algorithms"],
     "hash,fill": ["python_hash_seed", "algorithms", FILL],
     "hash/algorithms": ["python_hash_seed"],
+    "refused,numpy": ["seeds.numpy"],
+    "harmed,numpy": ["seeds.numpy"],
     "python,hash/fill,algorithms": ["seeds.python", "python_hash_seed", "algorithms"],
 }
 
@@ -106,13 +113,16 @@ SOURCES: dict[str, list[str]] = {
 def test_exactly_the_planted_switches_are_found(
     tmp_path: Path, needs: str, expected: list[str]
 ) -> None:
-    """Also two of which one has no effect without the other, and one of two that would do."""
+    """Also two of which one has no effect without the other, one of two that would do, and sets
+    of which all switches together fail or differ.
+    """
     done = search(tmp_path, needs, "recipe.blocks=0")
     assert done.returncode == 0, done.stdout + done.stderr
     recipe = recipe_of(done, tmp_path)
     assert [*recipe["kept"]] == ["seeds.torch", *expected]
     assert all(not evidence["agrees"] for evidence in recipe["without"].values())
     assert recipe["runs"] == 3
+    assert recipe["refused"] == ("put_" if "refused" in needs else "")
     assert "torch.manual_seed(42)" in done.stdout
 
 

@@ -97,12 +97,16 @@ def _snippets(document: Mapping[str, Any]) -> dict[str, str]:
 def _headline(document: Mapping[str, Any], rows: Mapping[str, Row], noise: str) -> str:
     words = [_switch(name, value) for name, value in document["kept"].items()]
     needs = f"needs {join_words(words)}, and nothing else" if words else "needs no switch"
-    cost = _step(rows.get(document["cell"]))
-    return (
+    found = (
         f"This training {needs}: {document['runs']} runs agree, so at most "
         f"{percent(document['rate'])} of new runs differ (95 % confidence)."
-        f"{f' {cost} with seeds alone.{noise}' if cost else ''}"
     )
+    if not words:
+        return found
+    if not any(name in document["added"] for name in document["kept"]):
+        return f"{found} Seeds cost no time."  # whatever the noise of a measurement says
+    cost = _step(rows.get(document["cell"]))
+    return f"{found} {cost} with seeds alone.{noise}" if cost else found
 
 
 def _no_recipe(document: Mapping[str, Any]) -> str:
