@@ -77,9 +77,9 @@ def example_of_the_readme() -> Iterator[Sentence]:
     yield Sentence(README, EXAMPLE_DIAGNOSIS, text)
     recipe = study(EXAMPLE_RECIPE).content.recipe
     assert recipe is not None
-    text, _, _ = recipe.headline.replace("`", "").partition(", at ")
+    text, _, _ = recipe.headline.replace("`", "").partition(" A step")
     yield Sentence(README, EXAMPLE_RECIPE, text)
-    operation, _, _ = recipe.sentences[0].replace("`", "").partition(", at ")
+    operation, _, _ = recipe.sentences[0].replace("`", "").partition(" A step")
     yield Sentence(README, EXAMPLE_RECIPE, operation)
 
 
