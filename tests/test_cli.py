@@ -224,10 +224,10 @@ def wait_for_records(folder: Path, count: int) -> None:
 @pytest.mark.parametrize(
     ("by", "isolation"),
     [
-        (signal.SIGINT, "spawn"),
+        pytest.param(signal.SIGINT, "spawn", marks=pytest.mark.long),
         (signal.SIGKILL, "spawn"),
         (signal.SIGINT, "fork"),
-        (signal.SIGTERM, "fork"),
+        pytest.param(signal.SIGTERM, "fork", marks=pytest.mark.long),
     ],
 )
 def test_an_interrupted_study_keeps_its_records_and_resume_completes_it(
