@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.core.command_line import program
+from harness.core.command_line import program, split_words
 from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED
 from harness.core.redact import redact
@@ -155,15 +155,13 @@ def diagnose(words: Sequence[str]) -> int:
 def recipe(words: Sequence[str]) -> int:
     """Search the smallest set of switches; begins with `full_warm` if no setting is named."""
     from harness.diagnose.recipe import recipe as recipe_of_cell  # noqa: PLC0415
-    from harness.diagnose.recipe_switches import DEFAULT  # noqa: PLC0415
+    from harness.diagnose.recipe_switches import with_setting  # noqa: PLC0415
 
-    def with_setting(typed: Sequence[str]) -> Sequence[str]:
-        own = typed[: list(typed).index("--")] if "--" in typed else typed
-        named = any(word.startswith("determinism=") for word in own)
+    def rewrite(typed: Sequence[str]) -> Sequence[str]:
         # many short blocks say more of the costs of many sets than few long ones
-        return ["timing.min_s=0.25", *[f"determinism={DEFAULT}"] * (not named), *typed]
+        return ["timing.min_s=0.25", *with_setting(typed)]
 
-    return with_one_cell("recipe", words, recipe_of_cell, with_setting)
+    return with_one_cell("recipe", words, recipe_of_cell, rewrite)
 
 
 def cost(words: Sequence[str]) -> int:
@@ -243,9 +241,8 @@ def with_one_cell(
     """
     from harness.config.collect import collect  # noqa: PLC0415
 
-    typed = list(rewrite(words))
-    end = typed.index("--") if "--" in typed else len(typed)
-    request = collect([*typed[:end], "study.baseline=null", "study.control=null", *typed[end:]])
+    own, program_words = split_words(rewrite(words))
+    request = collect([*own, "study.baseline=null", "study.control=null", *program_words])
     if request is None:  # Hydra only printed, as for --help
         return DONE
     return answer(_as_typed(request, (verb, *words)))

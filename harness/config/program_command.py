@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.core.command_line import split_words
 from harness.core.errors import UsageError
 
 EXAMPLE = "`-- python train.py --lr=0.1`"
@@ -113,8 +114,8 @@ def split_replay(words: Sequence[str]) -> list[str]:
 
     Raises UsageError if one of them has no value or is not a list of words.
     """
-    end = words.index("--") if "--" in words else len(words)
-    rest, result = list(words[:end]), list[str]()
+    rest, program_words = split_words(words)
+    result = list[str]()
     while rest:
         option, equals, value = rest.pop(0).partition("=")
         if option not in ("--save", "--resume"):
@@ -131,7 +132,7 @@ def split_replay(words: Sequence[str]) -> list[str]:
         except ValueError as error:  # an open quote
             raise UsageError(f"{option} {text}: {error}") from error
         result.append(f"replay.{option[2:]}=[{arguments}]")
-    return [*result, *words[end:]]
+    return [*result, *program_words]
 
 
 def quote(word: str) -> str:

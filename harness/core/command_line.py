@@ -25,6 +25,12 @@ def command(words: Sequence[str]) -> str:
 
 def command_for_folder(words: Sequence[str], folder: Path) -> str:
     """Return the command of these words that continues the study in ``folder``."""
-    end = list(words).index("--") if "--" in words else len(words)
-    typed = [word for word in words[:end] if not word.startswith("study.dir=")]
-    return command([*typed, f"study.dir={folder}", *words[end:]])  # a program's own words are last
+    own, program_words = split_words(words)
+    typed = [word for word in own if not word.startswith("study.dir=")]
+    return command([*typed, f"study.dir={folder}", *program_words])
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the harness's own words, and those of a program, which begin with `--`."""
+    end = [*words, "--"].index("--")
+    return list(words[:end]), list(words[end:])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.binomial import divergence_rate_upper
-from harness.core.command_line import command
+from harness.core.command_line import command, split_words
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.files import write_json
 from harness.core.frameworks import independent_runs
@@ -19,7 +19,7 @@ from harness.core.spec import Cell
 from harness.core.steps import COMPONENTS
 from harness.core.verdict import Verdict, earliest_divergence, judge
 from harness.diagnose.recipe_search import RecipeSearch
-from harness.diagnose.recipe_switches import DEFAULT
+from harness.diagnose.recipe_switches import with_setting
 
 # A set without the seed of one generator would otherwise always differ in "rng" first.
 COMPARED = tuple(name for name in COMPONENTS if name != "rng")
@@ -149,8 +149,6 @@ def _failure(records: Sequence[RunRecord]) -> str:
 
 def _without_own(words: Sequence[str]) -> list[str]:
     """Return the words of `diagnose` that examine the setting with all switches."""
-    end = list(words).index("--") if "--" in words else len(words)
-    typed = [word for word in words[:end] if not word.startswith(("recipe.", "study.dir="))]
-    if not any(word.startswith("determinism=") for word in typed):
-        typed.append(f"determinism={DEFAULT}")
-    return [*typed, *words[end:]]
+    own, program_words = split_words(words)
+    typed = [word for word in own if not word.startswith(("recipe.", "study.dir="))]
+    return with_setting([*typed, *program_words])

@@ -153,7 +153,7 @@ class RecipeSearch:
                 groups[frozenset(environment.items())].append(kept)
         for sets in groups.values():
             self.experiment.log(
-                f"recipe: {len(sets)} sets that agreed: up to {self.screen} runs each"
+                f"recipe: sets that agreed ({len(sets)}): up to {self.screen} runs each"
             )
             cells = [self.switches.cell(kept) for kept in sets]
             for kept, records in zip(sets, self._side_by_side(cells, self.screen), strict=True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.command_line import split_words
 from harness.core.spec import Cell, Determinism
 from harness.core.switches import CUDA_ONLY, FILL, SEEDS, same_experiment, settings_of
 from harness.diagnose.switch_search import Kept
@@ -34,7 +35,7 @@ BY_COST = (
     "threads",
 )
 ONLY_SEED = (*SEEDS, HASH_SEED, "loader.generator", "loader.worker_init")
-DEFAULT = "full_warm"  # the setting whose switches are searched if none is named
+DEFAULT = "full_warm"  # the setting whose switches are examined if none is named
 PRESET_SEED = 42  # of conf/determinism/seed.yaml
 
 
@@ -116,6 +117,14 @@ class Switches:
         return dataclasses.replace(
             self.full, setting=setting, determinism=determinism, overrides=tuple(sorted(own))
         )
+
+
+def with_setting(words: Sequence[str]) -> list[str]:
+    """Return the words with the setting whose switches are examined if they name none."""
+    own, program_words = split_words(words)
+    if not any(word.startswith("determinism=") for word in own):
+        own.append(f"determinism={DEFAULT}")
+    return [*own, *program_words]
 
 
 def _needs_cuda(cell: Cell, name: str) -> bool:

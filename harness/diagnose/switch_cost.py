@@ -11,11 +11,11 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from harness.core.command_line import program
+from harness.core.command_line import program, split_words
 from harness.core.errors import UsageError
 from harness.core.exit_codes import INTERRUPTED
 from harness.core.spec import Cell, Determinism
-from harness.diagnose.recipe_switches import DEFAULT, Switches
+from harness.diagnose.recipe_switches import Switches, with_setting
 from harness.study.request import Request, RequestedCell, Runs
 from harness.study.session import bench
 
@@ -27,24 +27,23 @@ OPTIONS = {"precision": ("timing.precision", "0.01"), "max_blocks": ("runs.timin
 
 def read_options(words: Sequence[str]) -> tuple[list[str], Callable[[Request], int]]:
     """Return the words as overrides, and what answers their request. Raises UsageError."""
-    end = [*words, "--"].index("--")
-    own = dict(word.split("=", 1) for word in words[:end] if "=" in word)
+    before, program_words = split_words(words)
+    own = dict(word.split("=", 1) for word in before if "=" in word)
     name, _, value = own.get("switch", "").partition("=")
     if not name:
         raise UsageError(
             f"name the switch, as in `{program()} cost scenario=cnn switch=cudnn.deterministic`; "
             "switch=NAME=VALUE for a value that the setting does not have"
         )
-    typed = [word for word in words[:end] if word.partition("=")[0] not in ("switch", *OPTIONS)]
-    if not any(word.startswith("determinism=") for word in typed):
-        typed.append(f"determinism={DEFAULT}")
+    typed = [word for word in before if word.partition("=")[0] not in ("switch", *OPTIONS)]
+    typed = with_setting(typed)
     if value:
         typed.append(f"determinism.{name}={value}")
     _check("precision", own, float, 0.0001)
     _check("max_blocks", own, int, 2)
     typed += [f"{key}={own.get(option, default)}" for option, (key, default) in OPTIONS.items()]
     typed += [f"timing.first={FIRST_BLOCKS}"]
-    return [*typed, *words[end:]], partial(cost, name=name)
+    return [*typed, *program_words], partial(cost, name=name)
 
 
 def cost(request: Request, name: str) -> int:

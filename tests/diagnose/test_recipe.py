@@ -272,7 +272,7 @@ def test_a_noisy_machine_is_named_in_the_headline() -> None:
     table["twin"] = table["cell"] == "twin"
     table.loc[table["twin"], "cost_high"] = 1.5
     found = describe_recipe(document(), table, {})
-    assert found.headline.endswith("equal trainings differ by up to ± 20 %.")
+    assert found.headline.endswith("the interval of two equal trainings is ± 20 %.")
 
 
 def test_a_script_s_loaders_are_out_of_reach(full: Cell) -> None:

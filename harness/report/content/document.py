@@ -98,11 +98,9 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
         where=describe_place(study.manifest),
         lights=control_lights(controls, searched=recipe is not None),
         overview=overview,
-        evidence=_describe_evidence(
-            experiments if tables.first_calls.empty else trainings, controls
-        )
-        if recipe is None
-        else "",
+        evidence=""
+        if recipe
+        else _describe_evidence(experiments if tables.first_calls.empty else trainings, controls),
         panels=build_panels(study, trainings, matrix),
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",

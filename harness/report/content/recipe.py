@@ -73,12 +73,12 @@ def describe_recipe(
 
 
 def _noise(table: pd.DataFrame) -> str:
-    """Return how far equal trainings differ, if that is much."""
+    """Return how uncertain the ratio of equal trainings is, if that is much."""
     twins = table[table["twin"]]
     reach = ((twins["cost_high"] - twins["cost_low"]) / 2).max()
     if twins.empty or not is_known(reach) or reach <= NOISY:
         return ""
-    return f" This machine is noisy: equal trainings differ by up to ± {percent(reach)}."
+    return f" The machine was noisy: the interval of two equal trainings is ± {percent(reach)}."
 
 
 def _snippets(document: Mapping[str, Any]) -> dict[str, str]:
