@@ -9,6 +9,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from harness.core.command_line import program, split_words
@@ -164,6 +165,14 @@ def recipe(words: Sequence[str]) -> int:
     return with_one_cell("recipe", words, recipe_of_cell, rewrite)
 
 
+def perturb(words: Sequence[str]) -> int:
+    """Vary what a training should not depend on; with seeds alone if no setting is named."""
+    from harness.diagnose.recipe_switches import with_setting  # noqa: PLC0415
+    from harness.perturb.command import perturb as perturb_cell  # noqa: PLC0415
+
+    return with_one_cell("perturb", words, perturb_cell, partial(with_setting, default="seed"))
+
+
 def cost(words: Sequence[str]) -> int:
     """Time one switch from both ends: `cost scenario=cnn switch=NAME precision=0.01`."""
     from harness.diagnose.switch_cost import read_options  # noqa: PLC0415
@@ -200,6 +209,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "diagnose": diagnose,
     "recipe": recipe,
     "cost": cost,
+    "perturb": perturb,
     "replay": replay,
     "audit": audit,
     "publish": publish,

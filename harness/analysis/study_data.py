@@ -18,7 +18,7 @@ from harness.analysis.shared_parts import SharedParts
 from harness.core.blocks import split_blocks
 from harness.core.completion import read_blocks, unfinished_runs, was_cut
 from harness.core.frameworks import can_fork, independent_runs
-from harness.core.paths import RECIPE
+from harness.core.paths import DEPENDENCE, RECIPE
 from harness.core.record import (
     MANIFEST_SCHEMA,
     BadRecordError,
@@ -118,6 +118,7 @@ class StudyData:
     died: int = 0  # blocks whose process ended before its arms were timed
     diagnosis: dict[str, Any] | None = None  # if `diagnose` made the study
     recipe: dict[str, Any] | None = None  # if `recipe` made it
+    dependence: dict[str, Any] | None = None  # if `perturb` made it
 
     @property
     def lacks_runs(self) -> bool:
@@ -184,6 +185,7 @@ def read_study(folder: Path) -> StudyData:
         died=sum(record.lacks_arms for record in records),
         diagnosis=_read_answer(folder / "diagnosis.json"),
         recipe=_read_answer(folder / RECIPE),
+        dependence=_read_answer(folder / DEPENDENCE),
     )
 
 

@@ -42,6 +42,7 @@ from harness.core.spec import Cell
 from harness.study.request import (
     Diagnose,
     Launch,
+    Perturb,
     Recipe,
     Replay,
     Request,
@@ -257,4 +258,5 @@ def _build_request(collected: _Collected, config: DictConfig, words: Sequence[st
         diagnose=section(Diagnose, "diagnose"),
         replay=section(Replay, "replay"),
         recipe=section(Recipe, "recipe"),
+        perturb=section(Perturb, "perturb"),
     )

@@ -10,7 +10,17 @@ from typing import Any
 from omegaconf import MISSING
 
 from harness.core.spec import Determinism, Noise
-from harness.study.request import Diagnose, Launch, Recipe, Replay, Runs, Study, Timing, Trace
+from harness.study.request import (
+    Diagnose,
+    Launch,
+    Perturb,
+    Recipe,
+    Replay,
+    Runs,
+    Study,
+    Timing,
+    Trace,
+)
 
 
 def _unfreeze(frozen: type) -> type:
@@ -43,6 +53,7 @@ def build_schema() -> type:
         "diagnose": Diagnose,
         "replay": Replay,
         "recipe": Recipe,
+        "perturb": Perturb,
     }
     for name, kind in kinds.items():
         section = _unfreeze(kind)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.core.paths import BLOCKS, BUDGET, RECIPE
+from harness.core.paths import BLOCKS, BUDGET, DEPENDENCE, RECIPE
 from harness.core.run_archive import ARCHIVE, pack
 
 # With its runs; some studies lack the last four.
-EVIDENCE = ("manifest.json", "schedule.json", "diagnosis.json", RECIPE, BLOCKS, BUDGET)
+EVIDENCE = ("manifest.json", "schedule.json", "diagnosis.json", RECIPE, DEPENDENCE, BLOCKS, BUDGET)
 
 
 class LinkError(ValueError):

@@ -24,6 +24,7 @@ PUBLISHED = RESULTS / "published"
 # In a study's folder.
 BLOCKS = "blocks.json"  # timing blocks by cell, once they are decided
 RECIPE = "recipe.json"  # if `recipe` made the study
+DEPENDENCE = "dependence.json"  # if `perturb` made it
 BUDGET = "budget.json"  # if the time budget ended before all planned runs
 
 

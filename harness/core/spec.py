@@ -208,6 +208,8 @@ class Cell:
     device: str
     overrides: tuple[str, ...] = ()
     noise: Noise = field(default=Noise.none, metadata=LATER)
+    # Each FACTOR:LEVEL that differs (harness/factors); None: not a cell of a perturbation.
+    perturbed: tuple[str, ...] | None = field(default=None, metadata=LATER)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Cell:
@@ -218,14 +220,16 @@ class Cell:
             device=document["device"],
             overrides=tuple(document["overrides"]),
             noise=Noise(document.get("noise", Noise.none)),
+            perturbed=tuple(document["perturbed"]) if "perturbed" in document else None,
         )
 
     @property
     def id(self) -> str:
-        """A readable name; if anything is overridden, with a short hash of the whole cell."""
+        """A readable name, with a short hash of the cell if anything is overridden or perturbed."""
         setting = self.setting if self.noise is Noise.none else f"{self.setting}-{self.noise}"
         name = f"{self.scenario.label}-{setting}-{self.device.replace(':', '')}"
-        return f"{name}-{short_hash(self)}" if self.overrides else name
+        is_plain = not (self.overrides or self.perturbed)
+        return name if is_plain else f"{name}-{short_hash(self)}"
 
 
 @dataclass(frozen=True)

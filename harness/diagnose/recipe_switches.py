@@ -119,11 +119,11 @@ class Switches:
         )
 
 
-def with_setting(words: Sequence[str]) -> list[str]:
+def with_setting(words: Sequence[str], default: str = DEFAULT) -> list[str]:
     """Return the words with the setting whose switches are examined if they name none."""
     own, program_words = split_words(words)
     if not any(word.startswith("determinism=") for word in own):
-        own.append(f"determinism={DEFAULT}")
+        own.append(f"determinism={default}")
     return [*own, *program_words]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -120,6 +121,22 @@ class Experiment:
                 if all_agree(found[record.spec.cell.id]):  # else started before that was known
                     found[record.spec.cell.id].append(record)
         return list(found.values())
+
+    def in_turn(self, cells: Sequence[Cell], number: int) -> list[list[RunRecord]]:
+        """Return the first ``number`` trace runs of each cell.
+
+        Those that are missing are run in rounds, one of each cell in random order, so that drift of
+        the machine is no difference between cells.
+        """
+        known = {record.run_id: record for record in self.folder.records()}
+        order = random.Random(self.request.study.seed)
+        specs = {cell.id: [self._trace(cell, n) for n in range(1, number + 1)] for cell in cells}
+        missing = []
+        for round_ in zip(*specs.values(), strict=True):
+            left = [spec for spec in round_ if spec.run_id not in known]
+            missing += order.sample(left, len(left))
+        known |= {record.run_id: record for record in self.launch(missing)}
+        return [[known[spec.run_id] for spec in specs[cell.id]] for cell in cells]
 
     def _trace(self, cell: Cell, number: int) -> RunSpec:
         trainings = self.request.runs.trainings(number)

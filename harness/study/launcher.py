@@ -8,6 +8,7 @@ import. Runs train side by side only if each has cores of its own.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from harness.core.record import (
 )
 from harness.core.redact import redact
 from harness.core.spec import RunSpec
+from harness.factors import catalog as factors
 from harness.host.gpu_monitor import GpuMonitor
 from harness.study.lanes import Cores, most_lanes, side_by_side
 from harness.study.request import Launch
@@ -131,11 +133,14 @@ class LocalLauncher:
 
         One killed from outside is run again, alone.
         """
-        runs = [
-            self._release(worker, word, cores, position, attempt=1)
-            for position, (worker, word, cores) in enumerate(workers, first_position)
-        ]
-        records = [self._await_end(run) for run in runs]
+        with contextlib.ExitStack() as stack:
+            for worker, _, _ in workers:
+                stack.enter_context(factors.beside(worker.spec.cell))
+            runs = [
+                self._release(worker, word, cores, position, attempt=1)
+                for position, (worker, word, cores) in enumerate(workers, first_position)
+            ]
+            records = [self._await_end(run) for run in runs]
         return [self._repeat_lost(record) for record in records]
 
     def _repeat_lost(self, record: RunRecord) -> RunRecord:

@@ -124,6 +124,16 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Perturb:
+    """Options of `python -m harness perturb`, which takes one cell."""
+
+    runs: int = 10  # without perturbation
+    pairs: int = 5  # runs of a group of factors beside them
+    most: int = 30  # runs of a group that differs only sometimes
+    factors: list[str] = field(default_factory=list)  # names of those to vary; empty: all
+
+
+@dataclass(frozen=True)
 class Replay:
     """Options of `python -m harness replay`, which takes one cell."""
 
@@ -171,6 +181,7 @@ class Request:
     diagnose: Diagnose = field(default_factory=Diagnose)
     replay: Replay = field(default_factory=Replay)
     recipe: Recipe = field(default_factory=Recipe)
+    perturb: Perturb = field(default_factory=Perturb)
 
     def without_frameworks(self, missing: Collection[str]) -> Request:
         """The request without cells of these frameworks; its claims still name all cells."""
@@ -205,6 +216,9 @@ class Request:
             "recipe.runs": (self.recipe.runs, 2),
             "recipe.confirm": (self.recipe.confirm, 2),
             "recipe.blocks": (self.recipe.blocks, 0),
+            "perturb.runs": (self.perturb.runs, 2),
+            "perturb.pairs": (self.perturb.pairs, 2),
+            "perturb.most": (self.perturb.most, 2),
             "replay.step": (self.replay.step, 0),
             "launch.retries": (self.launch.retries, 0),
             "launch.spawned": (self.launch.spawned, 0),

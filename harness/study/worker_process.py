@@ -19,6 +19,8 @@ from harness.core.paths import compiled_of
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec
 from harness.core.spec_json import to_json
+from harness.factors import catalog as factors
+from harness.factors.factor import Start
 from harness.study.child_process import environment
 
 IMPORT_LIMIT_S = 300.0  # a process that has not imported its framework by then never will
@@ -51,20 +53,20 @@ class Descriptors:
     log: int
 
 
-StartProcess = Callable[[RunSpec, Descriptors], Process]
+StartProcess = Callable[[RunSpec, Descriptors, Start], Process]
 
 
-def spawn(spec: RunSpec, ends: Descriptors) -> Process:
+def spawn(spec: RunSpec, ends: Descriptors, how: Start) -> Process:
     """Starts a fresh interpreter in a session of its own, so that Ctrl-C reaches the parent alone.
 
     Raises OSError.
     """
     return subprocess.Popen(
-        module_command("harness.worker", str(ends.replies)),
+        [*how.prefix, *module_command("harness.worker", str(ends.replies))],
         stdin=ends.stdin,
         stdout=ends.log,
         stderr=subprocess.STDOUT,
-        env=environment(spec.environment),
+        env=environment({**spec.environment, **how.variables}),
         pass_fds=[ends.replies],
         start_new_session=True,
     )
@@ -81,10 +83,13 @@ class WorkerProcess:
         replies, reply_end = os.pipe()
         self.commands: TextIO = os.fdopen(commands, "w", encoding="utf-8")
         self.replies: TextIO = os.fdopen(replies, encoding="utf-8")
+        self.perturbation = contextlib.ExitStack()
         try:
+            how = factors.started(spec.cell, self.perturbation)
             with self.log.open("wb") as log:
-                self.process = start(spec, Descriptors(stdin, reply_end, log.fileno()))
+                self.process = start(spec, Descriptors(stdin, reply_end, log.fileno()), how)
         except BaseException:
+            self.perturbation.close()
             self.commands.close()
             self.replies.close()
             raise
@@ -140,6 +145,7 @@ class WorkerProcess:
         self._signal(os.killpg, signal.SIGKILL)
         status = self.process.wait()
         self.replies.close()
+        self.perturbation.close()
         self._remove_compiled()
         if self.log.exists() and self.log.stat().st_size == 0:
             self.log.unlink()

@@ -16,6 +16,7 @@ from harness.core.verdict import Verdict
 from harness.report.content.caveats import find_caveats
 from harness.report.content.cell_caveats import Caveat
 from harness.report.content.cell_panels import CellPanel, build_panels
+from harness.report.content.dependence import DependenceReport, dependence_of
 from harness.report.content.headline import diagnosis_headline, noise_headline, training_headline
 from harness.report.content.lights import Light, control_lights
 from harness.report.content.matrix_rows import MatrixRow, matrix_rows
@@ -57,6 +58,7 @@ class ReportContent:
     sentences: list[tuple[str, str]]  # scenario, sentence
     diagnosis: dict[str, Any] | None  # the document in diagnosis.json
     recipe: RecipeReport | None
+    dependence: DependenceReport | None
     positive: tuple[str, str]  # control, sentence
     twins: list[tuple[str, ...]]  # rows by legend.TWINS
     smallest_detectable: str
@@ -90,24 +92,28 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     asked = _asked_cells(cells[~cells["cell"].isin(apart) & ~cells["twin"]])
     matrix = matrix_rows(trainings)
     warnings = find_caveats(study, controls)
-    overview = Overview([], []) if study.diagnosis or study.recipe else build_overview(study, asked)
     recipe = recipe_of(study, cells)
+    dependence = dependence_of(study.dependence)
+    searched = recipe is not None or dependence is not None
+    is_map = not (searched or study.diagnosis)
+    overview = build_overview(study, asked) if is_map else Overview([], [])
     return ReportContent(
         title=study.name,
-        headlines=_headlines(study, asked, tables, recipe),
+        headlines=_headlines(study, asked, tables, recipe or dependence),
         where=describe_place(study.manifest),
-        lights=control_lights(controls, searched=recipe is not None),
+        lights=[] if dependence else control_lights(controls, searched),
         overview=overview,
         evidence=""
-        if recipe
+        if searched
         else _describe_evidence(experiments if tables.first_calls.empty else trainings, controls),
         panels=build_panels(study, trainings, matrix),
         stamp="not for conclusions" * manifest["request"]["not_for_conclusions"],
         asked=f"matrix={manifest['request']['matrix']}" if manifest["request"]["matrix"] else "",
         created=manifest["created"].replace("T", " ").replace("Z", " UTC"),
-        sentences=[*operation_sentences(tables), *([] if recipe else sentences(trainings))],
+        sentences=[*operation_sentences(tables), *([] if searched else sentences(trainings))],
         diagnosis=study.diagnosis,
         recipe=recipe,
+        dependence=dependence,
         positive=(str(controls.positive.control), controls.positive.sentence),
         twins=[_twin_row(twin) for twin in controls.twins],
         smallest_detectable=_describe_detectable(controls),
@@ -140,17 +146,20 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
 
 
 def _headlines(
-    study: StudyData, trainings: pd.DataFrame, tables: Tables, recipe: RecipeReport | None
+    study: StudyData,
+    trainings: pd.DataFrame,
+    tables: Tables,
+    answer: RecipeReport | DependenceReport | None,
 ) -> list[str]:
     found = [FAILED] if tables.controls.failed else []
-    found += [recipe.headline] if recipe else []
+    found += [answer.headline] if answer else []
     found += [diagnosis_headline(study.diagnosis)] if study.diagnosis else []
     found += [f"{asked.capitalize()}: {answer}" for asked, answer in operation_sentences(tables)]
     if answers := count_answers(tables.claims):
         found.append(answers)
     elif study.manifest["request"]["matrix"] == "noise":
         found.append(noise_headline(tables.noise))
-    elif not trainings.empty and study.diagnosis is None and recipe is None:
+    elif not trainings.empty and study.diagnosis is None and answer is None:
         found.append(training_headline(study, trainings))
     return found or ["Nothing was compared."]
 

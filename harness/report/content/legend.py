@@ -141,6 +141,14 @@ RECIPE = {
     "with its 95 % interval; – for what costs no time, as a seed",
     "within all": "time per step with all switches, relative to that with all but this one",
 }
+DEPENDENCE = {
+    "factor": "what was varied; those that matter come first",
+    "result": "whether the bits depend on it; undecided: runs differ, but too few to tell that "
+    "from chance; not varied: it could not be, or it changes nothing here",
+    "evidence": "runs with this factor compared with those without any; a rate is the 95 % bound "
+    "on the share of processes that differ",
+    "first at": "the first step and component that differ",
+}
 TRIALS = {
     "treatment": "settings changed for this trial",
     "runs": "completed runs",

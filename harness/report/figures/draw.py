@@ -13,6 +13,7 @@ from harness.core.files import make_folder, write_text
 from harness.report.content.document import ReportContent
 from harness.report.figures.base import STYLE, Figure
 from harness.report.figures.cost import cost
+from harness.report.figures.dependence import dependence
 from harness.report.figures.divergence import divergence, two_runs
 from harness.report.figures.reproducibility import reproducibility
 from harness.report.figures.schedule import schedule
@@ -38,6 +39,7 @@ def draw_figures(
             "two_runs": two_runs(study, table),
             "reproducibility": reproducibility(table),
             "tradeoff": recipe,
+            "dependence": dependence(study.dependence),
             "schedule": schedule(study),
         }
     for name, figure in drawn.items():

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.report.console import open_console, safe
+from harness.report.content.dependence import DependenceReport
 from harness.report.content.document import ReportContent
 from harness.report.content.overview import Field, OverviewRow
 from harness.report.content.recipe import RecipeReport
@@ -40,6 +41,8 @@ def print_summary(
         console.print(f"{symbol} {safe(light.name)}. {_styled(light.line)}")
     if content.recipe:
         _print_recipe(console, content.recipe)
+    if content.dependence:
+        _print_dependence(console, content.dependence)
     for note in notes:
         console.print(f"[bold yellow]note[/]: {safe(note)}")
     for failure in failures:
@@ -61,6 +64,18 @@ def _print_recipe(console: Console, recipe: RecipeReport) -> None:
         console.print(_styled(sentence))
     for name, code in recipe.snippets.items():
         console.print(f"\n# {safe(name)}\n{safe(code)}", highlight=False, soft_wrap=True)
+
+
+def _print_dependence(console: Console, dependence: DependenceReport) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("factor", "result", "evidence", "first at"):
+        table.add_column(name, overflow="fold")
+    for row in dependence.rows:
+        table.add_row(*map(safe, row))
+    if dependence.rows:
+        console.print(table)
+    for sentence in dependence.sentences:
+        console.print(_styled(sentence))
 
 
 def _map(content: ReportContent) -> Table:

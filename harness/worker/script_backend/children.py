@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from multiprocessing import spawn
 from typing import Any
 
+from harness.core.patch import patched
 from harness.core.spec import Determinism
 from harness.core.spec_json import to_json
-from harness.worker.patch import patched
 from harness.worker.script_backend.own_package import unload_harness
 from harness.worker.torch_backend import settings
 

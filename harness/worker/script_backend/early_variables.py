@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.core.errors import ProcessReplaced
-from harness.worker.patch import patched
+from harness.core.patch import patched
 
 LIBRARIES = ("torch", "numpy")
 # Of the variables that these libraries, their thread pools and their kernels read when loaded.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import ProcessReplaced
-from harness.worker.patch import patched
+from harness.core.patch import patched
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from harness.worker.patch import patched
+from harness.core.patch import patched
 from harness.worker.torch_backend.checkpoint import generator_states, set_generator_states
 from harness.worker.torch_backend.components import Bits
 from harness.worker.torch_backend.hooks import TrainingHooks

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from harness.worker.patch import patched
+from harness.core.patch import patched
 
 GLOBAL_HOOKS = (
     "_global_backward_pre_hooks",

@@ -31,7 +31,7 @@ from torch.optim.optimizer import (
 
 from harness.core.errors import ObserverError
 from harness.core.observe import listeners
-from harness.worker.patch import patched
+from harness.core.patch import patched
 from harness.worker.torch_backend.components import Bits
 from harness.worker.torch_backend.forward_hooks import ForwardHooks
 from harness.worker.torch_backend.inputs import InputDigests

@@ -1,0 +1,30 @@
+"""Which cores the threads may use, whose number stays the same."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, Start, cores, refusal
+
+
+def _levels(cell: Cell) -> list[Level]:
+    usual = cell.determinism.threads or len(cores())
+    # or OpenMP would start as many threads as there are cores left
+    threads = {"OMP_NUM_THREADS": str(usual), "MKL_NUM_THREADS": str(usual)}
+    first = str(cores()[0])
+    start = Start(("taskset", "--cpu-list", first), threads)
+    return [Level("one-core", f"{usual} threads on one core", start=lambda: nullcontext(start))]
+
+
+def _missing(_: Cell) -> str:
+    if len(cores()) == 1:
+        return "there is only one core"
+    return refusal("taskset", "--cpu-list", str(cores()[0]), package="util-linux")
+
+
+def _read() -> str:
+    return f"{len(cores())} cores"
+
+
+AFFINITY = Factor("affinity", "cores of the threads", Group.alone, _levels, _read, _missing)

@@ -1,0 +1,111 @@
+"""All factors, and what those of a perturbed cell do to its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from harness.core.spec import Cell
+from harness.factors.address_layout import ADDRESS_LAYOUT
+from harness.factors.affinity import AFFINITY
+from harness.factors.clock import CLOCK
+from harness.factors.directory_order import DIRECTORY_ORDER
+from harness.factors.environment_size import ENVIRONMENT_SIZE
+from harness.factors.factor import Level, Start
+from harness.factors.folder import FOLDER
+from harness.factors.hash_seed import HASH_SEED
+from harness.factors.heap import HEAP
+from harness.factors.home import HOME
+from harness.factors.host_name import HOST_NAME
+from harness.factors.instruction_set import INSTRUCTION_SET
+from harness.factors.load import LOAD
+from harness.factors.loaders import LOADER_START, LOADER_WORKERS, PREFETCH
+from harness.factors.locale import LOCALE
+from harness.factors.memory import MEMORY
+from harness.factors.seeds import SEEDS
+from harness.factors.thread_switches import THREAD_SWITCHES
+from harness.factors.threads import THREADS
+from harness.factors.time_zone import TIME_ZONE
+from harness.factors.umask import UMASK
+from harness.factors.wait_policy import WAIT_POLICY
+
+FACTORS = {
+    factor.name: factor
+    for factor in (
+        *SEEDS,
+        THREADS,
+        INSTRUCTION_SET,
+        AFFINITY,
+        WAIT_POLICY,
+        THREAD_SWITCHES,
+        LOAD,
+        LOADER_WORKERS,
+        LOADER_START,
+        PREFETCH,
+        HASH_SEED,
+        DIRECTORY_ORDER,
+        CLOCK,
+        TIME_ZONE,
+        LOCALE,
+        UMASK,
+        HOME,
+        HOST_NAME,
+        FOLDER,
+        ENVIRONMENT_SIZE,
+        ADDRESS_LAYOUT,
+        MEMORY,
+        HEAP,
+    )
+}
+
+PRELOAD = "LD_PRELOAD"  # the one variable that several factors may share
+
+
+def levels_of(cell: Cell) -> list[Level]:
+    """Return the levels that a perturbed cell names as FACTOR:LEVEL."""
+    found = []
+    for word in cell.perturbed or ():
+        factor, _, name = word.partition(":")
+        found += [level for level in FACTORS[factor].levels(cell) if level.name == name]
+    return found
+
+
+def started(cell: Cell, stack: ExitStack) -> Start:
+    """Enter what lasts from the start of a run's process to its end."""
+    starts = [stack.enter_context(level.start()) for level in levels_of(cell)]
+    given = [start.variables for start in starts]
+    preloaded = [each[PRELOAD] for each in given if PRELOAD in each]
+    return Start(
+        prefix=tuple(word for start in starts for word in start.prefix),
+        variables={
+            **{name: value for each in given for name, value in each.items()},
+            **({PRELOAD: ":".join(preloaded)} if preloaded else {}),
+        },
+    )
+
+
+@contextmanager
+def beside(cell: Cell) -> Iterator[None]:
+    """What happens in the parent while a run trains."""
+    with _all([level.beside() for level in levels_of(cell)]):
+        yield
+
+
+@contextmanager
+def inside(cell: Cell) -> Iterator[None]:
+    """What is different in the process of a run while it trains."""
+    with _all([level.inside() for level in levels_of(cell)]):
+        yield
+
+
+@contextmanager
+def _all(contexts: Sequence[AbstractContextManager[None]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
+
+
+def read_conditions() -> dict[str, str]:
+    """Return what is in effect in this process, by factor."""
+    return {name: factor.read() for name, factor in FACTORS.items()}

@@ -1,0 +1,118 @@
+"""A factor: something that a training should not depend on, varied on purpose.
+
+A factor imports no library that has to be installed: what it changes inside a process, such as
+torch's DataLoader, it finds among the modules that are loaded there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from harness.core.spec import Cell
+
+TRY_LIMIT_S = 10.0
+
+
+class Group(StrEnum):
+    """Factors that are varied together. None hides what another one of its group does."""
+
+    surroundings = "surroundings"  # of the process
+    schedule = "schedule"  # which thread comes first
+    data = "data"  # how batches are made
+    alone = "alone"  # decides how results are computed, and would hide what others do
+    seeds = "seeds"  # what a training should depend on, each alone
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is different about how a process is started."""
+
+    prefix: tuple[str, ...] = ()  # words before its command
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One way to vary a factor."""
+
+    name: str
+    what: str  # as in "runs with ..."
+    start: Callable[[], AbstractContextManager[Start]] = lambda: nullcontext(Start())
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext  # in the parent, in training
+    inside: Callable[[], AbstractContextManager[None]] = nullcontext  # in the process, in training
+    switches: Mapping[str, Any] = field(default_factory=dict)  # of the setting
+
+
+@dataclass(frozen=True)
+class Factor:
+    """``levels`` takes the unperturbed cell and returns the ways to vary the factor here.
+
+    ``read`` is called in the process of a run, before the training is torn down, and returns what
+    is in effect. ``missing`` returns why the factor cannot be varied here, or an empty string.
+    """
+
+    name: str
+    title: str  # in tables and sentences: "time of day"
+    group: Group
+    levels: Callable[[Cell], list[Level]]
+    read: Callable[[], str]
+    missing: Callable[[Cell], str] = lambda _: ""
+
+
+def variables(**values: str) -> Callable[[], AbstractContextManager[Start]]:
+    """Start the process with these environment variables."""
+    return lambda: nullcontext(Start(variables=values))
+
+
+def prefix(*words: str) -> Callable[[], AbstractContextManager[Start]]:
+    """Start the process with these words before its command."""
+    return lambda: nullcontext(Start(prefix=words))
+
+
+def refusal(*words: str, package: str) -> str:
+    """Why a command that takes another command as its last words does not work here, or ""."""
+    if shutil.which(words[0]) is None:
+        return f"the program {words[0]} is not installed (Debian: package {package})"
+    try:
+        tried = subprocess.run(
+            [*words, sys.executable, "-S", "-c", ""],
+            capture_output=True,
+            timeout=TRY_LIMIT_S,
+            check=False,
+            text=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{words[0]} does not run: {error}"
+    if tried.returncode == 0:
+        return ""
+    lines = tried.stderr.strip().split("\n")
+    return lines[-1] or f"{words[0]} ends with status {tried.returncode}"
+
+
+def loaded(module: str) -> Any:
+    """Return a module that this process has imported, or None."""
+    return sys.modules.get(module)
+
+
+@contextmanager
+def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """In this context, ``owner.name`` is another value."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def cores() -> list[int]:
+    """Return the numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))

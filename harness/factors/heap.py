@@ -1,0 +1,34 @@
+"""Where the allocator puts blocks: on the heap, or each in pages of its own."""
+
+from __future__ import annotations
+
+import ctypes
+
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, variables
+
+SMALLEST = 4096  # bytes that get pages of their own
+SIZE, BLOCKS = 120_000, 16  # bytes, just below the usual threshold; more than fit into free gaps
+PAGE, HEADER = 4096, 16  # bytes
+
+
+def _levels(_: Cell) -> list[Level]:
+    tunables = f"glibc.malloc.mmap_threshold={SMALLEST}"
+    return [
+        Level("pages", "blocks in pages of their own", start=variables(GLIBC_TUNABLES=tunables))
+    ]
+
+
+def _read() -> str:
+    """Pages of its own begin with 16 bytes for the allocator."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    blocks = [libc.malloc(SIZE) for _ in range(BLOCKS)]
+    for block in blocks:
+        libc.free(block)
+    apart = sum(block % PAGE == HEADER for block in blocks)
+    return "pages" if apart > len(blocks) / 2 else "heap"
+
+
+HEAP = Factor("heap", "placement of blocks", Group.surroundings, _levels, _read)

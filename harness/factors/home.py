@@ -1,0 +1,32 @@
+"""The home folder, with the caches and configuration files of libraries: here an empty one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, Start
+
+PREFIX = "harness-home-"
+
+
+@contextmanager
+def _empty_home() -> Iterator[Start]:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
+        yield Start(variables={"HOME": folder})
+
+
+def _levels(_: Cell) -> list[Level]:
+    return [Level("empty", "an empty home folder", start=_empty_home)]
+
+
+def _read() -> str:
+    is_ours = Path(os.environ.get("HOME", "")).name.startswith(PREFIX)
+    return "empty" if is_ours else "the user's"
+
+
+HOME = Factor("home", "home folder", Group.surroundings, _levels, _read)

@@ -1,0 +1,60 @@
+"""Other programs that keep the same cores, or their memory, busy while the training runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, cores
+
+NAME = "harness-neighbor"  # the last word of their command, by which a run sees them
+# Each ends by itself when its parent does: it then gets another parent.
+BURNER = """
+import os
+parent = os.getppid()
+block = bytearray({size})
+while os.getppid() == parent:
+    for _ in range({times}):
+        copy = bytes(block)
+"""
+SIZES = {"cpu": (64, 100_000), "memory": (32 * 2**20, 10)}  # bytes to copy, copies between checks
+
+
+@contextmanager
+def _neighbors(kind: str) -> Iterator[None]:
+    size, times = SIZES[kind]
+    code = BURNER.format(size=size, times=times)
+    burners = [subprocess.Popen([sys.executable, "-S", "-E", "-c", code, NAME]) for _ in cores()]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+        for burner in burners:
+            burner.wait()
+
+
+def _levels(_: Cell) -> list[Level]:
+    return [
+        Level(kind, f"neighbors that load the {word}", beside=partial(_neighbors, kind))
+        for kind, word in (("cpu", "cores"), ("memory", "memory"))
+    ]
+
+
+def _read() -> str:
+    return f"{sum(map(_is_neighbor, Path('/proc').glob('[0-9]*')))} neighbors"
+
+
+def _is_neighbor(process: Path) -> bool:
+    try:
+        return (process / "cmdline").read_bytes().rstrip(b"\0").endswith(NAME.encode())
+    except OSError:  # it has ended
+        return False
+
+
+LOAD = Factor("load", "load by neighbors", Group.schedule, _levels, _read)

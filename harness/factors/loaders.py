@@ -1,0 +1,116 @@
+"""How torch's DataLoaders make batches: processes, how they start, and how far they read ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.core.patch import patched
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, loaded
+
+Options = dict[str, Any]
+FIELDS = ("num_workers", "multiprocessing_context", "prefetch_factor")
+changed: dict[str, list[Any]] = {name: [] for name in FIELDS}  # values given in place of others
+
+
+@contextmanager
+def _given(name: str, change: Callable[[Options], None]) -> Iterator[None]:
+    """Give each DataLoader that is built other options, if they differ."""
+    data = loaded("torch.utils.data")
+
+    def with_options(build: Callable[..., None]) -> Callable[..., None]:
+        def build_changed(loader: Any, dataset: Any, *args: Any, **options: Any) -> None:
+            if not args:  # by position, as few programs give them: left as they are
+                before = options.get(name)
+                change(options)
+                if options.get(name) != before:
+                    changed[name].append(options.get(name))
+            build(loader, dataset, *args, **options)
+
+        return build_changed
+
+    with patched(data.DataLoader, "__init__", with_options):
+        yield
+
+
+def _workers(number: int) -> Callable[[Options], None]:
+    def change(options: Options) -> None:
+        options["num_workers"] = number
+        if not number:  # refused without workers
+            for name in ("prefetch_factor", "persistent_workers", "multiprocessing_context"):
+                options.pop(name, None)
+            options.pop("timeout", None)
+
+    return change
+
+
+def _only_with_workers(name: str, value: Any) -> Callable[[Options], None]:
+    def change(options: Options) -> None:
+        if options.get("num_workers"):
+            options[name] = value
+
+    return change
+
+
+def _level(name: str, what: str, field: str, change: Callable[[Options], None]) -> Level:
+    return Level(name, what, inside=lambda: _given(field, change))
+
+
+def _reader(field: str) -> Callable[[], str]:
+    return lambda: " ".join(map(str, changed[field])) or "no DataLoader that would change"
+
+
+def _worker_levels(_: Cell) -> list[Level]:
+    return [
+        _level("2", "2 processes that load data", "num_workers", _workers(2)),
+        _level("0", "no process that loads data", "num_workers", _workers(0)),
+        _level("1", "1 process that loads data", "num_workers", _workers(1)),
+    ]
+
+
+def _start_levels(_: Cell) -> list[Level]:
+    field = "multiprocessing_context"
+    return [
+        _level(method, f"loader processes by {method}", field, _only_with_workers(field, method))
+        for method in ("spawn", "forkserver")
+    ]
+
+
+def _prefetch_levels(_: Cell) -> list[Level]:
+    field = "prefetch_factor"
+    return [
+        _level(str(number), f"{number} batches ahead", field, _only_with_workers(field, number))
+        for number in (1, 5)
+    ]
+
+
+def _missing(cell: Cell) -> str:
+    return "" if cell.scenario.uses_loader else "this training has no DataLoader"
+
+
+LOADER_WORKERS = Factor(
+    "loader_workers",
+    "DataLoader processes",
+    Group.alone,  # without any, nothing is loaded ahead
+    _worker_levels,
+    _reader("num_workers"),
+    _missing,
+)
+LOADER_START = Factor(
+    "loader_start",
+    "start method of DataLoader processes",
+    Group.data,
+    _start_levels,
+    _reader("multiprocessing_context"),
+    _missing,
+)
+PREFETCH = Factor(
+    "prefetch",
+    "batches loaded ahead",
+    Group.data,
+    _prefetch_levels,
+    _reader("prefetch_factor"),
+    _missing,
+)

@@ -1,0 +1,21 @@
+"""The locale: how text files are decoded, and how C libraries write numbers."""
+
+from __future__ import annotations
+
+import locale
+
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, variables
+
+
+def _levels(_: Cell) -> list[Level]:
+    # or Python would choose UTF-8 in place of ASCII
+    ascii_only = variables(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    return [Level("ascii", "the locale C, with ASCII", start=ascii_only)]
+
+
+def _read() -> str:
+    return locale.getencoding()
+
+
+LOCALE = Factor("locale", "locale", Group.surroundings, _levels, _read)

@@ -1,0 +1,23 @@
+"""How many threads compute: sums are split by it, and so rounded differently."""
+
+from __future__ import annotations
+
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, cores, loaded
+
+
+def _levels(cell: Cell) -> list[Level]:
+    usual = cell.determinism.threads or len(cores())
+    numbers = sorted({1, usual - 1, usual + 1} - {0, usual})
+    return [
+        Level(str(number), f"{number} thread{'s' * (number != 1)}", switches={"threads": number})
+        for number in numbers
+    ]
+
+
+def _read() -> str:
+    torch = loaded("torch")
+    return str(torch.get_num_threads()) if torch else ""
+
+
+THREADS = Factor("threads", "number of threads", Group.alone, _levels, _read)

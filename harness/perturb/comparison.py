@@ -1,0 +1,86 @@
+"""Perturbed runs beside unperturbed ones: do their results differ, and where first?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.core.record import RunRecord
+from harness.core.steps import COMPONENTS, first_difference
+from harness.core.verdict import END, START, outcome_key
+from harness.perturb.exact_test import p_value
+
+FALSE_ALARMS = 0.05  # accepted probability that any factor without effect is named
+PROMISING = 0.2  # a p-value above which more runs of a training that varies by itself are in vain
+
+
+class Finding(StrEnum):
+    depends = "depends"
+    independent = "no dependence seen"
+    undecided = "undecided"  # more runs may tell
+    hidden = "cannot be told"  # the training never has the same result twice
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``perturbed`` and ``untouched`` are runs of one training each."""
+
+    untouched: Sequence[RunRecord]
+    perturbed: Sequence[RunRecord]
+    level: float  # of the test, that all those made hold together
+
+    @property
+    def differing(self) -> int:
+        """Perturbed runs without the most frequent result of the unperturbed ones."""
+        return sum(result != self.usual for result in map(result_of, self.perturbed))
+
+    @property
+    def usual(self) -> Hashable:
+        ((usual, _),) = Counter(map(result_of, self.untouched)).most_common(1)
+        return usual
+
+    @property
+    def p(self) -> float:
+        return p_value([*map(result_of, self.untouched)], [*map(result_of, self.perturbed)])
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether all unperturbed runs agree."""
+        return len({*map(result_of, self.untouched)}) == 1
+
+    @property
+    def finding(self) -> Finding:
+        if self.is_steady and not self.differing:
+            return Finding.independent
+        if self.p <= self.level:
+            return Finding.depends
+        if len({*map(result_of, self.untouched)}) == len(self.untouched):
+            return Finding.hidden
+        if not self.is_steady and self.p > PROMISING:
+            return Finding.independent
+        return Finding.undecided
+
+    def first_steps(self) -> dict[str, int]:
+        """Return the first step at which each component differs, by its name."""
+        usual = next(run for run in self.untouched if result_of(run) == self.usual)
+        other = next((run for run in self.perturbed if result_of(run) != self.usual), None)
+        if other is None or not (usual.repeats and other.repeats):
+            return {}
+        a, b = usual.repeats[0], other.repeats[0]
+        steps = {
+            name: index + 1
+            for name in COMPONENTS
+            if (index := first_difference(a.steps.column(name), b.steps.column(name))) is not None
+        }
+        if a.initial != b.initial:
+            steps[START] = 0
+        if a.final != b.final or len(a.steps) != len(b.steps):
+            steps[END] = min(len(a.steps), len(b.steps))
+        return steps
+
+
+def result_of(run: RunRecord) -> Hashable:
+    """Return what is compared: the bits of the training, or how it failed."""
+    return outcome_key(run.repeats[0]) if run.repeats else (str(run.outcome), run.reason)

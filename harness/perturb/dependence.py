@@ -1,0 +1,142 @@
+"""The result of `perturb`, as a JSON document for the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.agreement import Agreement
+from harness.core.binomial import divergence_rate_upper
+from harness.core.exit_codes import DONE, FAILED
+from harness.core.files import write_json
+from harness.core.paths import DEPENDENCE
+from harness.factors.factor import Factor
+from harness.perturb.comparison import Finding, result_of
+from harness.perturb.group_search import Members
+from harness.perturb.perturb_search import PerturbSearch
+
+UNVARIED = "not varied"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Runs with a level of a factor, or of several factors, that differ from those without."""
+
+    words: Sequence[str]  # FACTOR:LEVEL
+    what: Sequence[str]  # the same in words
+    cell: str
+    finding: str
+    differing: int
+    runs: int
+    p: float
+    first_steps: Mapping[str, int]  # at which each component differs
+    failure: str  # of the first run that did not complete
+
+
+@dataclass(frozen=True)
+class FactorAnswer:
+    """``pairs`` are the runs that agree although the factor was varied."""
+
+    title: str
+    group: str
+    finding: str
+    pairs: int
+    rate: float  # upper bound on the chance that a perturbed process differs
+    reason: str  # why it was not varied
+    skipped: Mapping[str, str]  # levels that were not, and why
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """``own`` is how often runs differ without perturbation; no ``factors``: they fail."""
+
+    cell: str
+    runs: int
+    own: str
+    is_steady: bool
+    failure: str  # of the unperturbed runs, if none completed
+    level: float  # of each test
+    factors: Mapping[str, FactorAnswer] = field(default_factory=dict)
+    differences: Sequence[Difference] = ()
+    words: Sequence[str] = ()
+
+    @property
+    def exit_status(self) -> int:
+        told = (Finding.depends, Finding.independent)
+        return DONE if any(one.finding in told for one in self.factors.values()) else FAILED
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / DEPENDENCE, dataclasses.asdict(self))
+
+    def show(self) -> None:
+        """The report has said it all."""
+
+
+def describe_dependence(search: PerturbSearch) -> Dependence:
+    untouched = search.experiment.untreated_runs()
+    agreement = Agreement.of([*map(result_of, untouched)])
+    known = Dependence(
+        cell=search.untouched.id,
+        runs=len(untouched),
+        own=agreement.describe(),
+        is_steady=agreement.differing == 0,
+        failure="" if any(run.repeats for run in untouched) else untouched[0].reason,
+        level=min((one.level for one in search.comparisons.values()), default=1.0),
+        words=search.experiment.request.words,
+    )
+    if not search.comparisons:
+        return known
+    differences = [_difference(search, words) for words in search.found]
+    return dataclasses.replace(
+        known,
+        factors={factor.name: _answer(search, factor, differences) for factor in search.factors},
+        differences=differences,
+    )
+
+
+def _difference(search: PerturbSearch, words: Members) -> Difference:
+    comparison = search.comparisons[words]
+    failed = next((run for run in comparison.perturbed if not run.outcome.completed), None)
+    return Difference(
+        words=sorted(words),
+        what=[search.levels[word].what for word in sorted(words)],
+        cell=search.cell(words).id,
+        finding=str(comparison.finding),
+        differing=comparison.differing,
+        runs=len(comparison.perturbed),
+        p=comparison.p,
+        first_steps=comparison.first_steps(),
+        failure=f"{failed.outcome}: {failed.reason}" if failed else "",
+    )
+
+
+def _answer(
+    search: PerturbSearch, factor: Factor, differences: Sequence[Difference]
+) -> FactorAnswer:
+    own = [word for word in search.levels if word.partition(":")[0] == factor.name]
+    skipped = {word: reason for word, reason in search.unvaried.items() if word in own}
+    found = [difference.finding for difference in differences if {*own} & {*difference.words}]
+    agreeing = sum(
+        len(one.perturbed)
+        for words, one in search.comparisons.items()
+        if {*own} & words and one.finding is Finding.independent
+    )
+    reason = search.unvaried.get(factor.name, "")
+    if not reason and len(skipped) == len(own):
+        reason = next(iter(skipped.values()), "no level")
+    others = {str(one.finding) for words, one in search.comparisons.items() if {*own} & words} - {
+        str(Finding.depends),
+        str(Finding.undecided),
+    }  # of a group with a factor that matters
+    finding = next((str(kind) for kind in Finding if str(kind) in {*found, *others}), UNVARIED)
+    return FactorAnswer(
+        title=factor.title,
+        group=str(factor.group),
+        finding=finding,
+        pairs=agreeing,
+        rate=divergence_rate_upper(agreeing + 1),
+        reason=reason,
+        skipped=skipped,
+    )

@@ -1,0 +1,149 @@
+"""The search of `perturb`: groups of factors, judged by runs beside those without any."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from harness.core.record import RunRecord
+from harness.core.spec import Cell
+from harness.diagnose.runs import Experiment
+from harness.factors.catalog import FACTORS
+from harness.factors.factor import Factor, Group, Level
+from harness.perturb.comparison import FALSE_ALARMS, Comparison, Finding
+from harness.perturb.group_search import GroupSearch, Members
+
+SEED_PAIRS = 2
+SHOWN = 6  # members of a group that a line of progress names
+
+
+@dataclass
+class PerturbSearch:
+    experiment: Experiment
+    levels: dict[str, Level] = field(default_factory=dict)  # by FACTOR:LEVEL
+    unvaried: dict[str, str] = field(default_factory=dict)  # why, by factor or FACTOR:LEVEL
+    comparisons: dict[Members, Comparison] = field(default_factory=dict)
+    found: list[Members] = field(default_factory=list)
+
+    @property
+    def untouched(self) -> Cell:
+        return self.experiment.cell
+
+    @property
+    def factors(self) -> list[Factor]:
+        names = self.experiment.request.perturb.factors
+        return [FACTORS[name] for name in names or FACTORS]
+
+    def find(self) -> None:
+        """Compare, unless the training fails without perturbation."""
+        options = self.experiment.request.perturb
+        self.experiment.log(f"perturb: {options.runs} runs without perturbation")
+        runs = self._runs(self.untouched, options.runs)
+        if not any(run.repeats for run in runs):
+            return
+        self._list_levels()
+        groups = self._leave_out_ineffective(list(self._groups()))
+        self._run_in_turn(groups)
+        search = GroupSearch(self._matters)
+        for words in groups:
+            self.found += search.find(words)
+
+    def cell(self, words: Members) -> Cell:
+        """The training with these levels of factors."""
+        switches = {
+            name: value for word in words for name, value in self.levels[word].switches.items()
+        }
+        return dataclasses.replace(
+            self.untouched,
+            determinism=self.untouched.determinism.with_switches(switches),
+            perturbed=tuple(sorted(words)),
+        )
+
+    def _list_levels(self) -> None:
+        for factor in self.factors:
+            reason = factor.missing(self.untouched)
+            if reason:
+                self.unvaried[factor.name] = reason
+                continue
+            for level in factor.levels(self.untouched):
+                self.levels[f"{factor.name}:{level.name}"] = level
+
+    def _groups(self) -> Iterator[list[str]]:
+        """Yield what is varied together: one level of each factor of a group."""
+        for group in Group:
+            members = [factor.name for factor in self.factors if factor.group is group]
+            words = [[word for word in self.levels if _factor(word) == name] for name in members]
+            if group in (Group.alone, Group.seeds):
+                yield from ([word] for own in words for word in own)
+                continue
+            for turn in range(max(map(len, words), default=0)):
+                yield [own[turn] for own in words if turn < len(own)]
+
+    def _leave_out_ineffective(self, groups: Sequence[list[str]]) -> list[list[str]]:
+        """Leave out levels that change nothing, as one run of each group reads back."""
+        self.experiment.log(f"perturb: one run with each of {len(groups)} groups of factors")
+        ((usual,),) = self.experiment.in_turn([self.untouched], 1)
+        runs = self.experiment.in_turn([self.cell(frozenset(words)) for words in groups], 1)
+        for words, (run,) in zip(groups, runs, strict=True):
+            for word in words if run.conditions else ():
+                value = usual.conditions[_factor(word)]
+                if run.conditions[_factor(word)] == value:
+                    self.unvaried[word] = f"it changes nothing here ({value})"
+        effective = [[word for word in words if word not in self.unvaried] for words in groups]
+        return [words for words in effective if words]
+
+    def _run_in_turn(self, groups: Sequence[list[str]]) -> None:
+        """Run what is certainly needed, in turn with unperturbed runs."""
+        by_pairs: dict[int, list[Cell]] = defaultdict(list)
+        for words in groups:
+            by_pairs[self._pairs(words)].append(self.cell(frozenset(words)))
+        for pairs, cells in by_pairs.items():
+            self.experiment.log(f"perturb: {pairs} runs of each of {len(cells)} groups")
+            self.experiment.in_turn([self.untouched, *cells], pairs)
+
+    def _matters(self, words: Members) -> bool:
+        """Whether the results differ, or may: an undecided group is halved too."""
+        if words not in self.comparisons:
+            self.comparisons[words] = self._compare(words)
+        return self.comparisons[words].finding in (Finding.depends, Finding.undecided)
+
+    def _compare(self, words: Members) -> Comparison:
+        """Look at a few pairs, and at more while that does not decide."""
+        options, pairs = self.experiment.request.perturb, self._pairs(words)
+        looks = sorted({pairs, 2 * pairs, max(pairs, options.most)})
+        # that a seed matters is no discovery, so its test need not hold together with others
+        level = FALSE_ALARMS / (1 if _are_seeds(words) else len(self.factors) * len(looks))
+        names = sorted(words)
+        self.experiment.log(
+            f"perturb: {', '.join(names[:SHOWN])}"
+            f"{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
+        )
+        for number in looks:
+            both = [self.untouched, self.cell(words)]
+            untouched, perturbed = self.experiment.in_turn(both, number)
+            if number < options.runs:
+                untouched = self._runs(self.untouched, options.runs)
+            comparison = Comparison(untouched, perturbed, level)
+            self.experiment.log(
+                f"  {comparison.differing} of {number} runs differ: {comparison.finding}"
+            )
+            if comparison.finding is not Finding.undecided:
+                break
+        return comparison
+
+    def _pairs(self, words: Collection[str]) -> int:
+        return SEED_PAIRS if _are_seeds(words) else self.experiment.request.perturb.pairs
+
+    def _runs(self, cell: Cell, number: int) -> list[RunRecord]:
+        (runs,) = self.experiment.in_turn([cell], number)
+        return runs
+
+
+def _are_seeds(words: Collection[str]) -> bool:
+    return all(FACTORS[_factor(word)].group is Group.seeds for word in words)
+
+
+def _factor(word: str) -> str:
+    return word.partition(":")[0]
