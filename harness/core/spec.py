@@ -1,7 +1,6 @@
 """Requested cells and runs: frozen descriptions that cross process boundaries as JSON.
 
-Standard library only, so that the parent (without torch), the worker (without Hydra) and the report
-(without either) can all read them.
+Standard library only: the parent reads them without torch, the worker without Hydra.
 """
 
 from __future__ import annotations
@@ -34,9 +33,7 @@ class Kind(StrEnum):
 
 
 class Isolation(StrEnum):
-    """How runs get their processes. A fork is a child of a fresh interpreter that has imported the
-    framework and run nothing.
-    """
+    """How runs get their processes; forks, from an interpreter that has imported the framework."""
 
     spawn = "spawn"  # a fresh interpreter for every run
     mixed = "mixed"  # fresh ones for the first trace runs, forks for the others, blocks for timing
@@ -200,7 +197,10 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Cell:
-    """One scenario under one setting on one device, with all other overrides fixed."""
+    """One scenario under one setting on one device, with all other overrides fixed.
+
+    ``perturbed`` names what `perturb` varies (harness/factors); None: another command's cell.
+    """
 
     scenario: Scenario
     setting: str  # the setting's file in conf/determinism
@@ -208,8 +208,7 @@ class Cell:
     device: str
     overrides: tuple[str, ...] = ()
     noise: Noise = field(default=Noise.none, metadata=LATER)
-    # Each FACTOR:LEVEL that differs (harness/factors); None: not a cell of a perturbation.
-    perturbed: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    perturbed: tuple[str, ...] | None = field(default=None, metadata=LATER)  # each FACTOR:LEVEL
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Cell:
@@ -228,8 +227,7 @@ class Cell:
         """A readable name, with a short hash of the cell if anything is overridden or perturbed."""
         setting = self.setting if self.noise is Noise.none else f"{self.setting}-{self.noise}"
         name = f"{self.scenario.label}-{setting}-{self.device.replace(':', '')}"
-        is_plain = not (self.overrides or self.perturbed)
-        return name if is_plain else f"{name}-{short_hash(self)}"
+        return f"{name}-{short_hash(self)}" if self.overrides or self.perturbed else name
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,8 @@ NAME = "harness-neighbor"  # the last word of their command, by which a run sees
 # Each ends by itself when its parent does: it then gets another parent.
 BURNER = """
 import os
-parent = os.getppid()
 block = bytearray({size})
-while os.getppid() == parent:
+while os.getppid() == {parent}:
     for _ in range({times}):
         copy = bytes(block)
 """
@@ -28,7 +28,7 @@ SIZES = {"cpu": (64, 100_000), "memory": (32 * 2**20, 10)}  # bytes to copy, cop
 @contextmanager
 def _neighbors(kind: str) -> Iterator[None]:
     size, times = SIZES[kind]
-    code = BURNER.format(size=size, times=times)
+    code = BURNER.format(size=size, times=times, parent=os.getpid())
     burners = [subprocess.Popen([sys.executable, "-S", "-E", "-c", code, NAME]) for _ in cores()]
     try:
         yield

@@ -8,6 +8,7 @@ from harness.core.command_line import command_for_folder
 from harness.core.errors import UsageError
 from harness.core.spec import Cell
 from harness.diagnose.runs import Experiment, TwoServers
+from harness.diagnose.treatments import HASH_SEED
 from harness.factors.catalog import FACTORS
 from harness.perturb.dependence import Dependence, describe_dependence
 from harness.perturb.perturb_search import PerturbSearch
@@ -15,9 +16,6 @@ from harness.study.plan import plan
 from harness.study.request import Request, RequestedCell, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
-
-HASH_SEED = 0  # of runs without perturbation; with a random one, all would differ in it
-
 
 def perturb(request: Request) -> int:
     """Vary what a training should not depend on, and compare the bits."""
@@ -27,16 +25,14 @@ def perturb(request: Request) -> int:
     for name in request.perturb.factors:
         if name not in FACTORS:
             raise UsageError(f"perturb.factors: unknown '{name}': allowed are {', '.join(FACTORS)}")
-    cell = _held(cell)
+    cell = dataclasses.replace(_with_hash_seed(cell), perturbed=())
     return run_inquiry(request.for_cell(cell, Runs(trace=0, timing=0, repeats=1)), PerturbInquiry())
 
 
-def _held(cell: Cell) -> Cell:
-    """The cell whose runs are the unperturbed ones, with the hash seed held."""
-    determinism = cell.determinism
-    if determinism.python_hash_seed is None:
-        determinism = dataclasses.replace(determinism, python_hash_seed=HASH_SEED)
-    return dataclasses.replace(cell, determinism=determinism, perturbed=())
+def _with_hash_seed(cell: Cell) -> Cell:
+    """Hold the hash seed in unperturbed runs, too: it would be another in each process."""
+    has_one = cell.determinism.python_hash_seed is not None
+    return cell if has_one else HASH_SEED.apply(cell)
 
 
 class PerturbInquiry(TwoServers):

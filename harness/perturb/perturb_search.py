@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -44,11 +44,12 @@ class PerturbSearch:
         if not any(run.repeats for run in runs):
             return
         self._list_levels()
-        groups = self._leave_out_ineffective(list(self._groups()))
-        self._run_in_turn(groups)
         search = GroupSearch(self._matters)
-        for words in groups:
-            self.found += search.find(words)
+        for turn in range(self._most_levels):
+            groups = self._leave_out_ineffective(list(self._groups(turn)))
+            self._run_in_turn(groups)
+            for words in groups:
+                self.found += search.find(words)
 
     def cell(self, words: Members) -> Cell:
         """The training with these levels of factors."""
@@ -70,19 +71,33 @@ class PerturbSearch:
             for level in factor.levels(self.untouched):
                 self.levels[f"{factor.name}:{level.name}"] = level
 
-    def _groups(self) -> Iterator[list[str]]:
-        """Yield what is varied together: one level of each factor of a group."""
+    @property
+    def _most_levels(self) -> int:
+        return max(Counter(map(_factor, self.levels)).values(), default=0)
+
+    def _groups(self, turn: int) -> Iterator[list[str]]:
+        """Yield what is varied together: the next level of each factor of a group.
+
+        A factor that is known to matter needs no other level.
+        """
+        known = {_factor(word) for words in self.found for word in words}
         for group in Group:
-            members = [factor.name for factor in self.factors if factor.group is group]
-            words = [[word for word in self.levels if _factor(word) == name] for name in members]
+            names = [one.name for one in self.factors if one.group is group]
+            words = [
+                own[turn]
+                for name in names
+                if name not in known
+                and turn < len(own := [word for word in self.levels if _factor(word) == name])
+            ]
             if group in (Group.alone, Group.seeds):
-                yield from ([word] for own in words for word in own)
-                continue
-            for turn in range(max(map(len, words), default=0)):
-                yield [own[turn] for own in words if turn < len(own)]
+                yield from ([word] for word in words)
+            elif words:
+                yield words
 
     def _leave_out_ineffective(self, groups: Sequence[list[str]]) -> list[list[str]]:
         """Leave out levels that change nothing, as one run of each group reads back."""
+        if not groups:
+            return []
         self.experiment.log(f"perturb: one run with each of {len(groups)} groups of factors")
         ((usual,),) = self.experiment.in_turn([self.untouched], 1)
         runs = self.experiment.in_turn([self.cell(frozenset(words)) for words in groups], 1)

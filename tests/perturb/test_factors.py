@@ -1,0 +1,137 @@
+"""Each factor is varied in a real process, reads back as varied, and is undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.frameworks import environment_of
+from harness.core.protocol import module_command
+from harness.core.spec import Cell
+from harness.core.spec_json import to_json
+from harness.factors.catalog import FACTORS, beside, started
+from harness.factors.factor import Group, Level
+from harness.study.child_process import environment
+
+MakeCell = Callable[..., Cell]
+# Read back from torch, which these processes do not import, or only while a training loads data.
+OF_TORCH = ("threads", "instruction_set", "loader_workers", "loader_start", "prefetch")
+NEEDS_SCRIPT = ("folder",)
+SETTLED = [
+    name
+    for name, factor in FACTORS.items()
+    if name not in (*OF_TORCH, *NEEDS_SCRIPT) and factor.group is not Group.seeds
+]
+# Prints what a factor reads while a training would run, and after it.
+READ = """
+import json, sys
+from harness.core.spec import Cell
+from harness.factors.catalog import FACTORS, inside
+cell, factor = Cell.from_json(json.loads(sys.argv[1])), FACTORS[sys.argv[2]]
+with inside(cell):
+    during = factor.read()
+print(json.dumps([during, factor.read()]))
+"""
+
+
+def perturbed(cell: Cell, factor: str, level: Level) -> Cell:
+    determinism = cell.determinism.with_switches(level.switches)
+    return replace(cell, determinism=determinism, perturbed=(f"{factor}:{level.name}",))
+
+
+def read(cell: Cell, factor: str) -> list[str]:
+    """What the factor reads in a process that is started as a run of the cell is."""
+    interpreter = module_command("")[:-2]
+    with ExitStack() as stack, beside(cell):
+        how = started(cell, stack)
+        done = subprocess.run(
+            [*how.prefix, *interpreter, "-c", READ, json.dumps(to_json(cell)), factor],
+            env=environment({**environment_of(cell), **how.variables}),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_every_level_reads_back_as_varied(name: str, make_cell: MakeCell) -> None:
+    """In the process of the run; what is changed inside it is as before at the end."""
+    factor, cell = FACTORS[name], make_cell(perturbed=())
+    if reason := factor.missing(cell):
+        pytest.skip(f"{name}: {reason}")
+    usual, after = read(
+        replace(cell, determinism=replace(cell.determinism, python_hash_seed=0)), name
+    )
+    assert usual == after
+    for level in factor.levels(cell):
+        during, _ = read(perturbed(cell, name, level), name)
+        assert during != usual, level.name
+
+
+@pytest.mark.parametrize("name", ["thread_switches", "directory_order"])
+def test_what_is_changed_inside_a_process_is_undone(name: str, make_cell: MakeCell) -> None:
+    """At the end of the training."""
+    factor, cell = FACTORS[name], make_cell(perturbed=())
+    usual, _ = read(cell, name)
+    for level in factor.levels(cell):
+        _, after = read(perturbed(cell, name, level), name)
+        assert after == usual
+
+
+def fail_under(cell: Cell) -> None:
+    """Raises ZeroDivisionError while a run of the cell would train."""
+    with ExitStack() as stack, beside(cell):
+        folders = started(cell, stack).variables.values()
+        assert all(Path(folder).is_dir() for folder in folders)
+        _ = 1 / 0
+
+
+def test_nothing_is_left_behind(make_cell: MakeCell) -> None:
+    """No neighbor, no folder, even if the run fails."""
+    cell, before = make_cell(perturbed=()), set(Path(tempfile.gettempdir()).iterdir())
+    neighbors = FACTORS["load"].read()
+    for name in ("load", "home", "folder"):
+        varied = perturbed(cell, name, FACTORS[name].levels(cell)[0])
+        with pytest.raises(ZeroDivisionError):
+            fail_under(varied)
+    assert set(Path(tempfile.gettempdir()).iterdir()) == before
+    assert FACTORS["load"].read() == neighbors
+
+
+def test_a_neighbor_ends_with_its_parent() -> None:
+    """Even if that is killed while neighbors load the machine."""
+    code = (
+        "import os, signal\n"
+        "from harness.factors.load import _neighbors\n"
+        "with _neighbors('cpu'): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([*module_command("")[:-2], "-c", code], env=environment({}), check=False)
+    for _ in range(100):
+        if FACTORS["load"].read() == "0 neighbors":
+            return
+        subprocess.run(["sleep", "0.1"], check=True)
+    pytest.fail("a neighbor goes on")
+
+
+def test_preloaded_libraries_are_joined(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two factors that preload a library each do not replace one another's."""
+    start = FACTORS["clock"].levels(make_cell())[0]
+    one = replace(start, name="one")
+    monkeypatch.setitem(FACTORS, "clock", replace(FACTORS["clock"], levels=lambda _: [start, one]))
+    cell = make_cell(perturbed=(f"clock:{start.name}", "clock:one"))
+    with ExitStack() as stack:
+        library = started(make_cell(perturbed=(f"clock:{start.name}",)), stack).variables[
+            "LD_PRELOAD"
+        ]
+        assert started(cell, stack).variables["LD_PRELOAD"] == f"{library}:{library}"

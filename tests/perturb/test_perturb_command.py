@@ -1,0 +1,113 @@
+"""perturb in real processes: the planted factors and no others, in an ordinary study."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.exit_codes import BAD_REQUEST, FAILED
+from tests.conftest import ROOT, Done, harness, study_of
+
+# The bits of every training: its first weights are random, and its sums are vectorized.
+ALWAYS = {"seed_torch", "instruction_set"}
+FEW = ["device=cpu", "perturb.runs=6", "perturb.most=5"]
+
+
+def perturb(folder: Path, on: str, *words: str) -> Done:
+    shutil.copy(ROOT / "tests" / "perturb" / "planted.py", folder)
+    return harness("perturb", *FEW, *words, "--", "python", "planted.py", f"--on={on}", cwd=folder)
+
+
+def answer_of(done: Done, folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((study_of(done, folder) / "dependence.json").read_text())
+    return document
+
+
+def named(answer: dict[str, Any]) -> set[str]:
+    return {name for name, one in answer["factors"].items() if one["finding"] == "depends"}
+
+
+@pytest.mark.slow
+def test_planted_factors_are_named_and_no_others(tmp_path: Path) -> None:
+    """Of a group that is varied together; what reads back unchanged is not called independent."""
+    factors = "perturb.factors=[clock,hash_seed,umask,home,loader_workers]"
+    done = perturb(tmp_path, "clock,hash_seed", factors)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = answer_of(done, tmp_path)
+    assert named(answer) == {"clock", "hash_seed"}
+    assert answer["factors"]["umask"]["finding"] == "no dependence seen"
+    assert answer["factors"]["loader_workers"]["finding"] == "not varied"
+    assert "depend on: hash seed, time of day." in done.stdout.replace("\n", " ")
+    report = (study_of(done, tmp_path) / "report.md").read_text()
+    assert "| hash seed | depends | hash seed" in report
+    assert (study_of(done, tmp_path) / "figures" / "dependence.svg").is_file()
+
+
+@pytest.mark.slow
+def test_factors_that_matter_only_together_are_named_together(tmp_path: Path) -> None:
+    """Neither has an effect alone."""
+    factors = "perturb.factors=[umask,host_name,time_zone,home]"
+    done = perturb(tmp_path, "umask+host_name", factors)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = answer_of(done, tmp_path)
+    (difference,) = answer["differences"]
+    assert {word.partition(":")[0] for word in difference["words"]} == {"umask", "host_name"}
+    assert "matter only together" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_training_that_never_agrees_hides_its_factors(tmp_path: Path) -> None:
+    """No factor is called independent, and the way to go on is printed."""
+    done = perturb(tmp_path, "always", "perturb.factors=[umask,home]", "perturb.pairs=3")
+    assert done.returncode == FAILED, done.stdout + done.stderr
+    found = {one["finding"] for one in answer_of(done, tmp_path)["factors"].values()}
+    assert found == {"cannot be told"}
+    assert "harness diagnose" in done.stdout
+
+
+def test_an_unknown_factor_is_refused(tmp_path: Path) -> None:
+    """With the names that are allowed, before anything runs."""
+    done = perturb(tmp_path, "", "perturb.factors=[time]")
+    assert done.returncode == BAD_REQUEST
+    assert "unknown 'time': allowed are seed_python" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "threads",
+        "affinity",
+        "wait_policy",
+        "load",
+        "loader_workers",
+        "hash_seed",
+        "directory_order",
+        "clock",
+        "time_zone",
+        "locale",
+        "umask",
+        "home",
+        "host_name",
+        "folder",
+        "environment_size",
+        "memory",
+        "heap",
+        "seed_numpy",
+        "seed_python",
+        "seed_generators",
+    ],
+)
+def test_each_factor_is_named_among_all(tmp_path: Path, source: str) -> None:
+    """With every factor varied, the planted one is named and nothing else is."""
+    done = perturb(tmp_path, source, "perturb.runs=10", "perturb.most=30")
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = ALWAYS | ({source} if source else set())
+    also = {"clock": {"time_zone"}}.get(source, set())  # which decides what day it is
+    assert expected <= named(answer_of(done, tmp_path)) <= expected | also
