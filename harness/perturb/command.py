@@ -17,6 +17,7 @@ from harness.study.request import Request, RequestedCell, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
+
 def perturb(request: Request) -> int:
     """Vary what a training should not depend on, and compare the bits."""
     cell = request.only_cell("perturb")
