@@ -15,7 +15,7 @@ from harness.analysis.spread import measure_spread
 from harness.analysis.study_data import CellData, StudyData, is_timed
 from harness.core.binomial import divergence_rate_upper
 from harness.core.record import Outcome, RunRecord
-from harness.core.spec import Noise
+from harness.core.spec import Cell, Noise
 from harness.core.verdict import Judgement, wording
 
 
@@ -63,7 +63,7 @@ def _twin_row(cell: CellData) -> dict[str, Any]:
 def _identity_columns(cell: CellData, twin: bool) -> dict[str, Any]:
     return {
         "cell": cell.id,
-        "overrides": shlex.join(cell.cell.overrides),
+        "overrides": shlex.join([*cell.cell.overrides, *_perturbed_words(cell.cell)]),
         "baseline": cell.baseline or "",
         "scenario": cell.cell.scenario.label,
         "determinism": cell.cell.setting,
@@ -73,6 +73,10 @@ def _identity_columns(cell: CellData, twin: bool) -> dict[str, Any]:
         "role": cell.role,
         "same_as": cell.same_as or "",
     }
+
+
+def _perturbed_words(cell: Cell) -> list[str]:
+    return [f"perturbed.{word.replace(':', '=')}" for word in cell.perturbed or ()]
 
 
 def _verdict_columns(cell: CellData, judgement: Judgement) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def same_experiment(a: Cell, b: Cell) -> bool:
         and a.device == b.device
         and _relevant_switches(a) == _relevant_switches(b)
         and _canonical_noise(a.noise) == _canonical_noise(b.noise)
+        and a.perturbed == b.perturbed
     )
 
 

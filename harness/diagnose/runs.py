@@ -122,21 +122,19 @@ class Experiment:
                     found[record.spec.cell.id].append(record)
         return list(found.values())
 
-    def in_turn(self, cells: Sequence[Cell], number: int) -> list[list[RunRecord]]:
-        """Return the first ``number`` trace runs of each cell.
+    def in_random_order(self, wanted: Sequence[tuple[Cell, int]]) -> list[list[RunRecord]]:
+        """Return as many trace runs of each cell as are wanted.
 
-        Those that are missing are run in rounds, one of each cell in random order, so that drift of
-        the machine is no difference between cells.
+        Those that are missing are run in random order, so that drift of the machine is no
+        difference between cells.
         """
         known = {record.run_id: record for record in self.folder.records()}
-        order = random.Random(self.request.study.seed)
-        specs = {cell.id: [self._trace(cell, n) for n in range(1, number + 1)] for cell in cells}
-        missing = []
-        for round_ in zip(*specs.values(), strict=True):
-            left = [spec for spec in round_ if spec.run_id not in known]
-            missing += order.sample(left, len(left))
-        known |= {record.run_id: record for record in self.launch(missing)}
-        return [[known[spec.run_id] for spec in specs[cell.id]] for cell in cells]
+        specs = [[self._trace(cell, n) for n in range(1, most + 1)] for cell, most in wanted]
+        missing = [spec for own in specs for spec in own if spec.run_id not in known]
+        order = random.Random(f"{self.request.study.seed} {len(known)}")
+        launched = self.launch(order.sample(missing, len(missing)))
+        known |= {record.run_id: record for record in launched}
+        return [[known[spec.run_id] for spec in own] for own in specs]
 
     def _trace(self, cell: Cell, number: int) -> RunSpec:
         trainings = self.request.runs.trainings(number)

@@ -87,7 +87,9 @@ def _prefetch_levels(_: Cell) -> list[Level]:
 
 
 def _missing(cell: Cell) -> str:
-    return "" if cell.scenario.uses_loader else "this training has no DataLoader"
+    is_known = cell.scenario.framework == "torch"  # not of a script
+    has_none = is_known and not cell.scenario.uses_loader
+    return "this training has no DataLoader" if has_none else ""
 
 
 LOADER_WORKERS = Factor(

@@ -37,13 +37,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class FactorAnswer:
-    """``pairs`` are the runs that agree although the factor was varied."""
+    """``pairs`` runs of each of ``levels`` agree with those without the factor."""
 
     title: str
     group: str
     finding: str
+    levels: int
     pairs: int
-    rate: float  # upper bound on the chance that a perturbed process differs
+    rate: float  # upper bound on the chance that a process with one of the levels differs
     reason: str  # why it was not varied
     skipped: Mapping[str, str]  # levels that were not, and why
 
@@ -118,11 +119,8 @@ def _answer(
     own = [word for word in search.levels if word.partition(":")[0] == factor.name]
     skipped = {word: reason for word, reason in search.unvaried.items() if word in own}
     found = [difference.finding for difference in differences if {*own} & {*difference.words}]
-    agreeing = sum(
-        len(one.perturbed)
-        for words, one in search.comparisons.items()
-        if {*own} & words and one.finding is Finding.independent
-    )
+    agreeing = [number for word in own if (number := _runs_that_agree(search, word))]
+    pairs = min(agreeing, default=0)
     reason = search.unvaried.get(factor.name, "")
     if not reason and len(skipped) == len(own):
         reason = next(iter(skipped.values()), "no level")
@@ -135,8 +133,17 @@ def _answer(
         title=factor.title,
         group=str(factor.group),
         finding=finding,
-        pairs=agreeing,
-        rate=divergence_rate_upper(agreeing + 1),
+        levels=len(agreeing),
+        pairs=pairs,
+        rate=divergence_rate_upper(pairs + 1),  # compared with the result of others
         reason=reason,
         skipped=skipped,
+    )
+
+
+def _runs_that_agree(search: PerturbSearch, word: str) -> int:
+    return sum(
+        len(one.perturbed)
+        for words, one in search.comparisons.items()
+        if word in words and one.finding is Finding.independent
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +15,8 @@ from harness.factors.factor import Factor, Group, Level
 from harness.perturb.comparison import FALSE_ALARMS, Comparison, Finding
 from harness.perturb.group_search import GroupSearch, Members
 
+FIRST = 2  # unperturbed runs that show whether the training completes
+MORE = 2  # unperturbed runs beside each further level, since the machine may have changed
 SEED_PAIRS = 2
 SHOWN = 6  # members of a group that a line of progress names
 
@@ -26,6 +28,7 @@ class PerturbSearch:
     unvaried: dict[str, str] = field(default_factory=dict)  # why, by factor or FACTOR:LEVEL
     comparisons: dict[Members, Comparison] = field(default_factory=dict)
     found: list[Members] = field(default_factory=list)
+    unperturbed: int = 0  # runs so far
 
     @property
     def untouched(self) -> Cell:
@@ -39,15 +42,17 @@ class PerturbSearch:
     def find(self) -> None:
         """Compare, unless the training fails without perturbation."""
         options = self.experiment.request.perturb
-        self.experiment.log(f"perturb: {options.runs} runs without perturbation")
-        runs = self._runs(self.untouched, options.runs)
-        if not any(run.repeats for run in runs):
+        self.experiment.log(f"perturb: {FIRST} runs without perturbation")
+        if not any(run.repeats for run in self._runs(self.untouched, FIRST)):
             return
         self._list_levels()
         search = GroupSearch(self._matters)
         for turn in range(self._most_levels):
             groups = self._leave_out_ineffective(list(self._groups(turn)))
-            self._run_in_turn(groups)
+            if not groups:
+                continue
+            self.unperturbed = options.runs + turn * MORE
+            self._run_all(groups)
             for words in groups:
                 self.found += search.find(words)
 
@@ -99,8 +104,9 @@ class PerturbSearch:
         if not groups:
             return []
         self.experiment.log(f"perturb: one run with each of {len(groups)} groups of factors")
-        ((usual,),) = self.experiment.in_turn([self.untouched], 1)
-        runs = self.experiment.in_turn([self.cell(frozenset(words)) for words in groups], 1)
+        (usual,) = self._runs(self.untouched, 1)
+        cells = [(self.cell(frozenset(words)), 1) for words in groups]
+        runs = self.experiment.in_random_order(cells)
         for words, (run,) in zip(groups, runs, strict=True):
             for word in words if run.conditions else ():
                 value = usual.conditions[_factor(word)]
@@ -109,14 +115,14 @@ class PerturbSearch:
         effective = [[word for word in words if word not in self.unvaried] for words in groups]
         return [words for words in effective if words]
 
-    def _run_in_turn(self, groups: Sequence[list[str]]) -> None:
-        """Run what is certainly needed, in turn with unperturbed runs."""
-        by_pairs: dict[int, list[Cell]] = defaultdict(list)
-        for words in groups:
-            by_pairs[self._pairs(words)].append(self.cell(frozenset(words)))
-        for pairs, cells in by_pairs.items():
-            self.experiment.log(f"perturb: {pairs} runs of each of {len(cells)} groups")
-            self.experiment.in_turn([self.untouched, *cells], pairs)
+    def _run_all(self, groups: Sequence[list[str]]) -> None:
+        """Run what is certainly needed, in random order with unperturbed runs."""
+        wanted = [(self.cell(frozenset(words)), self._pairs(words)) for words in groups]
+        total = sum(number for _, number in wanted)
+        self.experiment.log(
+            f"perturb: {total} runs of {len(groups)} groups, {self.unperturbed} without any factor"
+        )
+        self.experiment.in_random_order([(self.untouched, self.unperturbed), *wanted])
 
     def _matters(self, words: Members) -> bool:
         """Whether the results differ, or may: an undecided group is halved too."""
@@ -136,10 +142,10 @@ class PerturbSearch:
             f"{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
         )
         for number in looks:
-            both = [self.untouched, self.cell(words)]
-            untouched, perturbed = self.experiment.in_turn(both, number)
-            if number < options.runs:
-                untouched = self._runs(self.untouched, options.runs)
+            beside = (self.untouched, max(number, self.unperturbed))
+            untouched, perturbed = self.experiment.in_random_order(
+                [beside, (self.cell(words), number)]
+            )
             comparison = Comparison(untouched, perturbed, level)
             self.experiment.log(
                 f"  {comparison.differing} of {number} runs differ: {comparison.finding}"
@@ -152,7 +158,7 @@ class PerturbSearch:
         return SEED_PAIRS if _are_seeds(words) else self.experiment.request.perturb.pairs
 
     def _runs(self, cell: Cell, number: int) -> list[RunRecord]:
-        (runs,) = self.experiment.in_turn([cell], number)
+        (runs,) = self.experiment.in_random_order([(cell, number)])
         return runs
 
 

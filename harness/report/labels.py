@@ -25,7 +25,11 @@ def add_labels(study: StudyData, table: pd.DataFrame) -> pd.DataFrame:
     rows = table.to_dict("records")
     scenarios = scenario_labels(study, rows)
     settings = [
-        _label(row["determinism"], _overrides(row, "determinism.") + _noise(row)) for row in rows
+        _label(
+            row["determinism"],
+            [*_overrides(row, "determinism."), *_overrides(row, "perturbed."), *_noise(row)],
+        )
+        for row in rows
     ]
     return table.assign(
         scenario=scenarios,

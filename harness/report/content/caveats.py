@@ -74,7 +74,7 @@ def study_caveats(study: StudyData) -> Iterator[Caveat]:
             "turn were timed alone in those blocks.",
             "A cell that crashes has a warning of its own; see logs/ for the others.",
         )
-    if study.recipe is None:  # whose numbers of runs are options of its own
+    if not (study.recipe or study.dependence):  # whose numbers of runs are options of their own
         yield from _count_caveats(study)
     yield from load_caveats(study.runs)
 

@@ -30,7 +30,7 @@ def dependence_of(document: Mapping[str, Any] | None) -> DependenceReport | None
     if document is None:
         return None
     if not document["factors"]:
-        return DependenceReport(f"Without perturbation, {document['failure']}.", [], [])
+        return DependenceReport(_failure(document), [], [])
     return DependenceReport(
         headline=" ".join(_headlines(document)),
         sentences=[*_own_rate(document), *_together(document), *_test(document)],
@@ -43,8 +43,12 @@ def dependence_of(document: Mapping[str, Any] | None) -> DependenceReport | None
     )
 
 
+def _failure(document: Mapping[str, Any]) -> str:
+    return f"Without perturbation, the training fails: {document['failure']}."
+
+
 def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
-    if not any(factor["finding"] == INDEPENDENT for factor in document["factors"].values()):
+    if any(factor["finding"] == HIDDEN for factor in document["factors"].values()):
         diagnose = command(["diagnose", *document["words"][1:]])
         yield (
             f"Without perturbation, no two of {document['runs']} runs of this training agree, "
@@ -65,7 +69,8 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
         fewest = min(independent, key=lambda factor: factor["pairs"])
         yield (
             f"No dependence seen on {plural(len(independent), 'other factor')} "
-            f"({fewest['pairs']} runs or more with each agree)."
+            f"({fewest['pairs']} runs or more with each agree: at most "
+            f"{percent(fewest['rate'])} of processes differ)."
         )
     tried = [factor for factor in document["factors"].values() if factor["group"] == SEEDS]
     if seeds:
@@ -131,15 +136,20 @@ def _evidence(
     for difference in own:
         yield f"{' and '.join(difference['what'])}: {_happens(difference)}"
     if factor["pairs"] and document["is_steady"]:
-        also = "others: " * bool(own)
-        yield f"{also}{factor['pairs']} runs agree (rate ≤ {percent(factor['rate'])})"
+        also = "other levels: " * bool(own)
+        yield f"{also}{_runs(factor)} agree (rate ≤ {percent(factor['rate'])})"
     elif factor["pairs"]:
-        yield f"{factor['pairs']} runs differ no more often than those without it"
+        yield f"{_runs(factor)} differ no more often than those without it"
     if factor["reason"]:
         yield factor["reason"]
         return
     for word, reason in factor["skipped"].items():
         yield f"{word.partition(':')[2]}: {reason}"
+
+
+def _runs(factor: Mapping[str, Any]) -> str:
+    of_each = f" of each of {factor['levels']} levels" if factor["levels"] > 1 else ""
+    return f"{factor['pairs']} runs{of_each}"
 
 
 def _happens(difference: Mapping[str, Any]) -> str:

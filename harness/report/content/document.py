@@ -88,12 +88,14 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
     manifest, controls = study.manifest, tables.controls
     experiments = _merge_aliases(cells)
     apart = operation_cells(study, tables)
+    dependence = dependence_of(study.dependence)
     trainings = experiments[~experiments["cell"].isin(apart) & ~experiments["twin"]]
+    if dependence:  # which has compared the cells with one another
+        trainings = trainings.head(0)
     asked = _asked_cells(cells[~cells["cell"].isin(apart) & ~cells["twin"]])
     matrix = matrix_rows(trainings)
     warnings = find_caveats(study, controls)
     recipe = recipe_of(study, cells)
-    dependence = dependence_of(study.dependence)
     searched = recipe is not None or dependence is not None
     is_map = not (searched or study.diagnosis)
     overview = build_overview(study, asked) if is_map else Overview([], [])
@@ -131,6 +133,7 @@ def build_content(study: StudyData, cells: pd.DataFrame, tables: Tables) -> Repo
             notes
             for cell in study.cells
             if cell.id not in apart
+            and dependence is None
             and (study.recipe is None or cell.id == study.recipe["cell"])
             and (notes := scenario_notes(cell))
         ],

@@ -1,0 +1,120 @@
+"""The report of a perturbation says what was found, on what evidence, and what was not varied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.report.content.dependence import dependence_of
+
+DEPENDS, INDEPENDENT = "depends", "no dependence seen"
+
+
+def factor(title: str, finding: str = INDEPENDENT, **changes: Any) -> dict[str, Any]:
+    known = {"group": "surroundings", "levels": 1, "pairs": 5, "rate": 0.45, "reason": ""}
+    return {"title": title, "finding": finding, "skipped": {}, **known, **changes}
+
+
+def difference(*words: str, **changes: Any) -> dict[str, Any]:
+    known = {
+        "words": words,
+        "what": [f"with {word}" for word in words],
+        "cell": "cell",
+        "finding": DEPENDS,
+        "differing": 5,
+        "runs": 5,
+        "p": 0.0003,
+        "first_steps": {"start": 0, "loss": 4, "end": 9},
+        "failure": "",
+    }
+    return {**known, **changes}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    known = {
+        "runs": 10,
+        "own": "none of 10 processes differs",
+        "is_steady": True,
+        "failure": "",
+        "level": 0.001,
+        "factors": {
+            "umask": factor("umask"),
+            "clock": factor("time of day", DEPENDS, pairs=0, rate=1.0),
+            "home": factor("home folder", "not varied", pairs=0, levels=0, reason="no folder"),
+            "seed_torch": factor("seed of torch", DEPENDS, group="seeds", pairs=0),
+        },
+        "differences": [difference("clock:ahead"), difference("seed_torch:other")],
+        "words": ["perturb", "scenario=mlp"],
+    }
+    return {**known, **changes}
+
+
+def test_another_study_has_no_such_section() -> None:
+    """Without the document, there is nothing to say."""
+    assert dependence_of(None) is None
+
+
+def test_the_headline_names_factors_and_seeds_apart() -> None:
+    """Seeds are expected to matter; the weakest evidence stands beside what was not seen."""
+    report = dependence_of(document())
+    assert report is not None
+    assert report.headline == (
+        "The bits of this training depend on: time of day. No dependence seen on 1 other factor "
+        "(5 runs or more with each agree: at most 45 % of processes differ). Seeds that matter: "
+        "seed of torch."
+    )
+
+
+def test_rows_have_the_evidence_and_those_that_matter_come_first() -> None:
+    """What was not varied has a reason in place of evidence."""
+    report = dependence_of(document())
+    assert report is not None
+    assert report.rows == [
+        ("time of day", "depends", "with clock:ahead: 5 of 5 runs differ", "before step 1"),
+        ("seed of torch", "depends", "with seed_torch:other: 5 of 5 runs differ", "before step 1"),
+        ("umask", "no dependence seen", "5 runs agree (rate ≤ 45 %)", "–"),
+        ("home folder", "not varied", "no folder", "–"),
+    ]
+
+
+def test_a_training_that_ignores_its_seeds_is_reported() -> None:
+    """No seed changes the result, which is a fault, too."""
+    report = dependence_of(
+        document(factors={"seed_torch": factor("seed of torch", group="seeds")}, differences=[])
+    )
+    assert report is not None
+    assert report.headline.endswith("this training ignores its seeds.")
+    assert "depend on: no factor that was varied." in report.headline
+
+
+def test_factors_that_matter_together_are_one_sentence() -> None:
+    """Each alone has no effect."""
+    report = dependence_of(document(differences=[difference("clock:ahead", "umask:077")]))
+    assert report is not None
+    (sentence,) = [one for one in report.sentences if "together: " in one]
+    assert sentence == (
+        "With clock:ahead and with umask:077 matter only together: 5 of 5 runs differ."
+    )
+
+
+@pytest.mark.parametrize("finding", ["cannot be told", "undecided"])
+def test_a_training_that_differs_by_itself_says_so(finding: str) -> None:
+    """A factor counts only above its own rate."""
+    factors = {"umask": factor("umask", finding, pairs=0)}
+    report = dependence_of(
+        document(is_steady=False, own="all 10 processes differ", factors=factors, differences=[])
+    )
+    assert report is not None
+    assert "Without perturbation, all 10 processes differ" in report.sentences[0]
+    assert report.rows[0][1] == finding
+    assert ("harness diagnose" in report.headline) == (finding == "cannot be told")
+
+
+def test_a_training_that_fails_has_no_answer() -> None:
+    """Its failure is the headline."""
+    report = dependence_of(document(factors={}, failure="crashed: ValueError: no data"))
+    assert report is not None
+    assert (
+        report.headline == "Without perturbation, the training fails: crashed: ValueError: no data."
+    )
