@@ -23,7 +23,6 @@ from typing import TextIO
 from harness.core.frameworks import FRAMEWORKS, LATE_VARIABLES
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec
-from harness.factors.factor import Start
 from harness.study.child_process import environment
 from harness.study.worker_process import (
     EXIT_LIMIT_S,
@@ -58,8 +57,8 @@ def process_starter(place: Place, kept: int = 0) -> Iterator[StartProcess]:
     """Gives the function that starts a run's process; ends the fork servers afterwards."""
     servers = ForkServers(place, kept)
 
-    def start(spec: RunSpec, ends: Descriptors, how: Start) -> Process:
-        return servers.start(spec, ends) if spec.forked else spawn(spec, ends, how)
+    def start(spec: RunSpec, ends: Descriptors) -> Process:
+        return (servers.start if spec.forked else spawn)(spec, ends)
 
     try:
         yield start

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -46,27 +46,28 @@ class Process(Protocol):
 
 @dataclass(frozen=True)
 class Descriptors:
-    """The child's ends of its channels to the parent."""
+    """The child's ends of its channels to the parent, and how it is started."""
 
     stdin: int
     replies: int
     log: int
+    how: Start = field(default_factory=Start)  # of a fresh interpreter
 
 
-StartProcess = Callable[[RunSpec, Descriptors, Start], Process]
+StartProcess = Callable[[RunSpec, Descriptors], Process]
 
 
-def spawn(spec: RunSpec, ends: Descriptors, how: Start) -> Process:
+def spawn(spec: RunSpec, ends: Descriptors) -> Process:
     """Starts a fresh interpreter in a session of its own, so that Ctrl-C reaches the parent alone.
 
     Raises OSError.
     """
     return subprocess.Popen(
-        [*how.prefix, *module_command("harness.worker", str(ends.replies))],
+        [*ends.how.prefix, *module_command("harness.worker", str(ends.replies))],
         stdin=ends.stdin,
         stdout=ends.log,
         stderr=subprocess.STDOUT,
-        env=environment({**spec.environment, **how.variables}),
+        env=environment({**spec.environment, **ends.how.variables}),
         pass_fds=[ends.replies],
         start_new_session=True,
     )
@@ -87,7 +88,7 @@ class WorkerProcess:
         try:
             how = factors.started(spec.cell, self.perturbation)
             with self.log.open("wb") as log:
-                self.process = start(spec, Descriptors(stdin, reply_end, log.fileno()), how)
+                self.process = start(spec, Descriptors(stdin, reply_end, log.fileno(), how))
         except BaseException:
             self.perturbation.close()
             self.commands.close()

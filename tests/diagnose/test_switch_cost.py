@@ -13,7 +13,7 @@ from tests.conftest import command, harness, study_of
 QUICK = ["scenario=mlp", "scenario.steps=12", "device=cpu", "timing.min_s=0.05"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_ends_are_timed_with_a_baseline_of_their_own(tmp_path: Path) -> None:
     """Each ratio has its interval, its blocks and whether it is as precise as asked."""
     words = [*QUICK, "switch=threads=1", "precision=10", "max_blocks=6"]

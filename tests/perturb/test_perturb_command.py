@@ -47,7 +47,7 @@ def test_planted_factors_are_named_and_no_others(tmp_path: Path) -> None:
     assert (study_of(done, tmp_path) / "figures" / "dependence.svg").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_factors_that_matter_only_together_are_named_together(tmp_path: Path) -> None:
     """Neither has an effect alone."""
     factors = "perturb.factors=[umask,host_name,home]"
