@@ -9,6 +9,7 @@ from harness.core.spec import Cell
 from harness.factors.address_layout import ADDRESS_LAYOUT
 from harness.factors.affinity import AFFINITY
 from harness.factors.clock import CLOCK
+from harness.factors.delays import DELAYS
 from harness.factors.directory_order import DIRECTORY_ORDER
 from harness.factors.environment_size import ENVIRONMENT_SIZE
 from harness.factors.factor import Level, Start
@@ -39,6 +40,7 @@ FACTORS = {
         WAIT_POLICY,
         THREAD_SWITCHES,
         LOAD,
+        DELAYS,
         LOADER_WORKERS,
         LOADER_START,
         PREFETCH,

@@ -22,7 +22,7 @@ from harness.study.child_process import environment
 
 MakeCell = Callable[..., Cell]
 # Read back from torch, which these processes do not import, or only while a training loads data.
-OF_TORCH = ("threads", "instruction_set", "loader_workers", "loader_start", "prefetch")
+OF_TORCH = ("threads", "instruction_set", "delays", "loader_workers", "loader_start", "prefetch")
 NEEDS_SCRIPT = ("folder",)
 SETTLED = [
     name
@@ -135,3 +135,32 @@ def test_preloaded_libraries_are_joined(
             "LD_PRELOAD"
         ]
         assert started(cell, stack).variables["LD_PRELOAD"] == f"{library}:{library}"
+
+
+def test_delays_reach_the_threads_of_torch(make_cell: MakeCell) -> None:
+    """A parallel region of torch is delayed, and its result is the same."""
+    if reason := FACTORS["delays"].missing(make_cell()):
+        pytest.skip(reason)
+    code = (
+        "import torch\n"
+        "from harness.factors.catalog import FACTORS\n"
+        "print(torch.ones(200_000).mul(2).sum().item(), FACTORS['delays'].read())\n"
+    )
+    level = FACTORS["delays"].levels(make_cell())[0]
+    usual, delayed = (
+        subprocess.run(
+            [*module_command("")[:-2], "-c", code],
+            env=environment({"OMP_NUM_THREADS": "2", **variables}),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for variables in ({}, started_variables(perturbed(make_cell(), "delays", level)))
+    )
+    assert usual == ["400000.0", "none"]
+    assert delayed == ["400000.0", "delays"]
+
+
+def started_variables(cell: Cell) -> dict[str, str]:
+    with ExitStack() as stack:
+        return {**started(cell, stack).variables}

@@ -1,0 +1,72 @@
+/* Delays each thread at the start of each parallel region of GNU OpenMP, by a random time.
+ *
+ * Preloaded, it takes the place of GOMP_parallel, the function that starts every region that GCC
+ * has compiled, and calls the real one. HARNESS_DELAY_NS is the longest delay.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef void (*Region)(void *);
+typedef void (*Parallel)(Region, void *, unsigned, unsigned);
+
+struct delayed {
+    Region region;
+    void *data;
+};
+
+long harness_delayed_regions; /* read back by delays.py */
+
+static Parallel real_parallel;
+static int64_t longest_ns;
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* Marsaglia's xorshift (2003), one for each thread. */
+static uint64_t next_random(void) {
+    static __thread uint64_t state;
+    if (!state)
+        state = (uint64_t)now_ns() ^ (uint64_t)(uintptr_t)&state ^ ((uint64_t)getpid() << 32);
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+}
+
+static void run_delayed(void *data) {
+    struct delayed *delayed = data;
+    int64_t end = now_ns() + (int64_t)(next_random() % (uint64_t)longest_ns);
+    while (now_ns() < end)
+        ;
+    delayed->region(delayed->data);
+}
+
+/* The library may have been loaded for another one alone, where RTLD_NEXT does not look. */
+static int find_parallel(struct dl_phdr_info *library, size_t size, void *unused) {
+    (void)size, (void)unused;
+    if (!strstr(library->dlpi_name, "libgomp"))
+        return 0;
+    void *handle = dlopen(library->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
+    real_parallel = handle ? (Parallel)dlsym(handle, "GOMP_parallel") : NULL;
+    return real_parallel != NULL;
+}
+
+void GOMP_parallel(Region region, void *data, unsigned threads, unsigned flags) {
+    if (!real_parallel) {
+        const char *longest = getenv("HARNESS_DELAY_NS");
+        longest_ns = longest && atoll(longest) > 0 ? atoll(longest) : 1;
+        if (!dl_iterate_phdr(find_parallel, NULL))
+            abort();
+    }
+    __atomic_add_fetch(&harness_delayed_regions, 1, __ATOMIC_RELAXED);
+    struct delayed delayed = {region, data};
+    real_parallel(run_delayed, &delayed, threads, flags);
+}
