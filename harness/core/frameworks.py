@@ -63,9 +63,9 @@ FRAMEWORKS = {
 def can_fork(cell: Cell) -> bool:
     """Whether runs of a cell can be forked; those of scripts and Keras are always spawned.
 
-    So are perturbed ones, whose processes may have to be started in another way.
+    So are those of a perturbation, whose processes may have to be started in another way.
     """
-    return FRAMEWORKS[cell.scenario.framework].fork_server is not None and not cell.perturbed
+    return FRAMEWORKS[cell.scenario.framework].fork_server is not None and cell.perturbed is None
 
 
 def independent_runs(runs: Sequence[RunRecord], forked: bool = False) -> int:

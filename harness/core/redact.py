@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import socket
 from pathlib import Path
@@ -26,6 +27,8 @@ SECRETS = [
     (re.compile(r"(?i)\bBearer\s+\S+"), "Bearer ***"),
     (re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
 ]
+# Set where a run has another home folder or host name than the machine (harness/factors).
+REAL_HOME, REAL_HOST = "HARNESS_HOME", "HARNESS_HOST"
 # A script's sandbox: two levels below a temporary folder.
 PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+(?:/[^/\s\"'=:]+){{2}}")
 
@@ -33,10 +36,11 @@ PRIVATE_COPY = re.compile(rf"[^\s\"'=:]*/{COPY_PREFIX}\d+-\w+(?:/[^/\s\"'=:]+){{
 def redact(text: str) -> str:
     """Return the text without secrets, home, working directory, user name and host name."""
     text = PRIVATE_COPY.sub(".", mask_secrets(text))
-    for path, short in [(str(Path.cwd()), "."), (str(Path.home()), "~")]:
+    real_home, real_host = os.environ.get(REAL_HOME, ""), os.environ.get(REAL_HOST, "")
+    for path, short in [(str(Path.cwd()), "."), (real_home, "~"), (str(Path.home()), "~")]:
         if len(path) > 1:
             text = text.replace(path, short)
-    for name in (user_name(), socket.gethostname()):
+    for name in (user_name(), socket.gethostname(), real_host):
         if len(name) > 3 and name != "root":  # a shorter name would match inside words
             text = re.sub(rf"\b{re.escape(name)}\b", "***", text)
     return text

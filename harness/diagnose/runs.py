@@ -136,6 +136,11 @@ class Experiment:
         known |= {record.run_id: record for record in launched}
         return [[known[spec.run_id] for spec in own] for own in specs]
 
+    def has_traces(self, cell: Cell, number: int) -> bool:
+        """Whether the first ``number`` trace runs of the cell are recorded."""
+        known = {record.run_id for record in self.folder.records()}
+        return all(self._trace(cell, n).run_id in known for n in range(1, number + 1))
+
     def _trace(self, cell: Cell, number: int) -> RunSpec:
         trainings = self.request.runs.trainings(number)
         repeats = FRAMEWORKS[cell.scenario.framework].repeats(trainings)

@@ -9,17 +9,18 @@ from harness.factors.factor import Factor, Group, Level, Start, cores, refusal
 
 
 def _levels(cell: Cell) -> list[Level]:
-    usual = cell.determinism.threads or len(cores())
-    # or OpenMP would start as many threads as there are cores left
-    threads = {"OMP_NUM_THREADS": str(usual), "MKL_NUM_THREADS": str(usual)}
-    first = str(cores()[0])
-    start = Start(("taskset", "--cpu-list", first), threads)
+    usual = str(cell.determinism.threads or len(cores()))
+    # or OpenMP and MKL would start as many threads as there are cores left
+    threads = {"OMP_NUM_THREADS": usual, "MKL_NUM_THREADS": usual, "MKL_DYNAMIC": "FALSE"}
+    start = Start(("taskset", "--cpu-list", str(cores()[0])), threads)
     return [Level("one-core", f"{usual} threads on one core", start=lambda: nullcontext(start))]
 
 
-def _missing(_: Cell) -> str:
+def _missing(cell: Cell) -> str:
     if len(cores()) == 1:
         return "there is only one core"
+    if cell.scenario.framework == "script" and cell.scenario.options["processes"] > 1:
+        return "every rank has one thread"
     return refusal("taskset", "--cpu-list", str(cores()[0]), package="util-linux")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from harness.core.spec import Cell
@@ -12,7 +12,7 @@ from harness.factors.clock import CLOCK
 from harness.factors.delays import DELAYS
 from harness.factors.directory_order import DIRECTORY_ORDER
 from harness.factors.environment_size import ENVIRONMENT_SIZE
-from harness.factors.factor import Level, Start
+from harness.factors.factor import Factor, Level, Start
 from harness.factors.folder import FOLDER
 from harness.factors.hash_seed import HASH_SEED
 from harness.factors.heap import HEAP
@@ -60,7 +60,8 @@ FACTORS = {
     )
 }
 
-PRELOAD = "LD_PRELOAD"  # the one variable that several factors may share
+LISTS = ("LD_PRELOAD", "GLIBC_TUNABLES")  # variables that several factors may share, and a user
+UNREADABLE = "cannot be read"
 
 
 def levels_of(cell: Cell) -> list[Level]:
@@ -72,18 +73,18 @@ def levels_of(cell: Cell) -> list[Level]:
     return found
 
 
-def started(cell: Cell, stack: ExitStack) -> Start:
-    """Enter what lasts from the start of a run's process to its end."""
+def started(cell: Cell, usual: Mapping[str, str], stack: ExitStack) -> Start:
+    """Enter what lasts from the start of a run's process to its end.
+
+    ``usual`` are the variables that the run has anyway.
+    """
     starts = [stack.enter_context(level.start()) for level in levels_of(cell)]
-    given = [start.variables for start in starts]
-    preloaded = [each[PRELOAD] for each in given if PRELOAD in each]
-    return Start(
-        prefix=tuple(word for start in starts for word in start.prefix),
-        variables={
-            **{name: value for each in given for name, value in each.items()},
-            **({PRELOAD: ":".join(preloaded)} if preloaded else {}),
-        },
-    )
+    variables: dict[str, str] = {}
+    for start in starts:
+        for name, value in start.variables.items():
+            before = variables.get(name, usual.get(name)) if name in LISTS else None
+            variables[name] = f"{before}:{value}" if before else value
+    return Start(tuple(word for start in starts for word in start.prefix), variables)
 
 
 @contextmanager
@@ -110,4 +111,11 @@ def _all(contexts: Sequence[AbstractContextManager[None]]) -> Iterator[None]:
 
 def read_conditions() -> dict[str, str]:
     """Return what is in effect in this process, by factor."""
-    return {name: factor.read() for name, factor in FACTORS.items()}
+    return {name: _read(factor) for name, factor in FACTORS.items()}
+
+
+def _read(factor: Factor) -> str:
+    try:
+        return factor.read()
+    except (OSError, ValueError, LookupError, StopIteration, AttributeError):  # no such file
+        return UNREADABLE

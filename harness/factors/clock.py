@@ -9,7 +9,11 @@ from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, variables
 
 DAY_S = 86_400
-LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
+LIBRARIES = tuple(
+    f"/usr/{folder}/faketime/{name}"  # MT: for programs with threads
+    for name in ("libfaketimeMT.so.1", "libfaketime.so.1")
+    for folder in ("lib/*", "lib64", "local/lib")
+)
 LEVELS = {"ahead": "+10d", "behind": "-400d"}
 
 

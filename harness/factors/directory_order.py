@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,10 +20,8 @@ def _reverse(entries: list[Any]) -> list[Any]:
     return sorted(entries, key=_name, reverse=True)
 
 
-def _shuffle(entries: list[Any]) -> list[Any]:
-    ordered = sorted(entries, key=_name)
-    random.Random(len(ordered)).shuffle(ordered)
-    return ordered
+def _sort(entries: list[Any]) -> list[Any]:
+    return sorted(entries, key=_name)
 
 
 def _name(entry: Any) -> Any:
@@ -37,8 +34,8 @@ class _Listing:
     def __init__(self, entries: list[Any]) -> None:
         self.entries = iter(entries)
 
-    def __iter__(self) -> Iterator[Any]:
-        return self.entries
+    def __iter__(self) -> _Listing:
+        return self
 
     def __next__(self) -> Any:
         return next(self.entries)
@@ -76,7 +73,7 @@ def _ordered(order: Order) -> Iterator[None]:
 def _levels(_: Cell) -> list[Level]:
     return [
         Level("reversed", "folders listed in reverse", inside=lambda: _ordered(_reverse)),
-        Level("shuffled", "folders listed in another order", inside=lambda: _ordered(_shuffle)),
+        Level("sorted", "folders listed in order", inside=lambda: _ordered(_sort)),
     ]
 
 

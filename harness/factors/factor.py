@@ -6,6 +6,7 @@ torch's DataLoader, it finds among the modules that are loaded there.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -65,6 +66,7 @@ class Factor:
     levels: Callable[[Cell], list[Level]]
     read: Callable[[], str]
     missing: Callable[[Cell], str] = lambda _: ""
+    keeps_threads: bool = True  # else their number is what it varies
 
 
 def variables(**values: str) -> Callable[[], AbstractContextManager[Start]]:
@@ -98,8 +100,12 @@ def refusal(*words: str, package: str) -> str:
 
 
 def loaded(module: str) -> Any:
-    """Return a module that this process has imported, or None."""
-    return sys.modules.get(module)
+    """Return a module of a library that this process has imported, or None.
+
+    The module itself may not be imported yet: numpy.random is when it is first used.
+    """
+    is_there = module.partition(".")[0] in sys.modules
+    return importlib.import_module(module) if is_there else None
 
 
 @contextmanager

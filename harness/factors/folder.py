@@ -10,13 +10,15 @@ from pathlib import Path
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, Start
 
-LONG = "a-much-longer-path-than-usual" * 3
+# Characters of the longest folder for temporary files: a socket below it may have 107 in all, and
+# multiprocessing adds about 35 of its own.
+LONGEST = 64
 
 
 @contextmanager
 def _long_path() -> Iterator[Start]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        inner = Path(folder) / LONG
+        inner = Path(folder) / "longer".ljust(LONGEST - len(folder) - 1, "-")
         inner.mkdir()
         yield Start(variables={"TMPDIR": str(inner)})  # where each run's copy is made
 
@@ -26,7 +28,10 @@ def _levels(_: Cell) -> list[Level]:
 
 
 def _missing(cell: Cell) -> str:
-    return "" if cell.scenario.framework == "script" else "only a script runs in a copy of its own"
+    if cell.scenario.framework != "script":
+        return "only a script runs in a copy of its own"
+    is_long = len(tempfile.gettempdir()) > LONGEST / 2
+    return "the folder of temporary files has a long path already" if is_long else ""
 
 
 def _read() -> str:

@@ -8,15 +8,15 @@ from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, variables
 
 SMALLEST = 4096  # bytes that get pages of their own
+MOST = 20_000  # such blocks: a process may have 65,530 maps
 SIZE, BLOCKS = 120_000, 16  # bytes, just below the usual threshold; more than fit into free gaps
 PAGE, HEADER = 4096, 16  # bytes
 
 
 def _levels(_: Cell) -> list[Level]:
-    tunables = f"glibc.malloc.mmap_threshold={SMALLEST}"
-    return [
-        Level("pages", "blocks in pages of their own", start=variables(GLIBC_TUNABLES=tunables))
-    ]
+    tunables = f"glibc.malloc.mmap_threshold={SMALLEST}:glibc.malloc.mmap_max={MOST}"
+    start = variables(GLIBC_TUNABLES=tunables)
+    return [Level("pages", "blocks in pages of their own", start=start)]
 
 
 def _read() -> str:

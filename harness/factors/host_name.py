@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import nullcontext
 
+from harness.core.redact import REAL_HOST
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, prefix, refusal
+from harness.factors.factor import Factor, Group, Level, Start, refusal
 
 OTHER = "perturbed"
 RENAME = f'echo {OTHER} > /proc/sys/kernel/hostname && exec "$0" "$@"'
@@ -14,12 +16,13 @@ RENAME = f'echo {OTHER} > /proc/sys/kernel/hostname && exec "$0" "$@"'
 
 def _command() -> tuple[str, ...]:
     is_root = os.geteuid() == 0
-    as_root = () if is_root else ("--user", "--map-root-user")
+    as_root = () if is_root else ("--map-current-user", "--keep-caps")
     return ("unshare", "--uts", *as_root, "sh", "-c", RENAME)
 
 
 def _levels(_: Cell) -> list[Level]:
-    return [Level("other", "another host name", start=prefix(*_command()))]
+    start = Start(_command(), {REAL_HOST: platform.node()})
+    return [Level("other", "another host name", start=lambda: nullcontext(start))]
 
 
 def _missing(_: Cell) -> str:

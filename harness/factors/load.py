@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,14 +29,17 @@ SIZES = {"cpu": (64, 100_000), "memory": (32 * 2**20, 10)}  # bytes to copy, cop
 def _neighbors(kind: str) -> Iterator[None]:
     size, times = SIZES[kind]
     code = BURNER.format(size=size, times=times, parent=os.getpid())
-    burners = [subprocess.Popen([sys.executable, "-S", "-E", "-c", code, NAME]) for _ in cores()]
-    try:
+    with ExitStack() as stack:
+        for _ in cores():
+            burner = subprocess.Popen(
+                [sys.executable, "-S", "-E", "-c", code, NAME],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # or Ctrl-C would reach it
+            )
+            stack.callback(burner.wait)
+            stack.callback(burner.kill)
         yield
-    finally:
-        for burner in burners:
-            burner.kill()
-        for burner in burners:
-            burner.wait()
 
 
 def _levels(_: Cell) -> list[Level]:

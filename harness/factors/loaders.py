@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,17 +18,25 @@ changed: dict[str, list[Any]] = {name: [] for name in FIELDS}  # values given in
 
 @contextmanager
 def _given(name: str, change: Callable[[Options], None]) -> Iterator[None]:
-    """Give each DataLoader that is built other options, if they differ."""
+    """Give each DataLoader that is built other options, and note those that differ."""
     data = loaded("torch.utils.data")
+    usual = {
+        "num_workers": 0,
+        "multiprocessing_context": loaded("torch.multiprocessing").get_start_method(),
+        "prefetch_factor": 2,
+    }
 
     def with_options(build: Callable[..., None]) -> Callable[..., None]:
+        names = [*inspect.signature(build).parameters][2:]  # without the loader and its data set
+
         def build_changed(loader: Any, dataset: Any, *args: Any, **options: Any) -> None:
-            if not args:  # by position, as few programs give them: left as they are
-                before = options.get(name)
-                change(options)
-                if options.get(name) != before:
-                    changed[name].append(options.get(name))
-            build(loader, dataset, *args, **options)
+            options |= dict(zip(names, args, strict=False))
+            before = options.get(name) or usual[name]
+            change(options)
+            after = options.get(name) or usual[name]
+            if after != before:
+                changed[name].append(after)
+            build(loader, dataset, **options)
 
         return build_changed
 

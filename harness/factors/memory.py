@@ -1,4 +1,4 @@
-"""What freshly allocated memory contains."""
+"""What freshly allocated memory contains, of all that glibc's malloc gives out."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ import ctypes
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, variables
 
-FILLED = 165  # the byte that glibc fills with is its complement, 90
+# New blocks are filled with the complement: as float32, 1.5e16 and -1.7e38.
+LEVELS = {"large": 165, "negative": 1}
 SIZE = 60_000  # bytes: too many for the cache of freed blocks, which are not filled
 
 
 def _levels(_: Cell) -> list[Level]:
-    fill = variables(MALLOC_PERTURB_=str(FILLED))
     return [
         Level(
-            kind,
-            f"new memory filled ({kind})",
-            start=fill,
-            switches={"fresh_memory": kind, "fill_uninitialized_memory": False},
+            name, f"new memory filled ({name} numbers)", start=variables(MALLOC_PERTURB_=str(byte))
         )
-        for kind in ("pattern", "nan")
+        for name, byte in LEVELS.items()
     ]
-
-
-def _missing(cell: Cell) -> str:
-    return "the setting fills it" if cell.determinism.fresh_memory else ""
 
 
 def _read() -> str:
@@ -35,10 +28,11 @@ def _read() -> str:
     libc.free.argtypes = [ctypes.c_void_p]
     block = libc.malloc(SIZE)
     try:
-        found = ctypes.string_at(block, SIZE)
+        found = set(ctypes.string_at(block, SIZE))
     finally:
         libc.free(block)
-    return "filled" if set(found) == {FILLED ^ 0xFF} else "as it was"
+    filled = [name for name, byte in LEVELS.items() if found == {byte ^ 0xFF}]
+    return " ".join(filled) or "as it was"
 
 
-MEMORY = Factor("memory", "contents of new memory", Group.surroundings, _levels, _read, _missing)
+MEMORY = Factor("memory", "contents of new memory", Group.surroundings, _levels, _read)

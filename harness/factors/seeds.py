@@ -7,7 +7,8 @@ program derives from it changes too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from numbers import Integral
 from typing import Any
 
 from harness.core.patch import patched
@@ -16,63 +17,82 @@ from harness.factors.factor import Factor, Group, Level, attribute, loaded
 
 SHIFT = 1_000_003
 LARGEST = 2**32  # of a seed of NumPy, the smallest range of the three
+NAMES = ("a", "seed")  # of the parameter, in Python, NumPy and torch
 shifted: dict[str, int] = {}  # how many seeds of a source were changed
+
+# Functions that seed a source, by module. Those of torch.cuda are called after torch.manual_seed.
+FUNCTIONS = {
+    "python": [("random", "seed")],
+    "numpy": [("numpy.random", "seed")],
+    "torch": [
+        ("torch", "manual_seed"),
+        ("torch.random", "manual_seed"),
+        ("torch.cuda", "manual_seed"),
+        ("torch.cuda", "manual_seed_all"),
+    ],
+    "generators": [("numpy.random", "default_rng")],
+}
 
 
 def _shift(source: str, seed: Any) -> Any:
     """Only numbers: None asks for a random seed, and a state or a text has no next one."""
-    if not isinstance(seed, int) or isinstance(seed, bool):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
         return seed
     shifted[source] = shifted.get(source, 0) + 1
-    return (seed + SHIFT) % LARGEST
+    return (int(seed) + SHIFT) % LARGEST
 
 
-def _first_argument(source: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _seeding(source: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def replace(function: Callable[..., Any]) -> Callable[..., Any]:
-        def seeded(*args: Any, **options: Any) -> Any:
+        def seed(*args: Any, **options: Any) -> Any:
             if args:
                 args = (_shift(source, args[0]), *args[1:])
-            else:
-                options = {name: _shift(source, value) for name, value in options.items()}
-            return function(*args, **options)
+            given = {name: _shift(source, options[name]) for name in NAMES if name in options}
+            return function(*args, **{**options, **given})
 
-        return seeded
+        return seed
 
     return replace
 
 
-def _changes(source: str, *functions: tuple[str, str]) -> Callable[[], Any]:
-    @contextmanager
-    def inside() -> Iterator[None]:
-        with ExitStack() as stack:
-            for module, name in functions:
-                if owner := loaded(module):
-                    stack.enter_context(patched(owner, name, _first_argument(source)))
-            yield
-
-    return inside
-
-
 @contextmanager
-def _own_generators() -> Iterator[None]:
-    """Generators that a program makes itself, as for a DataLoader."""
-    torch = loaded("torch")
-    source = "generators"
-
-    class Generator(torch.Generator):  # type: ignore[name-defined,misc]
-        def manual_seed(self, seed: Any) -> Any:
-            return super().manual_seed(_shift(source, seed))
-
-    with (
-        attribute(torch, "Generator", Generator),
-        _changes(source, ("numpy.random", "default_rng"), ("numpy.random", "RandomState"))(),
-    ):
+def _other_seeds(source: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        for module, name in FUNCTIONS[source]:
+            if owner := loaded(module):
+                stack.enter_context(patched(owner, name, _seeding(source)))
+        if source == "generators":
+            stack.enter_context(_other_generators())
         yield
 
 
-def _factor(source: str, title: str, inside: Callable[[], Any]) -> Factor:
+def _other_generators() -> AbstractContextManager[None]:
+    """Replace the class, which torch's own generators must still seem to be instances of."""
+    torch = loaded("torch")
+    original = torch.Generator
+    kind = type(
+        "GeneratorType",
+        (type(original),),
+        {
+            "__instancecheck__": lambda _, instance: isinstance(instance, original),
+            "__subclasscheck__": lambda _, other: issubclass(other, original),
+        },
+    )
+
+    def manual_seed(generator: Any, seed: Any) -> Any:
+        return original.manual_seed(generator, _shift("generators", seed))
+
+    def reduce(generator: Any) -> tuple[Any, ...]:
+        kind, *state = original.__reduce__(generator)  # or it could not be pickled
+        return (original if isinstance(kind, type) else kind, *state)
+
+    names = {"__module__": original.__module__, "manual_seed": manual_seed, "__reduce__": reduce}
+    return attribute(torch, "Generator", kind(original.__name__, (original,), names))
+
+
+def _factor(source: str, title: str) -> Factor:
     def levels(_: Cell) -> list[Level]:
-        return [Level("other", f"another {title}", inside=inside)]
+        return [Level("other", f"a different {title}", inside=lambda: _other_seeds(source))]
 
     def read() -> str:
         return f"{shifted.get(source, 0)} seeds changed"
@@ -81,12 +101,8 @@ def _factor(source: str, title: str, inside: Callable[[], Any]) -> Factor:
 
 
 SEEDS = (
-    _factor("python", "seed of Python", _changes("python", ("random", "seed"))),
-    _factor("numpy", "seed of NumPy", _changes("numpy", ("numpy.random", "seed"))),
-    _factor(
-        "torch",
-        "seed of torch",
-        _changes("torch", ("torch", "manual_seed"), ("torch.random", "manual_seed")),
-    ),
-    _factor("generators", "seed of the program's own generators", _own_generators),
+    _factor("python", "Python seed"),
+    _factor("numpy", "NumPy seed"),
+    _factor("torch", "torch seed"),
+    _factor("generators", "seed of the program's own generators"),
 )

@@ -20,4 +20,4 @@ def _read() -> str:
     return str(torch.get_num_threads()) if torch else ""
 
 
-THREADS = Factor("threads", "number of threads", Group.alone, _levels, _read)
+THREADS = Factor("threads", "number of threads", Group.alone, _levels, _read, keeps_threads=False)

@@ -12,7 +12,7 @@ MASKS = ("077", "022")
 
 
 def _levels(_: Cell) -> list[Level]:
-    mask = next(mask for mask in MASKS if int(mask, 8) != int(_read(), 8))
+    mask = next(mask for mask in MASKS if int(mask, 8) != int(_read() or "0", 8))
     start = prefix("sh", "-c", f'umask {mask}; exec "$0" "$@"')
     return [Level(mask, f"the umask {mask}", start=start)]
 

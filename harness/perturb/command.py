@@ -1,4 +1,4 @@
-"""`python -m harness perturb OVERRIDES`: on what do the bits of a training depend?"""
+"""`python -m harness perturb OVERRIDES`: what do the bits of a training depend on?"""
 
 from __future__ import annotations
 

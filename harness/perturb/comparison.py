@@ -7,65 +7,86 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.core.record import RunRecord
+from harness.core.record import Outcome, RunRecord
 from harness.core.steps import COMPONENTS, first_difference
 from harness.core.verdict import END, START, outcome_key
 from harness.perturb.exact_test import p_value
 
-FALSE_ALARMS = 0.05  # accepted probability that any factor without effect is named
-PROMISING = 0.2  # a p-value above which more runs of a training that varies by itself are in vain
+FALSE_ALARMS = 0.05  # accepted probability that any factor without effect, seeds aside, is named
+PROMISING = 0.2  # a p-value above which more runs would hardly decide
 
 
 class Finding(StrEnum):
     depends = "depends"
     independent = "no dependence seen"
     undecided = "undecided"  # more runs may tell
-    hidden = "cannot be told"  # the training never has the same result twice
+    hidden = "cannot be told"  # the training never has the same result twice, or does not end
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``perturbed`` and ``untouched`` are runs of one training each."""
+    """``perturbed`` and ``untouched`` are runs of one training each.
+
+    Runs that were ended from outside, as by a time limit, have no result.
+    """
 
     untouched: Sequence[RunRecord]
     perturbed: Sequence[RunRecord]
-    level: float  # of the test, that all those made hold together
+    level: float  # of the test
+    is_first_look: bool = True
+
+    @property
+    def results(self) -> tuple[list[Hashable], list[Hashable]]:
+        """Those of unperturbed and of perturbed runs."""
+        untouched, perturbed = (
+            [result_of(run) for run in runs if _has_result(run)]
+            for runs in (self.untouched, self.perturbed)
+        )
+        return untouched, perturbed
+
+    @property
+    def usual(self) -> Hashable:
+        ((usual, _),) = Counter(self.results[0]).most_common(1)
+        return usual
 
     @property
     def differing(self) -> int:
         """Perturbed runs without the most frequent result of the unperturbed ones."""
-        return sum(result != self.usual for result in map(result_of, self.perturbed))
-
-    @property
-    def usual(self) -> Hashable:
-        ((usual, _),) = Counter(map(result_of, self.untouched)).most_common(1)
-        return usual
+        return sum(result != self.usual for result in self.results[1])
 
     @property
     def p(self) -> float:
-        return p_value([*map(result_of, self.untouched)], [*map(result_of, self.perturbed)])
+        return p_value(*self.results)
 
     @property
     def is_steady(self) -> bool:
         """Whether all unperturbed runs agree."""
-        return len({*map(result_of, self.untouched)}) == 1
+        return len(set(self.results[0])) == 1
+
+    @property
+    def is_promising(self) -> bool:
+        return self.p <= PROMISING
 
     @property
     def finding(self) -> Finding:
+        untouched, perturbed = self.results
+        if len(perturbed) < len(self.perturbed):
+            return Finding.hidden
         if self.is_steady and not self.differing:
             return Finding.independent
         if self.p <= self.level:
             return Finding.depends
-        if len({*map(result_of, self.untouched)}) == len(self.untouched):
+        if len(set(untouched)) == len(untouched):
             return Finding.hidden
-        if not self.is_steady and self.p > PROMISING:
+        if not (self.is_steady or self.is_promising or self.is_first_look):
             return Finding.independent
         return Finding.undecided
 
     def first_steps(self) -> dict[str, int]:
         """Return the first step at which each component differs, by its name."""
         usual = next(run for run in self.untouched if result_of(run) == self.usual)
-        other = next((run for run in self.perturbed if result_of(run) != self.usual), None)
+        different = (run for run in self.perturbed if result_of(run) != self.usual)
+        other = next(filter(_has_result, different), None)
         if other is None or not (usual.repeats and other.repeats):
             return {}
         a, b = usual.repeats[0], other.repeats[0]
@@ -79,6 +100,11 @@ class Comparison:
         if a.final != b.final or len(a.steps) != len(b.steps):
             steps[END] = min(len(a.steps), len(b.steps))
         return steps
+
+
+def _has_result(run: RunRecord) -> bool:
+    ends = (Outcome.crashed, Outcome.refused)
+    return bool(run.repeats) or run.outcome in ends
 
 
 def result_of(run: RunRecord) -> Hashable:

@@ -12,12 +12,16 @@ from harness.core.binomial import divergence_rate_upper
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.files import write_json
 from harness.core.paths import DEPENDENCE
+from harness.core.record import RunRecord
 from harness.factors.factor import Factor
 from harness.perturb.comparison import Finding, result_of
 from harness.perturb.group_search import Members
 from harness.perturb.perturb_search import PerturbSearch
 
 UNVARIED = "not varied"
+ORDER = tuple(
+    map(str, (Finding.depends, Finding.undecided, Finding.hidden, Finding.independent))
+)  # of findings about one factor, from that which says most
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,11 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
         runs=len(untouched),
         own=agreement.describe(),
         is_steady=agreement.differing == 0,
-        failure="" if any(run.repeats for run in untouched) else untouched[0].reason,
+        failure="" if any(run.repeats for run in untouched) else _failure(untouched),
         level=min((one.level for one in search.comparisons.values()), default=1.0),
         words=search.experiment.request.words,
     )
-    if not search.comparisons:
+    if known.failure:
         return known
     differences = [_difference(search, words) for words in search.found]
     return dataclasses.replace(
@@ -99,7 +103,6 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
 
 def _difference(search: PerturbSearch, words: Members) -> Difference:
     comparison = search.comparisons[words]
-    failed = next((run for run in comparison.perturbed if not run.outcome.completed), None)
     return Difference(
         words=sorted(words),
         what=[search.levels[word].what for word in sorted(words)],
@@ -109,7 +112,7 @@ def _difference(search: PerturbSearch, words: Members) -> Difference:
         runs=len(comparison.perturbed),
         p=comparison.p,
         first_steps=comparison.first_steps(),
-        failure=f"{failed.outcome}: {failed.reason}" if failed else "",
+        failure=_failure(comparison.perturbed),
     )
 
 
@@ -124,11 +127,12 @@ def _answer(
     reason = search.unvaried.get(factor.name, "")
     if not reason and len(skipped) == len(own):
         reason = next(iter(skipped.values()), "no level")
-    others = {str(one.finding) for words, one in search.comparisons.items() if {*own} & words} - {
-        str(Finding.depends),
-        str(Finding.undecided),
-    }  # of a group with a factor that matters
-    finding = next((str(kind) for kind in Finding if str(kind) in {*found, *others}), UNVARIED)
+    unexplained = {
+        str(one.finding)
+        for words, one in search.comparisons.items()
+        if {*own} & words and not any(group <= words for group in search.found)
+    }
+    finding = next((kind for kind in ORDER if kind in {*found, *unexplained}), UNVARIED)
     return FactorAnswer(
         title=factor.title,
         group=str(factor.group),
@@ -145,5 +149,10 @@ def _runs_that_agree(search: PerturbSearch, word: str) -> int:
     return sum(
         len(one.perturbed)
         for words, one in search.comparisons.items()
-        if word in words and one.finding is Finding.independent
+        if word in words and one.finding is Finding.independent and not one.differing
     )
+
+
+def _failure(runs: Sequence[RunRecord]) -> str:
+    failed = next((run for run in runs if not run.outcome.completed), None)
+    return f"{failed.outcome}: {failed.reason}" if failed else ""

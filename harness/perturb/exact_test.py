@@ -18,7 +18,9 @@ def p_value(untouched: Sequence[Hashable], perturbed: Sequence[Hashable]) -> flo
     The runs are counted as those with the most frequent result of both samples together, and
     others: a rule that does not look at which sample a run is from, so the test is exact.
     """
-    ((common, _),) = Counter([*untouched, *perturbed]).most_common(1)
+    counts = Counter([*untouched, *perturbed])
+    # of equally frequent ones, by a rule that does not look at the sample either
+    common = max(counts, key=lambda result: (counts[result], repr(result)))
     return fisher(
         sum(result != common for result in perturbed),
         len(perturbed),

@@ -17,9 +17,14 @@ Members = frozenset[str]
 
 @dataclass
 class GroupSearch:
-    """``matters`` tests whether varying these members together makes a difference."""
+    """``matters`` tests whether varying these members together makes a difference.
+
+    ``is_certain`` says of a group that does whether its difference is beyond doubt. One that is not
+    is halved, but several members are not searched for what they do only together.
+    """
 
     matters: Callable[[Members], bool]
+    is_certain: Callable[[Members], bool] = lambda _: True
     answers: dict[Members, bool] = field(default_factory=dict)
 
     def test(self, members: Members) -> bool:
@@ -52,6 +57,8 @@ class GroupSearch:
         ]
 
     def _fewest(self, members: Sequence[str]) -> Members:
-        """Several members that matter only together."""
+        """Several members that matter only together; all of them if that is uncertain."""
+        if not self.is_certain(frozenset(members)):
+            return frozenset(members)
         fewest = SwitchSearch(members, self.test, self.answers).minimize()
         return fewest if fewest is not None else frozenset(members)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from harness.diagnose.runs import Experiment
-from harness.factors.catalog import FACTORS
+from harness.factors.catalog import FACTORS, UNREADABLE
 from harness.factors.factor import Factor, Group, Level
 from harness.perturb.comparison import FALSE_ALARMS, Comparison, Finding
 from harness.perturb.group_search import GroupSearch, Members
@@ -46,7 +46,7 @@ class PerturbSearch:
         if not any(run.repeats for run in self._runs(self.untouched, FIRST)):
             return
         self._list_levels()
-        search = GroupSearch(self._matters)
+        search = GroupSearch(self._matters, self._is_certain)
         for turn in range(self._most_levels):
             groups = self._leave_out_ineffective(list(self._groups(turn)))
             if not groups:
@@ -104,14 +104,13 @@ class PerturbSearch:
         if not groups:
             return []
         self.experiment.log(f"perturb: one run with each of {len(groups)} groups of factors")
-        (usual,) = self._runs(self.untouched, 1)
+        unperturbed = self._runs(self.untouched, FIRST)
+        usual = next(run for run in unperturbed if run.conditions)
         cells = [(self.cell(frozenset(words)), 1) for words in groups]
         runs = self.experiment.in_random_order(cells)
         for words, (run,) in zip(groups, runs, strict=True):
             for word in words if run.conditions else ():
-                value = usual.conditions[_factor(word)]
-                if run.conditions[_factor(word)] == value:
-                    self.unvaried[word] = f"it changes nothing here ({value})"
+                self._check_varied(word, usual, run)
         effective = [[word for word in words if word not in self.unvaried] for words in groups]
         return [words for words in effective if words]
 
@@ -124,35 +123,66 @@ class PerturbSearch:
         )
         self.experiment.in_random_order([(self.untouched, self.unperturbed), *wanted])
 
+    def _check_varied(self, word: str, usual: RunRecord, run: RunRecord) -> None:
+        """Note a level that reads back as nothing that was varied, or that varies threads, too."""
+        factor = _factor(word)
+        before, now = usual.conditions[factor], run.conditions[factor]
+        if now in (before, UNREADABLE):
+            self.unvaried[word] = f"it changes nothing here ({now})"
+        elif FACTORS[factor].keeps_threads and run.threads != usual.threads:
+            self.unvaried[word] = f"it would change the number of threads, too ({run.threads})"
+
     def _matters(self, words: Members) -> bool:
-        """Whether the results differ, or may: an undecided group is halved too."""
+        """Whether the results differ, or may: then a group is halved."""
         if words not in self.comparisons:
             self.comparisons[words] = self._compare(words)
-        return self.comparisons[words].finding in (Finding.depends, Finding.undecided)
+        found = self.comparisons[words]
+        is_stopped = found.finding is Finding.hidden and found.is_steady  # by one of them
+        may = found.finding is Finding.undecided and found.is_promising
+        return found.finding is Finding.depends or may or is_stopped
+
+    def _is_certain(self, words: Members) -> bool:
+        return self.comparisons[words].finding is Finding.depends
 
     def _compare(self, words: Members) -> Comparison:
-        """Look at a few pairs, and at more while that does not decide."""
-        options, pairs = self.experiment.request.perturb, self._pairs(words)
-        looks = sorted({pairs, 2 * pairs, max(pairs, options.most)})
-        # that a seed matters is no discovery, so its test need not hold together with others
-        level = FALSE_ALARMS / (1 if _are_seeds(words) else len(self.factors) * len(looks))
+        """Look at a few runs, and at more while they do not decide.
+
+        New ones are run in random order with further unperturbed runs, as the machine may have
+        changed. A part of a group needs as many runs as showed that the group matters.
+        """
+        options = self.experiment.request.perturb
+        wholes = [len(one.perturbed) for group, one in self.comparisons.items() if words < group]
+        fewest = max([self._pairs(words), *wholes])
+        looks = sorted({fewest, min(2 * fewest, options.most), options.most} - {*range(fewest)})
         names = sorted(words)
         self.experiment.log(
             f"perturb: {', '.join(names[:SHOWN])}"
             f"{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
         )
+        cell = self.cell(words)
         for number in looks:
-            beside = (self.untouched, max(number, self.unperturbed))
+            if not self.experiment.has_traces(cell, number):
+                self.unperturbed = max(self.unperturbed + MORE, number)
             untouched, perturbed = self.experiment.in_random_order(
-                [beside, (self.cell(words), number)]
+                [(self.untouched, self.unperturbed), (cell, number)]
             )
-            comparison = Comparison(untouched, perturbed, level)
+            comparison = Comparison(
+                untouched, perturbed, self._level(words, len(looks)), number == fewest
+            )
             self.experiment.log(
                 f"  {comparison.differing} of {number} runs differ: {comparison.finding}"
             )
             if comparison.finding is not Finding.undecided:
                 break
         return comparison
+
+    def _level(self, words: Members, looks: int) -> float:
+        """The level of one look, so that all levels of factors and looks together keep theirs.
+
+        That a seed matters is no discovery: each has a level of its own.
+        """
+        tests = 1 if _are_seeds(words) else len(self.levels)
+        return FALSE_ALARMS / (tests * looks)
 
     def _pairs(self, words: Collection[str]) -> int:
         return SEED_PAIRS if _are_seeds(words) else self.experiment.request.perturb.pairs

@@ -24,6 +24,7 @@ def cores_needed(spec: RunSpec) -> int | None:
         and spec.cell.device == "cpu"
         and scenario.framework == "torch"
         and not (scenario.uses_loader or scenario.starts_processes)
+        and spec.cell.perturbed is None  # by load on other cores, for example
     )
     return spec.determinism.threads if is_small else None
 

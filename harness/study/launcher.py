@@ -150,8 +150,9 @@ class LocalLauncher:
             again = self._spawn(record.spec)
             try:
                 word = again.wait(IMPORT_LIMIT_S, self.tick)
-                run = self._release(again, word, None, record.position, attempt)
-                record = self._await_end(run)
+                with factors.beside(record.spec.cell):
+                    run = self._release(again, word, None, record.position, attempt)
+                    record = self._await_end(run)
             finally:
                 again.end()
         return record

@@ -86,7 +86,7 @@ class WorkerProcess:
         self.replies: TextIO = os.fdopen(replies, encoding="utf-8")
         self.perturbation = contextlib.ExitStack()
         try:
-            how = factors.started(spec.cell, self.perturbation)
+            how = factors.started(spec.cell, spec.environment, self.perturbation)
             with self.log.open("wb") as log:
                 self.process = start(spec, Descriptors(stdin, reply_end, log.fileno(), how))
         except BaseException:

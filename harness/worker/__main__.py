@@ -40,28 +40,30 @@ def run_worker(
         os.environ.setdefault(name, str(compiled_of(study, spec.run_id) / name.lower()))
 
     from harness.core.record import save_record  # noqa: PLC0415 - importing is the warm-up
+    from harness.factors.catalog import inside  # noqa: PLC0415
     from harness.worker.backend import load_backend  # noqa: PLC0415
     from harness.worker.run import execute  # noqa: PLC0415
 
     backend = load_backend(spec.cell.scenario.framework)
     backend.warm_up()
-    backend.load_scenario(spec.cell.scenario)
-    if release is None:
-        parent.send(READY)
-        release = json.loads(parent.receive())
-        if cores := release.pop("cores"):
-            os.sched_setaffinity(0, cores)  # threads inherit it, and none has computed yet
-    try:
-        save_record(study / "runs", replace(execute(spec, study), server=server, **release))
-    except ProcessReplaced as replaced:
-        words = [str(parent.keep_open()), json.dumps(request), json.dumps(release)]
-        sys.stdout.flush()
-        again = module_command("harness.worker", *words)
-        os.execve(again[0], again, replaced.variables)  # noqa: S606 - as the script has asked for
-    except OSError as error:
-        parent.send(f"{UNWRITTEN}: {error.strerror}")
-    else:
-        parent.send(DONE)
+    with inside(spec.cell):  # what a scenario is to see when it is imported
+        backend.load_scenario(spec.cell.scenario)
+        if release is None:
+            parent.send(READY)
+            release = json.loads(parent.receive())
+            if cores := release.pop("cores"):
+                os.sched_setaffinity(0, cores)  # threads inherit it, and none has computed yet
+        try:
+            save_record(study / "runs", replace(execute(spec, study), server=server, **release))
+        except ProcessReplaced as replaced:
+            words = [str(parent.keep_open()), json.dumps(request), json.dumps(release)]
+            sys.stdout.flush()
+            again = module_command("harness.worker", *words)
+            os.execve(again[0], again, replaced.variables)  # noqa: S606 - as the script asks
+        except OSError as error:
+            parent.send(f"{UNWRITTEN}: {error.strerror}")
+        else:
+            parent.send(DONE)
     atexit._run_exitfuncs()  # libraries clean up after themselves: Keras's generated files
     sys.stdout.flush()
     os._exit(0)  # the record is on disk; unloading torch would cost the next run 0.2 s

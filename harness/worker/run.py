@@ -17,7 +17,7 @@ from harness.core.paths import operations_of
 from harness.core.record import ArmResult, Outcome, RunRecord
 from harness.core.redact import redact
 from harness.core.spec import Kind, RunSpec
-from harness.factors import catalog as factors
+from harness.factors.catalog import read_conditions
 from harness.host.system_load import SystemLoad
 from harness.worker.backend import BlockArm, TimedRun, load_backend
 
@@ -33,18 +33,16 @@ def execute(spec: RunSpec, study: Path) -> RunRecord:
     backend = load_backend(spec.cell.scenario.framework)
     start, load = time.perf_counter(), SystemLoad()
     record = RunRecord(run_id=spec.run_id, spec=spec, outcome=Outcome.ok)
-    with factors.inside(spec.cell):
-        try:
-            record = RUNNERS[spec.kind](spec, record, study)
-        except Exception as error:
-            if _is_disk_full(error, study):  # the machine's fault, not the training's
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            record = _failed_record(record, error, backend.REFUSALS)
-        conditions = {} if spec.cell.perturbed is None else factors.read_conditions()
+    try:
+        record = RUNNERS[spec.kind](spec, record, study)
+    except Exception as error:
+        if _is_disk_full(error, study):  # the machine's fault, not the training's
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        record = _failed_record(record, error, backend.REFUSALS)
     return replace(
         record,
         effective=backend.effective_settings(),
-        conditions=conditions,
+        conditions={} if spec.cell.perturbed is None else read_conditions(),
         threads=backend.threads(),
         wall_s=time.perf_counter() - start,
         other_load=load.others(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -29,7 +30,7 @@ def compare(trace: Trace, untouched: Sequence[str], perturbed: Sequence[str]) ->
         ("a" * 10, "a" * 5, Finding.independent),
         ("a" * 10, "b" * 5, Finding.depends),
         ("a" * 10, "aaaab", Finding.undecided),
-        ("a" * 9 + "b", "a" * 4 + "b", Finding.independent),
+        ("a" * 9 + "b", "a" * 4 + "b", Finding.undecided),
         ("abcdefghij", "klmno", Finding.hidden),
         ("abcdefghij", "kkkkk", Finding.depends),
         ("a" * 30, "a" * 15 + "b" * 15, Finding.depends),
@@ -40,6 +41,23 @@ def test_the_finding_follows_from_the_results(
 ) -> None:
     """The training's own rate is measured first, and a factor counts only above it."""
     assert compare(trace, untouched, perturbed).finding is finding
+
+
+def test_more_runs_of_a_training_that_varies_are_not_needed_if_nothing_stands_out(
+    trace: Trace,
+) -> None:
+    """At a later look; the first one is of too few runs."""
+    first = compare(trace, "a" * 9 + "b", "a" * 9 + "b")
+    assert first.finding is Finding.undecided
+    assert replace(first, is_first_look=False).finding is Finding.independent
+
+
+@pytest.mark.parametrize("outcome", [Outcome.timeout, Outcome.lost, Outcome.observer_failed])
+def test_a_run_that_was_ended_from_outside_is_no_result(trace: Trace, outcome: Outcome) -> None:
+    """A factor that only slows a training down is not named."""
+    untouched = [trace(number, repeat("a")) for number in range(1, 11)]
+    stopped = [trace(number, outcome=outcome) for number in range(1, 6)]
+    assert Comparison(untouched, stopped, LEVEL).finding is Finding.hidden
 
 
 def test_a_failure_is_a_result(trace: Trace) -> None:

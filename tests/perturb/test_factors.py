@@ -17,7 +17,7 @@ from harness.core.protocol import module_command
 from harness.core.spec import Cell
 from harness.core.spec_json import to_json
 from harness.factors.catalog import FACTORS, beside, started
-from harness.factors.factor import Group, Level
+from harness.factors.factor import Group, Level, variables
 from harness.study.child_process import environment
 
 MakeCell = Callable[..., Cell]
@@ -50,7 +50,7 @@ def read(cell: Cell, factor: str) -> list[str]:
     """What the factor reads in a process that is started as a run of the cell is."""
     interpreter = module_command("")[:-2]
     with ExitStack() as stack, beside(cell):
-        how = started(cell, stack)
+        how = started(cell, {}, stack)
         done = subprocess.run(
             [*how.prefix, *interpreter, "-c", READ, json.dumps(to_json(cell)), factor],
             env=environment({**environment_of(cell), **how.variables}),
@@ -90,8 +90,8 @@ def test_what_is_changed_inside_a_process_is_undone(name: str, make_cell: MakeCe
 def fail_under(cell: Cell) -> None:
     """Raises ZeroDivisionError while a run of the cell would train."""
     with ExitStack() as stack, beside(cell):
-        folders = started(cell, stack).variables.values()
-        assert all(Path(folder).is_dir() for folder in folders)
+        given = started(cell, {}, stack).variables
+        assert all(Path(given[name]).is_dir() for name in ("HOME", "TMPDIR") if name in given)
         _ = 1 / 0
 
 
@@ -122,19 +122,31 @@ def test_a_neighbor_ends_with_its_parent() -> None:
     pytest.fail("a neighbor goes on")
 
 
-def test_preloaded_libraries_are_joined(
+def test_lists_of_several_factors_and_of_the_user_are_joined(
     make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two factors that preload a library each do not replace one another's."""
-    start = FACTORS["clock"].levels(make_cell())[0]
-    one = replace(start, name="one")
-    monkeypatch.setitem(FACTORS, "clock", replace(FACTORS["clock"], levels=lambda _: [start, one]))
-    cell = make_cell(perturbed=(f"clock:{start.name}", "clock:one"))
+    """A factor that preloads a library replaces no other's, and not the user's own."""
+    level = Level("one", "one", start=variables(LD_PRELOAD="/one.so", HOME="/one"))
+    other = replace(level, name="two", start=variables(LD_PRELOAD="/two.so", HOME="/two"))
+    clock = replace(FACTORS["clock"], levels=lambda _: [level, other])
+    monkeypatch.setitem(FACTORS, "clock", clock)
+    cell = make_cell(perturbed=("clock:one", "clock:two"))
     with ExitStack() as stack:
-        library = started(make_cell(perturbed=(f"clock:{start.name}",)), stack).variables[
-            "LD_PRELOAD"
-        ]
-        assert started(cell, stack).variables["LD_PRELOAD"] == f"{library}:{library}"
+        how = started(cell, {"LD_PRELOAD": "/malloc.so", "HOME": "/user"}, stack)
+    assert how.variables == {"LD_PRELOAD": "/malloc.so:/one.so:/two.so", "HOME": "/two"}
+
+
+@pytest.mark.parametrize("framework", ["torch", "script"])
+def test_a_longer_path_leaves_room_for_sockets(framework: str, make_cell: MakeCell) -> None:
+    """Those of DataLoader workers lie in the folder of temporary files."""
+    scenario = replace(make_cell().scenario, framework=framework)
+    cell = replace(make_cell(perturbed=("folder:long",)), scenario=scenario)
+    if reason := FACTORS["folder"].missing(cell):
+        assert framework == "torch", reason
+        return
+    with ExitStack() as stack:
+        folder = started(cell, {}, stack).variables["TMPDIR"]
+        assert len(tempfile.gettempdir()) < len(folder) <= 64
 
 
 def test_delays_reach_the_threads_of_torch(make_cell: MakeCell) -> None:
@@ -163,4 +175,4 @@ def test_delays_reach_the_threads_of_torch(make_cell: MakeCell) -> None:
 
 def started_variables(cell: Cell) -> dict[str, str]:
     with ExitStack() as stack:
-        return {**started(cell, stack).variables}
+        return {**started(cell, {}, stack).variables}

@@ -61,7 +61,7 @@ def test_the_headline_names_factors_and_seeds_apart() -> None:
     assert report is not None
     assert report.headline == (
         "The bits of this training depend on: time of day. No dependence seen on 1 other factor "
-        "(5 runs or more with each agree: at most 45 % of processes differ). Seeds that matter: "
+        "(5 runs or more with each agree). Seeds that matter: "
         "seed of torch."
     )
 
@@ -71,31 +71,53 @@ def test_rows_have_the_evidence_and_those_that_matter_come_first() -> None:
     report = dependence_of(document())
     assert report is not None
     assert report.rows == [
-        ("time of day", "depends", "with clock:ahead: 5 of 5 runs differ", "before step 1"),
-        ("seed of torch", "depends", "with seed_torch:other: 5 of 5 runs differ", "before step 1"),
+        (
+            "time of day",
+            "depends",
+            "with clock:ahead: 5 of 5 runs have another result",
+            "before step 1",
+        ),
+        (
+            "seed of torch",
+            "depends",
+            "with seed_torch:other: 5 of 5 runs have another result",
+            "before step 1",
+        ),
         ("umask", "no dependence seen", "5 runs agree (rate ≤ 45 %)", "–"),
         ("home folder", "not varied", "no folder", "–"),
     ]
 
 
-def test_a_training_that_ignores_its_seeds_is_reported() -> None:
-    """No seed changes the result, which is a fault, too."""
-    report = dependence_of(
-        document(factors={"seed_torch": factor("seed of torch", group="seeds")}, differences=[])
-    )
+@pytest.mark.parametrize(("tried", "ignores"), [(4, True), (1, False)])
+def test_a_training_that_ignores_its_seeds_is_reported(tried: int, ignores: bool) -> None:
+    """No seed changes the result, which is a fault, too; to say so, all must have been tried."""
+    factors = {f"seed_{n}": factor(f"seed {n}", group="seeds") for n in range(tried)}
+    report = dependence_of(document(factors=factors, differences=[]))
     assert report is not None
-    assert report.headline.endswith("this training ignores its seeds.")
-    assert "depend on: no factor that was varied." in report.headline
+    assert report.headline.startswith("No dependence of this training's bits was seen.")
+    assert report.headline.endswith("this training ignores its seeds.") == ignores
+
+
+def test_nothing_is_said_of_factors_that_were_not_varied() -> None:
+    """A study of them alone has no result."""
+    factors = {"home": factor("home folder", "not varied", pairs=0, reason="no folder")}
+    report = dependence_of(document(factors=factors, differences=[]))
+    assert report is not None
+    assert report.headline == "No factor could be varied."
 
 
 def test_factors_that_matter_together_are_one_sentence() -> None:
-    """Each alone has no effect."""
-    report = dependence_of(document(differences=[difference("clock:ahead", "umask:077")]))
+    """Each alone has no effect; without certainty, they only may."""
+    both = ("clock:ahead", "umask:077")
+    report = dependence_of(document(differences=[difference(*both)]))
     assert report is not None
-    (sentence,) = [one for one in report.sentences if "together: " in one]
+    (sentence,) = [one for one in report.sentences if "only together" in one]
     assert sentence == (
-        "With clock:ahead and with umask:077 matter only together: 5 of 5 runs differ."
+        "With clock:ahead and with umask:077 matter only together: 5 of 5 runs have another result."
     )
+    unsure = dependence_of(document(differences=[difference(*both, finding="undecided")]))
+    assert unsure is not None
+    assert any("may matter only together" in one for one in unsure.sentences)
 
 
 @pytest.mark.parametrize("finding", ["cannot be told", "undecided"])

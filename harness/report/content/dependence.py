@@ -15,6 +15,7 @@ DEPENDS, INDEPENDENT = "depends", "no dependence seen"
 UNDECIDED, HIDDEN, UNVARIED = "undecided", "cannot be told", "not varied"
 ORDER = (DEPENDS, UNDECIDED, HIDDEN, INDEPENDENT, UNVARIED)
 SEEDS = "seeds"  # the group of what a training should depend on
+SOURCES = 4  # of random numbers, each with a seed
 PLACES = (START, *COMPONENTS, END)
 
 
@@ -29,7 +30,7 @@ def dependence_of(document: Mapping[str, Any] | None) -> DependenceReport | None
     """Return what the report says of dependence.json; None if another command made the study."""
     if document is None:
         return None
-    if not document["factors"]:
+    if document["failure"]:
         return DependenceReport(_failure(document), [], [])
     return DependenceReport(
         headline=" ".join(_headlines(document)),
@@ -48,16 +49,17 @@ def _failure(document: Mapping[str, Any]) -> str:
 
 
 def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
-    if any(factor["finding"] == HIDDEN for factor in document["factors"].values()):
+    found = {factor["finding"] for factor in document["factors"].values()}
+    if HIDDEN in found and not document["is_steady"]:
         diagnose = command(["diagnose", *document["words"][1:]])
         yield (
-            f"Without perturbation, no two of {document['runs']} runs of this training agree, "
-            f"which hides what most factors do; find out why with `{diagnose}`."
+            f"Without perturbation, {document['own']}, which hides what most factors do; find out "
+            f"why with `{diagnose}`."
         )
-    seeds = _titles(document, DEPENDS, seeds=True)
-    others = _titles(document, DEPENDS, seeds=False)
-    named = ", ".join(others) or "no factor that was varied"
-    yield f"The bits of this training depend on: {named}."
+    if others := _titles(document, DEPENDS, seeds=False):
+        yield f"The bits of this training depend on: {', '.join(others)}."
+    elif INDEPENDENT in found:
+        yield "No dependence of this training's bits was seen."
     if undecided := _titles(document, UNDECIDED, seeds=False):
         yield f"Undecided: {', '.join(undecided)}."
     independent = [
@@ -66,16 +68,21 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
         if factor["finding"] == INDEPENDENT and factor["group"] != SEEDS
     ]
     if independent:
-        fewest = min(independent, key=lambda factor: factor["pairs"])
-        yield (
-            f"No dependence seen on {plural(len(independent), 'other factor')} "
-            f"({fewest['pairs']} runs or more with each agree: at most "
-            f"{percent(fewest['rate'])} of processes differ)."
-        )
-    tried = [factor for factor in document["factors"].values() if factor["group"] == SEEDS]
+        fewest = min(factor["pairs"] for factor in independent)
+        agree = f" ({fewest} runs or more with each agree)" if document["is_steady"] else ""
+        yield f"No dependence seen on {plural(len(independent), 'other factor')}{agree}."
+    yield from _seeds(document)
+    if found == {UNVARIED}:
+        yield "No factor could be varied."
+
+
+def _seeds(document: Mapping[str, Any]) -> Iterator[str]:
+    """That no seed matters can be said only if all were tried."""
+    seeds = _titles(document, DEPENDS, seeds=True)
+    independent = _titles(document, INDEPENDENT, seeds=True)
     if seeds:
         yield f"Seeds that matter: {join_words(seeds)}."
-    elif tried:
+    elif len(independent) == SOURCES:
         yield "No other seed changes the result: this training ignores its seeds."
 
 
@@ -93,25 +100,25 @@ def _own_rate(document: Mapping[str, Any]) -> Iterator[str]:
         return
     yield (
         f"Without perturbation, {document['own']}: this training is not reproducible by itself, "
-        "and a factor counts only if runs with it differ more often than that."
+        "and a factor is named only if its runs stand out from that."
     )
 
 
 def _together(document: Mapping[str, Any]) -> Iterator[str]:
     for difference in document["differences"]:
         if len(difference["words"]) > 1:
-            yield (
-                f"{join_words(difference['what']).capitalize()} matter only together: "
-                f"{_happens(difference)}."
-            )
+            names = join_words(difference["what"])
+            verb = "matter" if difference["finding"] == DEPENDS else "may matter"
+            yield f"{names[0].upper()}{names[1:]} {verb} only together: {_happens(difference)}."
 
 
 def _test(document: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "Factors of a group are varied together; a group that makes a difference is halved until "
-        "its members are found. A factor is named if Fisher's exact test tells its runs from those "
-        f"without it at the level {document['level']:.2g}, so that all tests together name one in "
-        "vain in at most 5 % of studies."
+        "the factors responsible are found. A factor is named if Fisher's exact test tells its "
+        f"runs from those without it at the level {document['level']:.2g}, so that in at most 5 % "
+        "of studies any factor is named falsely. The seeds, which should matter, have a level of "
+        "their own."
     )
 
 
@@ -154,7 +161,7 @@ def _runs(factor: Mapping[str, Any]) -> str:
 
 def _happens(difference: Mapping[str, Any]) -> str:
     failure = f" ({difference['failure']})" if difference["failure"] else ""
-    return f"{difference['differing']} of {difference['runs']} runs differ{failure}"
+    return f"{difference['differing']} of {difference['runs']} runs have another result{failure}"
 
 
 def _first(difference: Mapping[str, Any]) -> str:

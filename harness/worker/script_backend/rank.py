@@ -13,6 +13,7 @@ from harness.core.errors import ProcessReplaced
 from harness.core.files import write_json
 from harness.core.protocol import module_command
 from harness.core.spec import Kind, RunSpec
+from harness.factors.catalog import inside
 from harness.worker.pipe import die_with_parent
 from harness.worker.script_backend.final_state import describe_rank
 from harness.worker.script_backend.interpreter import run_program
@@ -47,7 +48,7 @@ def _run(request: dict[str, Any]) -> None:
     else:
         hooks = TrainingHooks()
         observer = hooks.install()
-    with observer:
+    with inside(spec.cell), observer:
         run_program(spec, sandbox)
     write_json(Path(request["answers"]) / f"{os.environ['RANK']}.json", describe_rank(hooks))
 

@@ -33,11 +33,13 @@ def perturb_weights(training: Training, noise: Noise, number: int) -> None:
 
     Draws from a separate generator, so that the training's random numbers stay the same.
     """
+    if number == 1 or noise not in (Noise.bit_flip, Noise.tiny):
+        return
     generator = torch.Generator().manual_seed(number)
     weights = [p.data for model in training.models.values() for p in model.parameters()]
-    if number > 1 and noise is Noise.bit_flip:
+    if noise is Noise.bit_flip:
         _flip_a_bit(weights, generator)
-    if number > 1 and noise is Noise.tiny:
+    else:
         _add_tiny_noise(weights, generator)
 
 

@@ -1,0 +1,67 @@
+"""Other seeds are given to each source alone, and leave types and states as they were."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from harness.core.spec import Cell
+from harness.factors.catalog import FACTORS, inside
+
+MakeCell = Callable[..., Cell]
+
+
+def draws() -> dict[str, float]:
+    random.seed(3)
+    np.random.seed(3)
+    torch.manual_seed(3)
+    own = torch.Generator().manual_seed(3)
+    return {
+        "python": random.random(),
+        "numpy": float(np.random.rand()),
+        "torch": float(torch.rand(1)),
+        "generators": float(torch.rand(1, generator=own))
+        + float(np.random.default_rng(3).random()),
+    }
+
+
+@pytest.fixture(params=["python", "numpy", "torch", "generators"])
+def source(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_only_this_source_draws_other_numbers(source: str, make_cell: MakeCell) -> None:
+    """The same ones each time, and the usual ones again at the end."""
+    usual = draws()
+    with inside(make_cell(perturbed=(f"seed_{source}:other",))):
+        changed = draws()
+        assert draws() == changed
+        assert FACTORS[f"seed_{source}"].read() != "0 seeds changed"
+    assert {name for name in usual if changed[name] != usual[name]} == {source}
+    assert draws() == usual
+
+
+def test_seeds_that_are_no_numbers_stay(source: str, make_cell: MakeCell) -> None:
+    """None asks for a random seed; a text and the version of the algorithm are left as they are."""
+    with inside(make_cell(perturbed=(f"seed_{source}:other",))):
+        random.seed("text", version=2)
+        first = random.random()
+    random.seed("text", version=2)
+    assert random.random() == first
+
+
+def test_generators_keep_their_type(make_cell: MakeCell) -> None:
+    """Those of torch, and those that a program makes, may be pickled."""
+    with inside(make_cell(perturbed=("seed_generators:other",))):
+        generator = torch.Generator().manual_seed(np.int64(5))
+        assert isinstance(torch.default_generator, torch.Generator)
+        assert isinstance(generator, torch.Generator)
+        assert issubclass(type(generator), torch.Generator)
+        copy = pickle.loads(pickle.dumps(generator))  # noqa: S301 - our own
+        assert copy.initial_seed() == generator.initial_seed() != 5
+    assert isinstance(generator, torch.Generator)
