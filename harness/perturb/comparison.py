@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from harness.core.record import Outcome, RunRecord
 from harness.core.steps import COMPONENTS, first_difference
@@ -35,7 +36,7 @@ class Comparison:
     level: float  # of the test
     is_first_look: bool = True
 
-    @property
+    @cached_property
     def results(self) -> tuple[list[Hashable], list[Hashable]]:
         """Those of unperturbed and of perturbed runs."""
         untouched, perturbed = (
@@ -44,7 +45,7 @@ class Comparison:
         )
         return untouched, perturbed
 
-    @property
+    @cached_property
     def usual(self) -> Hashable:
         ((usual, _),) = Counter(self.results[0]).most_common(1)
         return usual
@@ -54,7 +55,7 @@ class Comparison:
         """Perturbed runs without the most frequent result of the unperturbed ones."""
         return sum(result != self.usual for result in self.results[1])
 
-    @property
+    @cached_property
     def p(self) -> float:
         return p_value(*self.results)
 
