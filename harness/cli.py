@@ -9,7 +9,6 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from harness.core.command_line import program, split_words
@@ -72,6 +71,9 @@ def check(words: Sequence[str]) -> int:
         return reporting.check(words)
     options, rest = split_options(words)
     gate = parse_options(["STUDY", *options])  # ends the program if they are invalid
+    if gate.depends_only_on is not None:
+        folder, status = _perturb(rest)
+        return reporting.check([str(folder), *options]) if status in (DONE, FAILED) else status
     request = collect([*gate.runs_needed(rest), *rest])
     if request is None:  # Hydra only printed
         return DONE
@@ -167,10 +169,17 @@ def recipe(words: Sequence[str]) -> int:
 
 def perturb(words: Sequence[str]) -> int:
     """Vary what a training should not depend on; with seeds alone if no setting is named."""
+    return _perturb(words)[1]
+
+
+def _perturb(words: Sequence[str]) -> tuple[Path, int]:
+    """Return the folder of the study and the exit status."""
     from harness.diagnose.recipe_switches import with_setting  # noqa: PLC0415
     from harness.perturb.command import perturb as perturb_cell  # noqa: PLC0415
+    from harness.perturb.dependence import SETTING  # noqa: PLC0415
 
-    return with_one_cell("perturb", words, perturb_cell, partial(with_setting, default="seed"))
+    request = _one_cell(with_setting(words, default=SETTING))
+    return perturb_cell(_as_typed(request, ("perturb", *words))) if request else (Path(), DONE)
 
 
 def cost(words: Sequence[str]) -> int:
@@ -249,13 +258,16 @@ def with_one_cell(
 
     ``rewrite`` turns a verb's own options into overrides.
     """
+    request = _one_cell(rewrite(words))
+    return answer(_as_typed(request, (verb, *words))) if request else DONE
+
+
+def _one_cell(words: Sequence[str]) -> Request | None:
+    """Return the request without baseline and control; None if Hydra only printed."""
     from harness.config.collect import collect  # noqa: PLC0415
 
-    own, program_words = split_words(rewrite(words))
-    request = collect([*own, "study.baseline=null", "study.control=null", *program_words])
-    if request is None:  # Hydra only printed, as for --help
-        return DONE
-    return answer(_as_typed(request, (verb, *words)))
+    own, program_words = split_words(words)
+    return collect([*own, "study.baseline=null", "study.control=null", *program_words])
 
 
 def _as_typed(request: Request, words: Sequence[str]) -> Request:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from harness.check import github, junit
-from harness.check.console import format_line, summary
+from harness.check.console import format_line, summarize_factors, summary
+from harness.check.dependence import find_dependence
 from harness.check.findings import State, find_all
 from harness.check.options import parse_options
 from harness.check.preconditions import load_finished_study
@@ -30,9 +31,13 @@ def main(words: Sequence[str]) -> int:
 def _run_check(words: Sequence[str]) -> int:
     gate = parse_options(words)
     study = load_finished_study(gate.study)
-    selection = select_cells(study, gate)
-    findings = find_all(study, selection.cells, gate)
-    last_line = summary(study, selection, findings)
+    if gate.depends_only_on is None:
+        selection = select_cells(study, gate)
+        findings = find_all(study, selection.cells, gate)
+        last_line = summary(study, selection, findings)
+    else:
+        findings = find_dependence(study, gate.depends_only_on)
+        last_line = summarize_factors(study, findings)
     for finding in findings:
         annotate = gate.github and finding.state is State.broken
         print(github.annotation(finding) if annotate else format_line(finding))

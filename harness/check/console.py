@@ -25,6 +25,11 @@ def _describe_counts(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{counts[state]} {words[state]}" for state in ORDER if counts[state])
 
 
+def summarize_factors(study: StudyData, findings: Sequence[Finding]) -> str:
+    factors = plural(len(findings), "factor")
+    return f"check: {factors} of {study.name}: {_describe_counts(findings) or 'none to judge'}"
+
+
 def summary(study: StudyData, selection: Selection, findings: Sequence[Finding]) -> str:
     cells = plural(len(selection.cells), "cell")
     text = f"check: {cells} of {study.name}: {_describe_counts(findings)}"

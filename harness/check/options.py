@@ -37,6 +37,7 @@ class GateOptions:
     settings: tuple[str, ...]
     junit: Path | None
     github: bool  # print broken requirements as annotations
+    depends_only_on: tuple[str, ...] | None  # names of factors; None: not required
 
     def runs_needed(self, words: Sequence[str]) -> list[str]:
         """The overrides that give a study the runs to decide, where ``words`` do not name them."""
@@ -62,8 +63,14 @@ def parse_options(words: Sequence[str]) -> GateOptions:
     """Parse the command line; on an error, exit with a message and status 2, as argparse does."""
     parser = _build_parser()
     options = parser.parse_args(words)
-    if options.require is None and options.max_cost is None:
-        parser.error("no requirement: use --require identical, --max-cost 1.10, or both")
+    of_cells = options.require is not None or options.max_cost is not None
+    if options.depends_only_on is None and not of_cells:
+        parser.error(
+            "no requirement: use --require identical, --max-cost 1.10, or both; or "
+            "--depends-only-on seed,threads"
+        )
+    if options.depends_only_on is not None and of_cells:
+        parser.error("--depends-only-on judges a study of `perturb`: check other things apart")
     if options.min_runs is not None and options.require != Verdict.identical:
         parser.error("--min-runs needs --require identical")
     return GateOptions(
@@ -75,6 +82,7 @@ def parse_options(words: Sequence[str]) -> GateOptions:
         settings=options.determinism,
         junit=options.junit,
         github=options.github,
+        depends_only_on=options.depends_only_on,
     )
 
 
@@ -125,6 +133,13 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="X",
         help="limit for the time per step relative to the baseline: the whole 95%% interval "
         "must not exceed it",
+    )
+    parser.add_argument(
+        "--depends-only-on",
+        type=_names,
+        metavar="NAME,…",
+        help="of a study of `perturb`: factors on which the bits may depend; seed stands for all "
+        "seeds",
     )
     parser.add_argument(
         "--scenario",

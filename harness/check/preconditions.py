@@ -26,7 +26,8 @@ def load_finished_study(folder: Path) -> StudyData:
         raise UsageError(
             f"{folder} is not a study that this version can read ({type(error).__name__}: {error})"
         ) from error
-    if study.lacks_runs or not study.planned:
+    is_planned = study.planned or study.dependence is not None  # whose search plans as it runs
+    if study.lacks_runs or not is_planned:
         some = f"lacks {study.unfinished} of {study.planned} runs"
         problem = some if study.unfinished < study.planned else "has no records"
         unreadable = "".join(f"; {text}" for text in study.unreadable)

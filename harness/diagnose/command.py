@@ -32,7 +32,7 @@ def diagnose(request: Request) -> int:
             f"{cell.scenario.framework} scenario"
         )
     runs = Runs(trace=request.diagnose.runs, timing=0, repeats=framework.repeats(REPEATS))
-    return run_inquiry(request.for_cell(cell, runs), DiagnoseInquiry())
+    return run_inquiry(request.for_cell(cell, runs), DiagnoseInquiry())[1]
 
 
 class DiagnoseInquiry(TwoServers):

@@ -41,7 +41,7 @@ def recipe(request: Request) -> int:
         request.for_cell(cell, runs),
         launch=dataclasses.replace(request.launch, isolation=Isolation.fork),
     )
-    return run_inquiry(searched, RecipeInquiry(request.recipe.runs))
+    return run_inquiry(searched, RecipeInquiry(request.recipe.runs))[1]
 
 
 @dataclass(frozen=True)

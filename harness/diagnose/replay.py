@@ -82,7 +82,7 @@ def replay(request: Request) -> int:
             f"{cell.scenario.framework} scenario"
         )
     runs = Runs(trace=UNINTERRUPTED_RUNS, timing=0, repeats=1)
-    return run_inquiry(request.for_cell(cell, runs), ReplayInquiry())
+    return run_inquiry(request.for_cell(cell, runs), ReplayInquiry())[1]
 
 
 class ReplayInquiry(TwoServers):

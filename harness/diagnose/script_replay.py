@@ -107,7 +107,7 @@ def replay_script(request: Request, cell: Cell) -> int:
     if cell.scenario.options["processes"] != 1:
         raise UsageError("replay supports scripts of one process only; start it without torchrun")
     runs = Runs(trace=UNINTERRUPTED_RUNS, timing=0, repeats=1)
-    return run_inquiry(request.for_cell(cell, runs), ScriptReplayInquiry())
+    return run_inquiry(request.for_cell(cell, runs), ScriptReplayInquiry())[1]
 
 
 class ScriptReplayInquiry(TwoServers):

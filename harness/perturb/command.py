@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from harness.core.command_line import command_for_folder
 from harness.core.errors import UsageError
@@ -18,8 +19,11 @@ from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
 
 
-def perturb(request: Request) -> int:
-    """Vary what a training should not depend on, and compare the bits."""
+def perturb(request: Request) -> tuple[Path, int]:
+    """Vary what a training should not depend on, and compare the bits.
+
+    Return the study's folder and the exit status.
+    """
     cell = request.only_cell("perturb")
     if cell.scenario.framework == "keras":
         raise UsageError(f"perturb supports only torch; '{cell.scenario.label}' uses Keras")

@@ -9,15 +9,18 @@ from pathlib import Path
 
 from harness.core.agreement import Agreement
 from harness.core.binomial import divergence_rate_upper
+from harness.core.command_line import command, split_words
 from harness.core.exit_codes import DONE, FAILED
 from harness.core.files import write_json
 from harness.core.paths import DEPENDENCE
 from harness.core.record import RunRecord
+from harness.diagnose.recipe_switches import with_setting
 from harness.factors.factor import Factor
 from harness.perturb.comparison import Finding, result_of
 from harness.perturb.group_search import Members
 from harness.perturb.perturb_search import PerturbSearch
 
+SETTING = "seed"  # whose runs are perturbed if none is named
 UNVARIED = "not varied"
 ORDER = tuple(
     map(str, (Finding.depends, Finding.undecided, Finding.hidden, Finding.independent))
@@ -65,7 +68,7 @@ class Dependence:
     level: float  # of each test
     factors: Mapping[str, FactorAnswer] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
-    words: Sequence[str] = ()
+    diagnose: str = ""  # the command that examines the training without perturbation
 
     @property
     def exit_status(self) -> int:
@@ -89,7 +92,7 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
         is_steady=agreement.differing == 0,
         failure="" if any(run.repeats for run in untouched) else _failure(untouched),
         level=min((one.level for one in search.comparisons.values()), default=1.0),
-        words=search.experiment.request.words,
+        diagnose=command(["diagnose", *_without_own(search.experiment.request.words[1:])]),
     )
     if known.failure:
         return known
@@ -99,6 +102,12 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
         factors={factor.name: _answer(search, factor, differences) for factor in search.factors},
         differences=differences,
     )
+
+
+def _without_own(words: Sequence[str]) -> list[str]:
+    own, program_words = split_words(words)
+    typed = [word for word in own if not word.startswith(("perturb.", "study.dir="))]
+    return with_setting([*typed, *program_words], SETTING)
 
 
 def _difference(search: PerturbSearch, words: Members) -> Difference:

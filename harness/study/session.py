@@ -101,14 +101,18 @@ def bench(request: Request) -> tuple[Path, int]:
     return session.folder.path, status
 
 
-def run_inquiry(request: Request, inquiry: Inquiry) -> int:
-    """Runs a study, then answers the inquiry from it and from further runs."""
+def run_inquiry(request: Request, inquiry: Inquiry) -> tuple[Path, int]:
+    """Runs a study, then answers the inquiry from it and from further runs.
+
+    Returns the study's folder and the exit status.
+    """
     request.check()
     if request.study.budget_s is not None:
         raise UsageError(
             "study.budget_s limits studies only: this command makes as many runs as it needs"
         )
-    return _run_session(_create_session(request, probe(request), time.monotonic()), inquiry)
+    session = _create_session(request, probe(request), time.monotonic())
+    return session.folder.path, _run_session(session, inquiry)
 
 
 def resume(path: Path) -> int:

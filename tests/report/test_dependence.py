@@ -45,7 +45,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "seed_torch": factor("seed of torch", DEPENDS, group="seeds", pairs=0),
         },
         "differences": [difference("clock:ahead"), difference("seed_torch:other")],
-        "words": ["perturb", "scenario=mlp"],
+        "diagnose": "python -m harness diagnose scenario=mlp determinism=seed",
     }
     return {**known, **changes}
 

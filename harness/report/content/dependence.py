@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.command_line import command
 from harness.core.steps import COMPONENTS
 from harness.core.verdict import END, START
 from harness.report.format import DASH, join_words, percent, plural
@@ -51,10 +50,9 @@ def _failure(document: Mapping[str, Any]) -> str:
 def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
     found = {factor["finding"] for factor in document["factors"].values()}
     if HIDDEN in found and not document["is_steady"]:
-        diagnose = command(["diagnose", *document["words"][1:]])
         yield (
             f"Without perturbation, {document['own']}, which hides what most factors do; find out "
-            f"why with `{diagnose}`."
+            f"why with `{document['diagnose']}`."
         )
     if others := _titles(document, DEPENDS, seeds=False):
         yield f"The bits of this training depend on: {', '.join(others)}."
@@ -124,13 +122,18 @@ def _test(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
     factor = document["factors"][name]
-    own = [one for one in document["differences"] if _has(one, name)]
-    return (
-        factor["title"],
-        factor["finding"],
-        "; ".join(_evidence(factor, own, document)) or DASH,
-        "; ".join(_first(one) for one in own) or DASH,
-    )
+    first = "; ".join(map(_first, _differences(name, document)))
+    return (factor["title"], factor["finding"], evidence_of(name, document), first or DASH)
+
+
+def evidence_of(name: str, document: Mapping[str, Any]) -> str:
+    """Return how many runs with a factor agree or have another result, or why it was not varied."""
+    factor, own = document["factors"][name], _differences(name, document)
+    return "; ".join(_evidence(factor, own, document)) or DASH
+
+
+def _differences(name: str, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in document["differences"] if _has(one, name)]
 
 
 def _has(difference: Mapping[str, Any], name: str) -> bool:

@@ -1,0 +1,48 @@
+"""Whether the bits of a training depend only on what is allowed, by the study of `perturb`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from harness.analysis.study_data import StudyData
+from harness.check.findings import ORDER, Finding, State
+from harness.core.errors import UsageError
+from harness.report.content.dependence import INDEPENDENT, SEEDS, UNVARIED, evidence_of
+
+SEED = "seed"  # stands for the seeds of all sources
+REQUIREMENT = "no dependence"
+
+
+def find_dependence(study: StudyData, allowed: Collection[str]) -> list[Finding]:
+    """Return a finding for each factor that is not allowed, sorted by ``ORDER``.
+
+    Raises UsageError if the study is not one of `perturb`, or did not vary what is allowed.
+    """
+    document = study.dependence
+    if document is None:
+        raise UsageError(
+            f"--depends-only-on needs a study of `perturb`, which {study.name} is not: add "
+            "`-- python train.py` to run one, or name another study"
+        )
+    factors = document["factors"]
+    if unknown := [name for name in allowed if name not in (SEED, *factors)]:
+        raise UsageError(
+            f"--depends-only-on {','.join(unknown)}: this study has {', '.join([SEED, *factors])}"
+        )
+    findings = list(_judge(document, allowed))
+    return sorted(findings, key=lambda finding: ORDER.index(finding.state))
+
+
+def _judge(document: Mapping[str, Any], allowed: Collection[str]) -> Iterator[Finding]:
+    if document["failure"]:
+        yield Finding("training", REQUIREMENT, State.broken, f"it fails: {document['failure']}")
+    for name, factor in document["factors"].items():
+        if name in allowed or (factor["group"] == SEEDS and SEED in allowed):
+            continue
+        found = f"{factor['finding']}: {evidence_of(name, document)}"
+        if factor["finding"] == UNVARIED:  # said, but no fault of the training
+            yield Finding(name, REQUIREMENT, State.skipped, found)
+        else:
+            holds = factor["finding"] == INDEPENDENT
+            yield Finding(name, REQUIREMENT, State.holds if holds else State.broken, found)
