@@ -51,7 +51,7 @@ class PerturbSearch:
             groups = self._leave_out_ineffective(list(self._groups(turn)))
             if not groups:
                 continue
-            self.unperturbed = options.runs + turn * MORE
+            self.unperturbed = max(options.runs, self.unperturbed + MORE)
             self._run_all(groups)
             for words in groups:
                 self.found += search.find(words)
