@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.binomial import divergence_rate_lower, divergence_rate_upper
 from harness.core.steps import COMPONENTS
 from harness.core.verdict import END, START
 from harness.report.format import DASH, join_words, percent, plural
@@ -14,6 +15,7 @@ DEPENDS, INDEPENDENT = "depends", "no dependence seen"
 UNDECIDED, HIDDEN, UNVARIED = "undecided", "cannot be told", "not varied"
 ORDER = (DEPENDS, UNDECIDED, HIDDEN, INDEPENDENT, UNVARIED)
 SEEDS = "seeds"  # the group of what a training should depend on
+SCHEDULE = "schedule"  # that of factors which reorder what threads do
 SOURCES = 4  # of random numbers, each with a seed
 PLACES = (START, *COMPONENTS, END)
 
@@ -33,7 +35,12 @@ def dependence_of(document: Mapping[str, Any] | None) -> DependenceReport | None
         return DependenceReport(_failure(document), [], [])
     return DependenceReport(
         headline=" ".join(_headlines(document)),
-        sentences=[*_own_rate(document), *_together(document), *_test(document)],
+        sentences=[
+            *_own_rate(document),
+            *_together(document),
+            *_sooner(document),
+            *_test(document),
+        ],
         rows=[
             _row(name, document)
             for found in ORDER
@@ -108,6 +115,25 @@ def _together(document: Mapping[str, Any]) -> Iterator[str]:
             names = join_words(difference["what"])
             verb = "matter" if difference["finding"] == DEPENDS else "may matter"
             yield f"{names[0].upper()}{names[1:]} {verb} only together: {_happens(difference)}."
+
+
+def _sooner(document: Mapping[str, Any]) -> Iterator[str]:
+    """How much sooner a race shows with a factor that reorders threads than by plain repetition."""
+    for difference in document["differences"]:
+        groups = {
+            document["factors"][word.partition(":")[0]]["group"] for word in difference["words"]
+        }
+        if groups != {SCHEDULE} or difference["finding"] != DEPENDS or not document["is_steady"]:
+            continue
+        least = divergence_rate_lower(difference["differing"], difference["runs"])
+        most = divergence_rate_upper(document["runs"])
+        if least > most:
+            yield (
+                f"With {join_words(difference['what'])}, at least {percent(least)} of processes "
+                f"have another result; without, at most {percent(most)} (95 % confidence each). So "
+                f"this difference shows at least {least / most:.1f} times sooner than by plain "
+                "repetition."
+            )
 
 
 def _test(document: Mapping[str, Any]) -> Iterator[str]:
