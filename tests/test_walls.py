@@ -45,7 +45,7 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "check": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "rich", "jinja2"}),
     "study": ("core host factors", {*COMPUTE, *HYDRA}),
     "config": ("core study", {*COMPUTE, "rich"}),
-    "diagnose": ("core study", {*COMPUTE, *HYDRA}),
+    "diagnose": ("core factors study", {*COMPUTE, *HYDRA}),
     "perturb": ("core factors study diagnose", {*COMPUTE, *HYDRA}),
     "testing": (
         "core config worker worker/torch_backend analysis",

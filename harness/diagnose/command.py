@@ -16,10 +16,13 @@ from harness.diagnose.cause_search import CauseSearch
 from harness.diagnose.diagnosis import Diagnosis
 from harness.diagnose.origin_search import OriginSearch
 from harness.diagnose.runs import REPEATS, Experiment, TwoServers
-from harness.diagnose.treatments import Fault
+from harness.diagnose.treatments import Fault, unperturbed
+from harness.factors.catalog import perturb
 from harness.study.request import Request, Runs
 from harness.study.session import Session, run_inquiry
 from harness.study.worker_process import StartProcess
+
+FACTOR_RUNS = 2  # of each cell, whose bits `perturb` has compared by many more
 
 
 def diagnose(request: Request) -> int:
@@ -32,12 +35,18 @@ def diagnose(request: Request) -> int:
             f"{cell.scenario.framework} scenario"
         )
     runs = Runs(trace=request.diagnose.runs, timing=0, repeats=framework.repeats(REPEATS))
+    if request.diagnose.factor:
+        cell = unperturbed(cell)
+        _ = perturb(cell, [request.diagnose.factor])  # raises if there is no such factor
+        runs = Runs(trace=FACTOR_RUNS, timing=0, repeats=1)
     return run_inquiry(request.for_cell(cell, runs), DiagnoseInquiry())[1]
 
 
 class DiagnoseInquiry(TwoServers):
     def answer(self, session: Session, start: StartProcess) -> Diagnosis:
         with Experiment.of(session, start) as experiment:
+            if factor := session.request.diagnose.factor:
+                return _examine_factor(experiment, factor)
             return _examine(experiment, session.folder.records())
 
     def how_to_continue(self, session: Session) -> str:
@@ -79,6 +88,31 @@ def _examine(experiment: Experiment, records: Sequence[RunRecord]) -> Diagnosis:
         trials=tuple(causes.trials),
         observed=effect,
         advice=find_advice(origin_evidence.origin, experiment.cell),
+    )
+
+
+def _examine_factor(experiment: Experiment, factor: str) -> Diagnosis:
+    """Find the first operation that differs under a factor: no fault, so no treatment is tried."""
+    other = perturb(experiment.cell, [factor])
+    untreated = experiment.untreated_runs()
+    perturbed = experiment.completed_runs(other, FACTOR_RUNS)
+    judgement = judge([*untreated, *perturbed])
+    diagnosis = Diagnosis(
+        cell=experiment.cell.id,
+        runs=judgement.completed,
+        verdict=str(judgement.verdict),
+        bound=f"{len(untreated)} without and {len(perturbed)} with {factor}",
+        words=experiment.request.words,
+    )
+    if judgement.first_divergence is None:
+        return dataclasses.replace(diagnosis, failure=_first_failure([*untreated, *perturbed]))
+    evidence = OriginSearch(experiment, other).find(judgement)
+    return dataclasses.replace(
+        diagnosis,
+        step=judgement.first_divergence.step,
+        component=judgement.first_divergence.component,
+        origin_evidence=evidence,
+        faults=(Fault.factor,),  # whose advice would be that of another cause
     )
 
 

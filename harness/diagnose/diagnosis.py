@@ -130,6 +130,8 @@ class Diagnosis:
         return f"Fault: {' and '.join(self.faults)}."
 
     def _fix_sentence(self) -> str:
+        if Fault.factor in self.faults:
+            return ""
         fixes = [" ".join(trial.words) for trial in self.trials if trial.answer == FIXED]
         if fixes:
             return f"Fixed by {', or by '.join(fixes)}."

@@ -14,7 +14,7 @@ from harness.core.frameworks import FRAMEWORKS
 from harness.core.op_log import OpLog
 from harness.core.protocol import module_command
 from harness.core.record import Outcome, RunRecord
-from harness.core.spec import Kind
+from harness.core.spec import Cell, Kind
 from harness.core.verdict import Judgement, Verdict
 from harness.diagnose.diagnosis import OpDifference, OriginEvidence
 from harness.diagnose.origin import (
@@ -36,6 +36,7 @@ NOTHING_LOGGED = (
 @dataclass
 class OriginSearch:
     experiment: Experiment
+    other: Cell | None = None  # every second run is one of this cell, if there is one
     failure: str = ""  # of the last logging run that failed
     saved: set[int] = field(default_factory=set)  # steps before which a run saved the state
 
@@ -101,10 +102,15 @@ class OriginSearch:
     def _run_logs(
         self, window: tuple[int, int], numbers: range, repeats: int, keep: int | None = None
     ) -> list[OpLog]:
-        cell = self.experiment.cell
+        cells = [self.experiment.cell, self.other or self.experiment.cell]
         specs = [
             self.experiment.spec(
-                cell, Kind.operations, number, repeats=repeats, window=window, keep=keep
+                cells[(number - 1) % 2],
+                Kind.operations,
+                number,
+                repeats=repeats,
+                window=window,
+                keep=keep,
             )
             for number in numbers
         ]

@@ -20,6 +20,7 @@ class Fault(StrEnum):
     algorithm_choice = "algorithm choice"
     stateful_kernel = "stateful kernel"
     observer = "observer"
+    factor = "dependence on a factor that was varied"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,15 @@ FILLINGS = tuple(
     )
     for kind in ("zeros", "nan", "pattern")
 )
+
+
+def unperturbed(cell: Cell) -> Cell:
+    """The cell whose runs those under a factor are compared with.
+
+    Its hash seed is held, since it would be another in each process.
+    """
+    has_one = cell.determinism.python_hash_seed is not None
+    return replace(cell if has_one else HASH_SEED.apply(cell), perturbed=())
 
 
 def condition_treatments(cell: Cell) -> Iterator[Treatment]:

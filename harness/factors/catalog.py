@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 
+from harness.core.errors import UsageError
 from harness.core.spec import Cell
 from harness.factors.address_layout import ADDRESS_LAYOUT
 from harness.factors.affinity import AFFINITY
@@ -71,6 +73,32 @@ def levels_of(cell: Cell) -> list[Level]:
         factor, _, name = word.partition(":")
         found += [level for level in FACTORS[factor].levels(cell) if level.name == name]
     return found
+
+
+def perturb(cell: Cell, words: Collection[str]) -> Cell:
+    """Return the cell with these FACTOR:LEVEL.
+
+    Raises UsageError if there is no such factor or level, or if it cannot be varied here.
+    """
+    perturbed = replace(cell, perturbed=tuple(sorted(words)))
+    for word in words:
+        _check_known(cell, word)
+    switches = {
+        name: value for level in levels_of(perturbed) for name, value in level.switches.items()
+    }
+    return replace(perturbed, determinism=cell.determinism.with_switches(switches))
+
+
+def _check_known(cell: Cell, word: str) -> None:
+    name, _, level = word.partition(":")
+    if name not in FACTORS:
+        raise UsageError(f"unknown factor '{name}': allowed are {', '.join(FACTORS)}")
+    if reason := FACTORS[name].missing(cell):
+        raise UsageError(f"{name} cannot be varied here: {reason}")
+    known = [one.name for one in FACTORS[name].levels(cell)]
+    if level not in known:
+        allowed = ", ".join(f"{name}:{one}" for one in known)
+        raise UsageError(f"{word}: {name} has the levels {allowed}")
 
 
 def started(cell: Cell, usual: Mapping[str, str], stack: ExitStack) -> Start:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from harness.core.command_line import command_for_folder
 from harness.core.errors import UsageError
-from harness.core.spec import Cell
 from harness.diagnose.runs import Experiment, TwoServers
-from harness.diagnose.treatments import HASH_SEED
+from harness.diagnose.treatments import unperturbed
 from harness.factors.catalog import FACTORS
 from harness.perturb.dependence import Dependence, describe_dependence
 from harness.perturb.perturb_search import PerturbSearch
@@ -30,14 +29,8 @@ def perturb(request: Request) -> tuple[Path, int]:
     for name in request.perturb.factors:
         if name not in FACTORS:
             raise UsageError(f"perturb.factors: unknown '{name}': allowed are {', '.join(FACTORS)}")
-    cell = dataclasses.replace(_with_hash_seed(cell), perturbed=())
+    cell = unperturbed(cell)
     return run_inquiry(request.for_cell(cell, Runs(trace=0, timing=0, repeats=1)), PerturbInquiry())
-
-
-def _with_hash_seed(cell: Cell) -> Cell:
-    """Hold the hash seed in unperturbed runs, too: it would be another in each process."""
-    has_one = cell.determinism.python_hash_seed is not None
-    return cell if has_one else HASH_SEED.apply(cell)
 
 
 class PerturbInquiry(TwoServers):

@@ -40,6 +40,7 @@ class Difference:
     p: float
     first_steps: Mapping[str, int]  # at which each component differs
     failure: str  # of the first run that did not complete
+    diagnose: str  # the command that finds the operation; empty for several factors
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
         is_steady=agreement.differing == 0,
         failure="" if any(run.repeats for run in untouched) else _failure(untouched),
         level=min((one.level for one in search.comparisons.values()), default=1.0),
-        diagnose=command(["diagnose", *_without_own(search.experiment.request.words[1:])]),
+        diagnose=_diagnose(search),
     )
     if known.failure:
         return known
@@ -104,10 +105,12 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
     )
 
 
-def _without_own(words: Sequence[str]) -> list[str]:
-    own, program_words = split_words(words)
+def _diagnose(search: PerturbSearch, *options: str) -> str:
+    """The command that examines the same training."""
+    own, program_words = split_words(search.experiment.request.words[1:])
     typed = [word for word in own if not word.startswith(("perturb.", "study.dir="))]
-    return with_setting([*typed, *program_words], SETTING)
+    words = with_setting([*typed, *options, *program_words], SETTING)
+    return command(["diagnose", *words])
 
 
 def _difference(search: PerturbSearch, words: Members) -> Difference:
@@ -122,6 +125,7 @@ def _difference(search: PerturbSearch, words: Members) -> Difference:
         p=comparison.p,
         first_steps=comparison.first_steps(),
         failure=_failure(comparison.perturbed),
+        diagnose=_diagnose(search, f"diagnose.factor={min(words)}") if len(words) == 1 else "",
     )
 
 

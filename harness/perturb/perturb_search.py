@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from harness.diagnose.runs import Experiment
-from harness.factors.catalog import FACTORS, UNREADABLE
+from harness.factors.catalog import FACTORS, UNREADABLE, perturb
 from harness.factors.factor import Factor, Group, Level
 from harness.perturb.comparison import FALSE_ALARMS, Comparison, Finding
 from harness.perturb.group_search import GroupSearch, Members
@@ -58,14 +57,7 @@ class PerturbSearch:
 
     def cell(self, words: Members) -> Cell:
         """The training with these levels of factors."""
-        switches = {
-            name: value for word in words for name, value in self.levels[word].switches.items()
-        }
-        return dataclasses.replace(
-            self.untouched,
-            determinism=self.untouched.determinism.with_switches(switches),
-            perturbed=tuple(sorted(words)),
-        )
+        return perturb(self.untouched, words)
 
     def _list_levels(self) -> None:
         for factor in self.factors:

@@ -98,6 +98,7 @@ class Diagnose:
     tries: int = 20  # runs with logged operations, until two of them diverge
     window: str | None = None  # steps to log, such as 5 or 5-8; None: chosen from the trace runs
     most: int = 30  # a fix that needs more identical treated runs than this stays undecided
+    factor: str | None = None  # FACTOR:LEVEL, whose runs are compared with those without it
 
     @property
     def steps(self) -> tuple[int, int] | None:

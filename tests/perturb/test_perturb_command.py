@@ -77,6 +77,36 @@ def test_an_unknown_factor_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
+def test_diagnose_finds_the_operation_that_shows_a_factor(tmp_path: Path) -> None:
+    """Weights are drawn by vector instructions, which round differently in another set."""
+    factor = "diagnose.factor=instruction_set:sse4"
+    done = harness("diagnose", "scenario=mlp", "determinism=seed", factor, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads((study_of(done, tmp_path) / "diagnosis.json").read_text())
+    assert document["faults"] == ["dependence on a factor that was varied"]
+    assert document["origin_evidence"]["origin"]["operation"]["name"].startswith("aten.uniform_")
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        ("time:1", "unknown factor 'time': allowed are seed_python"),
+        ("umask:1", "umask:1: umask has the levels umask:"),
+        ("prefetch:1", "prefetch cannot be varied here: this training has no DataLoader"),
+    ],
+)
+def test_a_factor_that_cannot_be_varied_is_refused(
+    tmp_path: Path, factor: str, message: str
+) -> None:
+    """With the reason, before anything runs."""
+    words = ["diagnose", "scenario=mlp", "determinism=seed", f"diagnose.factor={factor}"]
+    done = harness(*words, cwd=tmp_path)
+    assert done.returncode == BAD_REQUEST
+    assert message in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "source",

@@ -27,6 +27,7 @@ def difference(*words: str, **changes: Any) -> dict[str, Any]:
         "p": 0.0003,
         "first_steps": {"start": 0, "loss": 4, "end": 9},
         "failure": "",
+        "diagnose": f"python -m harness diagnose diagnose.factor={words[0]}",
     }
     return {**known, **changes}
 
@@ -70,6 +71,8 @@ def test_rows_have_the_evidence_and_those_that_matter_come_first() -> None:
     """What was not varied has a reason in place of evidence."""
     report = dependence_of(document())
     assert report is not None
+    (command,) = [one for one in report.sentences if "operation" in one]
+    assert "diagnose.factor=clock:ahead" in command  # but none for a seed
     assert report.rows == [
         (
             "time of day",

@@ -39,6 +39,7 @@ def dependence_of(document: Mapping[str, Any] | None) -> DependenceReport | None
             *_own_rate(document),
             *_together(document),
             *_sooner(document),
+            *_operations(document),
             *_test(document),
         ],
         rows=[
@@ -134,6 +135,14 @@ def _sooner(document: Mapping[str, Any]) -> Iterator[str]:
                 f"this difference shows at least {least / most:.1f} times sooner than by plain "
                 "repetition."
             )
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[str]:
+    for difference in document["differences"]:
+        factor = document["factors"][difference["words"][0].partition(":")[0]]
+        is_found = difference["finding"] == DEPENDS and difference["diagnose"]
+        if is_found and factor["group"] != SEEDS and not difference["failure"]:
+            yield f"The operation at which {factor['title']} shows: `{difference['diagnose']}`."
 
 
 def _test(document: Mapping[str, Any]) -> Iterator[str]:
