@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from harness.core.cores import usable_cores
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, cores
+from harness.factors.factor import Factor, Group, Level
 
 NAME = "harness-neighbor"  # the last word of their command, by which a run sees them
 # Each ends by itself when its parent does: it then gets another parent.
@@ -30,7 +31,7 @@ def _neighbors(kind: str) -> Iterator[None]:
     size, times = SIZES[kind]
     code = BURNER.format(size=size, times=times, parent=os.getpid())
     with ExitStack() as stack:
-        for _ in cores():
+        for _ in usable_cores():
             burner = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", code, NAME],
                 stdin=subprocess.DEVNULL,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from harness.core.cores import usable_cores
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, cores, loaded
+from harness.factors.factor import Factor, Group, Level, loaded
 
 
 def _levels(cell: Cell) -> list[Level]:
-    usual = cell.determinism.threads or len(cores())
+    usual = cell.determinism.threads or len(usable_cores())
     numbers = sorted({1, usual - 1, usual + 1} - {0, usual})
     return [
         Level(str(number), f"{number} thread{'s' * (number != 1)}", switches={"threads": number})

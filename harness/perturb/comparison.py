@@ -21,7 +21,7 @@ class Finding(StrEnum):
     depends = "depends"
     independent = "no dependence seen"
     undecided = "undecided"  # more runs may tell
-    hidden = "cannot be told"  # the training never has the same result twice, or does not end
+    inconclusive = "inconclusive"  # no two runs agree, or a run did not finish
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Comparison:
     def finding(self) -> Finding:
         untouched, perturbed = self.results
         if len(perturbed) < len(self.perturbed):
-            return Finding.hidden
+            return Finding.inconclusive
         if self.is_steady and not self.differing:
             return Finding.independent
         if self.p <= self.level:
             return Finding.depends
         if len(set(untouched)) == len(untouched):
-            return Finding.hidden
+            return Finding.inconclusive
         if not (self.is_steady or self.is_promising or self.is_first_look):
             return Finding.independent
         return Finding.undecided

@@ -23,7 +23,7 @@ from harness.perturb.perturb_search import PerturbSearch
 SETTING = "seed"  # whose runs are perturbed if none is named
 UNVARIED = "not varied"
 ORDER = tuple(
-    map(str, (Finding.depends, Finding.undecided, Finding.hidden, Finding.independent))
+    map(str, (Finding.depends, Finding.undecided, Finding.inconclusive, Finding.independent))
 )  # of findings about one factor, from that which says most
 
 

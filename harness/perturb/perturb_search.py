@@ -129,7 +129,7 @@ class PerturbSearch:
         if words not in self.comparisons:
             self.comparisons[words] = self._compare(words)
         found = self.comparisons[words]
-        is_stopped = found.finding is Finding.hidden and found.is_steady  # by one of them
+        is_stopped = found.finding is Finding.inconclusive and found.is_steady  # by one of them
         may = found.finding is Finding.undecided and found.is_promising
         return found.finding is Finding.depends or may or is_stopped
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from harness.core.cores import CAN_PIN, usable_cores
 from harness.core.spec import Kind, RunSpec
 
-CAN_PIN = hasattr(os, "sched_setaffinity")  # macOS has no such call
 Cores = frozenset[int] | None  # None: all of the machine's
 
 
@@ -51,7 +50,3 @@ def side_by_side(specs: Sequence[RunSpec]) -> Iterator[list[tuple[int, Cores]]]:
         free = free[need:]
     if group:
         yield group
-
-
-def usable_cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if CAN_PIN else list(range(os.cpu_count() or 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +11,7 @@ from typing import Any
 from harness.core.claims import Claim
 from harness.core.errors import UsageError
 from harness.core.frameworks import can_fork
-from harness.core.spec import Algorithms, Cell, Determinism, Isolation, Kind, Noise
-
-CAPABILITIES = ("default", "avx2", "avx512", "vsx", "zvector", "sve256")  # of ATEN_CPU_CAPABILITY
-FRESH_MEMORY = ("zeros", "nan", "pattern")  # what uninitialized memory is filled with
-ATTENTION = ("math", "flash", "efficient", "cudnn")  # backends of scaled_dot_product_attention
-PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
+from harness.core.spec import Cell, Isolation, Kind
 
 REPEATED = 2  # runs that train `runs.repeats` times, which shows what varies within a process
 
@@ -202,113 +196,4 @@ class Request:
             launch = dataclasses.replace(launch, isolation=Isolation.spawn)
         return dataclasses.replace(
             self, asked=(RequestedCell(cell, None),), controls=(), runs=runs, launch=launch
-        )
-
-    def check(self) -> None:
-        """Raises UsageError for values that no study can run with."""
-        minimums = {
-            "runs.timing": (self.runs.timing, 0),
-            "runs.repeats": (self.runs.repeats, 1),
-            "timing.warmup": (self.timing.warmup, 0),
-            "launch.ahead": (self.launch.ahead, 1),
-            "diagnose.runs": (self.diagnose.runs, 2),
-            "diagnose.tries": (self.diagnose.tries, 2),
-            "diagnose.most": (self.diagnose.most, 2),
-            "recipe.runs": (self.recipe.runs, 2),
-            "recipe.confirm": (self.recipe.confirm, 2),
-            "recipe.blocks": (self.recipe.blocks, 0),
-            "perturb.runs": (self.perturb.runs, 2),
-            "perturb.pairs": (self.perturb.pairs, 2),
-            "perturb.most": (self.perturb.most, 2),
-            "replay.step": (self.replay.step, 0),
-            "launch.retries": (self.launch.retries, 0),
-            "launch.spawned": (self.launch.spawned, 0),
-            "runs.first": (self.runs.first, 2),
-            "timing.first": (self.timing.first, 3),
-        }
-        for key, (value, minimum) in minimums.items():
-            if value is not None and value < minimum:
-                raise UsageError(f"{key}={value}: must be at least {minimum}")
-        _ = self.diagnose.steps  # raises if the window is malformed
-        for key, blocks in (
-            ("runs.timing", self.runs.timing),
-            ("recipe.blocks", self.recipe.blocks),
-        ):
-            if blocks == 1:
-                raise UsageError(
-                    f"{key}=1: one block has no confidence interval; use at least 2, or 0 to "
-                    "measure no cost"
-                )
-        if not 0 <= self.timing.min_s < math.inf:
-            raise UsageError(
-                f"timing.min_s={self.timing.min_s}: must be a finite number, 0 or more"
-            )
-        if not 0 < self.timing.precision < math.inf:
-            raise UsageError(
-                f"timing.precision={self.timing.precision}: must be a finite number above 0, such "
-                "as 0.05 for ±5 %"
-            )
-        if not 0 < self.launch.timeout_s < math.inf:
-            raise UsageError(
-                f"launch.timeout_s={self.launch.timeout_s}: must be a finite number above 0"
-            )
-        if self.study.budget_s is not None and not 0 < self.study.budget_s < math.inf:
-            raise UsageError(
-                f"study.budget_s={self.study.budget_s}: must be a finite number of seconds above "
-                "0, such as 600, or null"
-            )
-        for requested in self.asked:
-            _check_switches(requested.cell.determinism)
-            _check_noise(requested.cell)
-            _check_finite(requested.cell.scenario.options)
-
-
-def _check_finite(options: dict[str, Any]) -> None:
-    """Raises UsageError for infinities and NaN, which JSON records cannot hold."""
-    for key, value in options.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"scenario.{key}={value}: must be a finite number")
-
-
-def _check_switches(determinism: Determinism) -> None:
-    """Raises UsageError for values that Python or torch would reject."""
-    largest = 2**32 - 1  # for NumPy and PYTHONHASHSEED
-    for name in ("seed", "python_hash_seed"):
-        value = getattr(determinism, name)
-        if value is not None and not 0 <= value <= largest:
-            raise UsageError(f"determinism.{name}={value}: must be 0 to {largest}, or null")
-    if determinism.threads is not None and determinism.threads < 1:
-        raise UsageError(f"determinism.threads={determinism.threads}: must be at least 1, or null")
-    choices = {
-        "matmul_precision": PRECISIONS,
-        "fresh_memory": FRESH_MEMORY,
-        "cpu_capability": CAPABILITIES,
-        "attention": ATTENTION,
-    }
-    for name, allowed in choices.items():
-        value = getattr(determinism, name)
-        if value not in (None, *allowed):
-            raise UsageError(
-                f"determinism.{name}={value}: must be one of {', '.join(allowed)}, or null"
-            )
-
-
-def _check_noise(cell: Cell) -> None:
-    """Raises UsageError if the setting contradicts what the noise holds fixed or varies."""
-    noise, determinism = cell.noise, cell.determinism
-    if noise is Noise.none:
-        return
-    if noise in (Noise.bit_flip, Noise.tiny) and cell.scenario.framework != "torch":
-        raise UsageError(f"noise={noise} supports torch scenarios only")
-    if determinism.seed is None:
-        raise UsageError(
-            f"noise={noise} needs a seed, and determinism={cell.setting} sets none; "
-            "omit determinism="
-        )
-    is_deterministic = determinism.algorithms is Algorithms.require
-    if is_deterministic != noise.holds_kernels:
-        kernels = "deterministic" if noise.holds_kernels else "torch's default"
-        raise UsageError(
-            f"noise={noise} requires {kernels} kernels, and determinism={cell.setting} does not "
-            "select them; omit determinism="
         )

@@ -32,6 +32,7 @@ from harness.study.probe import Probe, probe
 from harness.study.progress import Display, estimate_s, format_duration
 from harness.study.reporting import report
 from harness.study.request import Request
+from harness.study.request_limits import check_request
 from harness.study.runner import Runner
 from harness.study.source_copy import remove_source, restore_source
 from harness.study.worker_process import StartProcess
@@ -87,7 +88,7 @@ def bench(request: Request) -> tuple[Path, int]:
     Returns the folder of the last study and the exit status.
     """
     began = time.monotonic()
-    request.check()
+    check_request(request)
     if request.runs.trace < 1:
         raise UsageError(f"runs.trace={request.runs.trace}: must be at least 1")
     probed = probe(request)
@@ -106,7 +107,7 @@ def run_inquiry(request: Request, inquiry: Inquiry) -> tuple[Path, int]:
 
     Returns the study's folder and the exit status.
     """
-    request.check()
+    check_request(request)
     if request.study.budget_s is not None:
         raise UsageError(
             "study.budget_s limits studies only: this command makes as many runs as it needs"

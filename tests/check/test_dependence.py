@@ -30,8 +30,8 @@ def states(study: StudyData, *allowed: str) -> dict[str, State]:
 
 
 def test_a_factor_that_is_not_allowed_is_broken() -> None:
-    """Also one that is undecided or cannot be told; those that are allowed are not judged."""
-    found = study(clock="depends", threads="undecided", home="cannot be told")
+    """So are undecided and inconclusive factors. Allowed factors are not checked."""
+    found = study(clock="depends", threads="undecided", home="inconclusive")
     broken = {"clock": State.broken, "threads": State.broken, "home": State.broken}
     assert states(found, "seed") == {"umask": State.holds, **broken}
     assert states(found, "seed", "clock", "threads", "home") == {"umask": State.holds}

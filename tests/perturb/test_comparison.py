@@ -31,7 +31,7 @@ def compare(trace: Trace, untouched: Sequence[str], perturbed: Sequence[str]) ->
         ("a" * 10, "b" * 5, Finding.depends),
         ("a" * 10, "aaaab", Finding.undecided),
         ("a" * 9 + "b", "a" * 4 + "b", Finding.undecided),
-        ("abcdefghij", "klmno", Finding.hidden),
+        ("abcdefghij", "klmno", Finding.inconclusive),
         ("abcdefghij", "kkkkk", Finding.depends),
         ("a" * 30, "a" * 15 + "b" * 15, Finding.depends),
     ],
@@ -57,7 +57,7 @@ def test_a_run_that_was_ended_from_outside_is_no_result(trace: Trace, outcome: O
     """A factor that only slows a training down is not named."""
     untouched = [trace(number, repeat("a")) for number in range(1, 11)]
     stopped = [trace(number, outcome=outcome) for number in range(1, 6)]
-    assert Comparison(untouched, stopped, LEVEL).finding is Finding.hidden
+    assert Comparison(untouched, stopped, LEVEL).finding is Finding.inconclusive
 
 
 def test_a_failure_is_a_result(trace: Trace) -> None:

@@ -39,7 +39,7 @@ def test_runs_that_never_agree_tell_nothing() -> None:
 
 @pytest.mark.parametrize("rates", [[0.5, 0.5], [0.8, 0.1, 0.1], [0.95, 0.05]])
 def test_false_alarms_are_at_most_the_level(rates: list[float]) -> None:
-    """Of samples with the same distribution of results, at most 5 % are told apart at 0.05."""
+    """For two samples from the same distribution, p ≤ 0.05 in at most 5 % of cases."""
     draw = random.Random(7)
     results = range(len(rates))
     alarms = sum(

@@ -123,7 +123,7 @@ def test_factors_that_matter_together_are_one_sentence() -> None:
     assert any("may matter only together" in one for one in unsure.sentences)
 
 
-@pytest.mark.parametrize("finding", ["cannot be told", "undecided"])
+@pytest.mark.parametrize("finding", ["inconclusive", "undecided"])
 def test_a_training_that_differs_by_itself_says_so(finding: str) -> None:
     """A factor counts only above its own rate."""
     factors = {"umask": factor("umask", finding, pairs=0)}
@@ -133,7 +133,7 @@ def test_a_training_that_differs_by_itself_says_so(finding: str) -> None:
     assert report is not None
     assert "Without perturbation, all 10 processes differ" in report.sentences[0]
     assert report.rows[0][1] == finding
-    assert ("harness diagnose" in report.headline) == (finding == "cannot be told")
+    assert ("harness diagnose" in report.headline) == (finding == "inconclusive")
 
 
 def test_a_race_says_how_much_sooner_it_shows() -> None:

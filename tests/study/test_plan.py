@@ -23,6 +23,7 @@ from harness.core.spec import (
 )
 from harness.study.plan import Plan, plan
 from harness.study.request import Launch, Request, RequestedCell, Runs, Study, Timing, Trace
+from harness.study.request_limits import check_request
 
 MakeCell = Callable[..., Cell]
 
@@ -265,11 +266,11 @@ def test_numbers_that_are_not_finite_are_refused(value: float, make_cell: MakeCe
     """A timeout or a scenario option that is infinite or NaN raises UsageError with its name."""
     valid = make_request([make_cell()], None)
     with pytest.raises(UsageError, match="timeout_s"):
-        dataclasses.replace(valid, launch=Launch(timeout_s=value)).check()
+        check_request(dataclasses.replace(valid, launch=Launch(timeout_s=value)))
     scenario = Scenario("mlp", "mlp", {"learning_rate": value})
     invalid = dataclasses.replace(make_cell(), scenario=scenario)
     with pytest.raises(UsageError, match=r"scenario.learning_rate=.*a finite number"):
-        make_request([invalid], None).check()
+        check_request(make_request([invalid], None))
 
 
 def test_torch_settings_do_not_split_keras_cells(make_cell: MakeCell) -> None:

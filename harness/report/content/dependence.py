@@ -12,8 +12,8 @@ from harness.core.verdict import END, START
 from harness.report.format import DASH, join_words, percent, plural
 
 DEPENDS, INDEPENDENT = "depends", "no dependence seen"
-UNDECIDED, HIDDEN, UNVARIED = "undecided", "cannot be told", "not varied"
-ORDER = (DEPENDS, UNDECIDED, HIDDEN, INDEPENDENT, UNVARIED)
+UNDECIDED, INCONCLUSIVE, UNVARIED = "undecided", "inconclusive", "not varied"
+ORDER = (DEPENDS, UNDECIDED, INCONCLUSIVE, INDEPENDENT, UNVARIED)
 SEEDS = "seeds"  # the group of what a training should depend on
 SCHEDULE = "schedule"  # that of factors which reorder what threads do
 SOURCES = 4  # of random numbers, each with a seed
@@ -57,7 +57,7 @@ def _failure(document: Mapping[str, Any]) -> str:
 
 def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
     found = {factor["finding"] for factor in document["factors"].values()}
-    if HIDDEN in found and not document["is_steady"]:
+    if INCONCLUSIVE in found and not document["is_steady"]:
         yield (
             f"Without perturbation, {document['own']}, which hides what most factors do; find out "
             f"why with `{document['diagnose']}`."

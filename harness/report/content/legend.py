@@ -143,8 +143,9 @@ RECIPE = {
 }
 DEPENDENCE = {
     "factor": "what was varied; those that matter come first",
-    "result": "whether the bits depend on it; undecided: runs differ, but too few to tell that "
-    "from chance; not varied: it could not be, or it changes nothing here",
+    "result": "whether the bits depend on it; undecided: too few runs differ to rule out "
+    "chance; inconclusive: no two runs agree without it, or a run did not finish; not varied: it "
+    "could not be, or changes nothing here",
     "evidence": "runs with this factor compared with those without any; a rate is the 95 % bound "
     "on the share of processes that differ",
     "first at": "the first step and component that differ",

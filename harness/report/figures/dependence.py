@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 
 from harness.report.content.dependence import PLACES
-from harness.report.figures.base import COLORS, INK, PAPER, Figure, shorten, to_figure
+from harness.report.figures.base import COLORS, Figure, shorten, to_figure
+from harness.report.figures.grid import draw_field, name_fields
 
 
 def dependence(document: Mapping[str, Any] | None) -> Figure | None:
@@ -23,30 +23,10 @@ def dependence(document: Mapping[str, Any] | None) -> Figure | None:
         steps = difference["first_steps"]
         earliest = min(steps.values())
         for column, place in enumerate(PLACES):
-            corner = (column, len(found) - 1 - line)
             if place in steps:
                 color = COLORS[1] if steps[place] == earliest else COLORS[0]
-                axes.add_patch(Rectangle(corner, 1, 1, color=color, alpha=0.3, lw=0))
-                axes.text(
-                    corner[0] + 0.5,
-                    corner[1] + 0.5,
-                    str(steps[place]),
-                    ha="center",
-                    va="center",
-                    color=INK,
-                )
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, ec=PAPER, lw=2))
-    axes.set_xlim(0, len(PLACES))
-    axes.set_ylim(0, len(found))
-    axes.set_xticks([number + 0.5 for number in range(len(PLACES))], PLACES)
-    axes.set_yticks(
-        [len(found) - 0.5 - line for line in range(len(found))],
-        [shorten(" and ".join(one["what"])) for one in found],
-    )
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+                draw_field(axes, (column, len(found) - 1 - line), str(steps[place]), color, 0.3)
+    name_fields(axes, PLACES, [shorten(" and ".join(one["what"])) for one in found])
     return to_figure(
         canvas,
         "dependence",

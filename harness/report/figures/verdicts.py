@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 
 from harness.report.content.document import ReportContent
 from harness.report.content.overview import (
@@ -20,8 +19,9 @@ from harness.report.content.overview import (
     Overview,
     OverviewRow,
 )
-from harness.report.figures.base import COLORS, GREY, INK, PAPER, Figure, shorten, to_figure
+from harness.report.figures.base import COLORS, GREY, Figure, shorten, to_figure
 from harness.report.figures.cost import plot_cost, set_cost_axis
+from harness.report.figures.grid import draw_field, name_fields
 
 FILLS = {  # color and its opacity, which the theme's paper shines through
     SAME: ("#0072b2", 0.3),
@@ -68,24 +68,12 @@ def _draw_map(axes: Axes, overview: Overview) -> None:
             if field is None:
                 continue
             color, opacity = FILLS[field.mark]
-            place = (column, height - 1 - line)
-            axes.add_patch(Rectangle(place, 1, 1, color=color, alpha=opacity, lw=0))
-            axes.add_patch(Rectangle(place, 1, 1, fill=False, ec=PAPER, lw=2))
-            axes.text(
-                place[0] + 0.5, place[1] + 0.5, _words(field), ha="center", va="center", color=INK
-            )
-    axes.set_xlim(0, len(overview.columns))
-    axes.set_ylim(0, height)
-    names = [name.replace(", ", ",\n") for name in overview.columns]
-    axes.set_xticks([number + 0.5 for number in range(len(names))], names)
-    axes.set_yticks(
-        [height - 0.5 - line for line in range(height)],
+            draw_field(axes, (column, height - 1 - line), _words(field), color, opacity)
+    name_fields(
+        axes,
+        [name.replace(", ", ",\n") for name in overview.columns],
         [shorten(row.label) for row in overview.rows],
     )
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _words(field: Field) -> str:
