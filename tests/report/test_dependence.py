@@ -97,8 +97,15 @@ def test_a_training_that_ignores_its_seeds_is_reported(tried: int, ignores: bool
     factors = {f"seed_{n}": factor(f"seed {n}", group="seeds") for n in range(tried)}
     report = dependence_of(document(factors=factors, differences=[]))
     assert report is not None
-    assert report.headline.startswith("No dependence of this training's bits was seen.")
-    assert report.headline.endswith("this training ignores its seeds.") == ignores
+    everything = "No other seed changes the result: this training ignores its seeds."
+    assert report.headline == (everything if ignores else "No dependence seen on the seed 0.")
+
+
+def test_a_training_that_depends_on_nothing_says_so_once() -> None:
+    """With how many factors were varied."""
+    report = dependence_of(document(factors={"umask": factor("umask")}, differences=[]))
+    assert report is not None
+    assert report.headline == "No dependence seen on 1 factor (5 runs or more with each agree)."
 
 
 def test_nothing_is_said_of_factors_that_were_not_varied() -> None:

@@ -64,8 +64,6 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
         )
     if others := _titles(document, DEPENDS, seeds=False):
         yield f"The bits of this training depend on: {', '.join(others)}."
-    elif INDEPENDENT in found:
-        yield "No dependence of this training's bits was seen."
     if undecided := _titles(document, UNDECIDED, seeds=False):
         yield f"Undecided: {', '.join(undecided)}."
     independent = [
@@ -76,7 +74,8 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
     if independent:
         fewest = min(factor["pairs"] for factor in independent)
         agree = f" ({fewest} runs or more with each agree)" if document["is_steady"] else ""
-        yield f"No dependence seen on {plural(len(independent), 'other factor')}{agree}."
+        other = "other " * bool(others)
+        yield f"No dependence seen on {plural(len(independent), f'{other}factor')}{agree}."
     yield from _seeds(document)
     if found == {UNVARIED}:
         yield "No factor could be varied."
@@ -90,6 +89,8 @@ def _seeds(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Seeds that matter: {join_words(seeds)}."
     elif len(independent) == SOURCES:
         yield "No other seed changes the result: this training ignores its seeds."
+    elif independent:
+        yield f"No dependence seen on the {join_words(independent)}."
 
 
 def _titles(document: Mapping[str, Any], finding: str, seeds: bool) -> list[str]:
