@@ -11,10 +11,13 @@ from harness.core.spec import Cell
 from harness.factors.address_layout import ADDRESS_LAYOUT
 from harness.factors.affinity import AFFINITY
 from harness.factors.clock import CLOCK
+from harness.factors.compile_cache import COMPILE_CACHE
 from harness.factors.delays import DELAYS
 from harness.factors.directory_order import DIRECTORY_ORDER
 from harness.factors.environment_size import ENVIRONMENT_SIZE
+from harness.factors.evaluation_batch import EVALUATION_BATCH
 from harness.factors.factor import Factor, Level, Start
+from harness.factors.first_calls import FIRST_CALLS
 from harness.factors.folder import FOLDER
 from harness.factors.hash_seed import HASH_SEED
 from harness.factors.heap import HEAP
@@ -25,6 +28,7 @@ from harness.factors.load import LOAD
 from harness.factors.loaders import LOADER_START, LOADER_WORKERS, PREFETCH
 from harness.factors.locale import LOCALE
 from harness.factors.memory import MEMORY
+from harness.factors.openmp_schedule import OPENMP_SCHEDULE
 from harness.factors.seeds import SEEDS
 from harness.factors.thread_switches import THREAD_SWITCHES
 from harness.factors.threads import THREADS
@@ -40,12 +44,14 @@ FACTORS = {
         INSTRUCTION_SET,
         AFFINITY,
         WAIT_POLICY,
+        OPENMP_SCHEDULE,
         THREAD_SWITCHES,
         LOAD,
         DELAYS,
         LOADER_WORKERS,
         LOADER_START,
         PREFETCH,
+        EVALUATION_BATCH,
         HASH_SEED,
         DIRECTORY_ORDER,
         CLOCK,
@@ -59,6 +65,8 @@ FACTORS = {
         ADDRESS_LAYOUT,
         MEMORY,
         HEAP,
+        FIRST_CALLS,
+        COMPILE_CACHE,
     )
 }
 

@@ -95,7 +95,8 @@ def _prefetch_levels(_: Cell) -> list[Level]:
     ]
 
 
-def _missing(cell: Cell) -> str:
+def no_loader(cell: Cell) -> str:
+    """Why a factor of DataLoaders cannot be varied, or ""."""
     is_known = cell.scenario.framework == "torch"  # not of a script
     has_none = is_known and not cell.scenario.uses_loader
     return "this training has no DataLoader" if has_none else ""
@@ -107,7 +108,7 @@ LOADER_WORKERS = Factor(
     Group.alone,  # without any, nothing is loaded ahead
     _worker_levels,
     _reader("num_workers"),
-    _missing,
+    no_loader,
 )
 LOADER_START = Factor(
     "loader_start",
@@ -115,7 +116,7 @@ LOADER_START = Factor(
     Group.data,
     _start_levels,
     _reader("multiprocessing_context"),
-    _missing,
+    no_loader,
 )
 PREFETCH = Factor(
     "prefetch",
@@ -123,5 +124,5 @@ PREFETCH = Factor(
     Group.data,
     _prefetch_levels,
     _reader("prefetch_factor"),
-    _missing,
+    no_loader,
 )

@@ -22,23 +22,45 @@ from harness.study.child_process import environment
 
 MakeCell = Callable[..., Cell]
 # Read back from torch, which these processes do not import, or only while a training loads data.
-OF_TORCH = ("threads", "instruction_set", "delays", "loader_workers", "loader_start", "prefetch")
+OF_TORCH = (
+    "threads",
+    "instruction_set",
+    "delays",
+    "loader_workers",
+    "loader_start",
+    "prefetch",
+    "first_calls",
+    "openmp_schedule",
+    "evaluation_batch",
+    "compile_cache",
+)
 NEEDS_SCRIPT = ("folder",)
 SETTLED = [
     name
     for name, factor in FACTORS.items()
     if name not in (*OF_TORCH, *NEEDS_SCRIPT) and factor.group is not Group.seeds
 ]
-# Prints what a factor reads while a training would run, and after it.
+# Prints what a factor reads while a training runs, and after it.
 READ = """
 import json, sys
 from harness.core.spec import Cell
 from harness.factors.catalog import FACTORS, inside
 cell, factor = Cell.from_json(json.loads(sys.argv[1])), FACTORS[sys.argv[2]]
+if sys.argv[3]:
+    import torch
 with inside(cell):
+    exec(sys.argv[3])
     during = factor.read()
 print(json.dumps([during, factor.read()]))
 """
+EVALUATION = """
+from torch.utils.data import DataLoader
+loader = DataLoader(torch.arange(12.0), batch_size=4)
+with torch.no_grad():
+    [len(batch) for batch in loader]
+assert [len(batch) for batch in loader] == [4, 4, 4]
+"""
+COMPILED = "torch.compile(lambda x: x.sin() + 1)(torch.ones(8))"
 
 
 def perturbed(cell: Cell, factor: str, level: Level) -> Cell:
@@ -46,13 +68,16 @@ def perturbed(cell: Cell, factor: str, level: Level) -> Cell:
     return replace(cell, determinism=determinism, perturbed=(f"{factor}:{level.name}",))
 
 
-def read(cell: Cell, factor: str) -> list[str]:
-    """What the factor reads in a process that is started as a run of the cell is."""
+def read(cell: Cell, factor: str, training: str = "") -> list[str]:
+    """What the factor reads in a process that is started as a run of the cell is.
+
+    The code of a training may use torch.
+    """
     interpreter = module_command("")[:-2]
     with ExitStack() as stack, beside(cell):
         how = started(cell, {}, stack)
         done = subprocess.run(
-            [*how.prefix, *interpreter, "-c", READ, json.dumps(to_json(cell)), factor],
+            [*how.prefix, *interpreter, "-c", READ, json.dumps(to_json(cell)), factor, training],
             env=environment({**environment_of(cell), **how.variables}),
             capture_output=True,
             text=True,
@@ -75,6 +100,28 @@ def test_every_level_reads_back_as_varied(name: str, make_cell: MakeCell) -> Non
     for level in factor.levels(cell):
         during, _ = read(perturbed(cell, name, level), name)
         assert during != usual, level.name
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "usual", "varied"),
+    [
+        ("first_calls", "pass", "by the training", ["before"]),
+        ("openmp_schedule", "pass", "dynamic,1", ["static,0", "guided,7"]),
+        ("evaluation_batch", EVALUATION, "no pass over a DataLoader without gradients", ["2", "8"]),
+        pytest.param(
+            "compile_cache", COMPILED, "own", ["shared"], marks=pytest.mark.slow, id="compile_cache"
+        ),
+    ],
+)
+def test_a_level_of_a_training_reads_back(
+    name: str, training: str, usual: str, varied: list[str], make_cell: MakeCell
+) -> None:
+    """Also that another pass over the same DataLoader, with gradients, has its own batch size."""
+    cell = make_cell(perturbed=())
+    assert read(cell, name, training)[0] == usual
+    levels = FACTORS[name].levels(cell)
+    found = [read(perturbed(cell, name, level), name, training)[0] for level in levels]
+    assert found == varied
 
 
 @pytest.mark.parametrize("name", ["thread_switches", "directory_order"])

@@ -1,0 +1,48 @@
+"""Whether torch.compile compiles for each process, or takes what another process has compiled."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from harness.core.protocol import COMPILE_CACHES
+from harness.core.spec import Cell
+from harness.factors.factor import Factor, Group, Level, Start
+
+PREFIX = "harness-compiled-"
+
+
+@cache
+def _shared_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def _shared() -> Iterator[Start]:
+    """All runs use one folder: the first fills it."""
+    yield Start(variables={name: str(_shared_folder() / name.lower()) for name in COMPILE_CACHES})
+
+
+def _levels(_: Cell) -> list[Level]:
+    return [Level("shared", "compiled code shared by all runs", start=_shared)]
+
+
+def _read() -> str:
+    compiler = sys.modules.get("torch._dynamo.utils")  # not imported for this
+    if compiler is None or not compiler.counters["inductor"]:
+        return "nothing is compiled"
+    return "shared" if PREFIX in os.environ.get(COMPILE_CACHES[0], "") else "own"
+
+
+COMPILE_CACHE = Factor(
+    "compile_cache", "cache of torch.compile", Group.surroundings, _levels, _read
+)
