@@ -220,13 +220,12 @@ def wait_for_records(folder: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by", "isolation"),
     [
         pytest.param(signal.SIGINT, "spawn", marks=pytest.mark.long),
-        (signal.SIGKILL, "spawn"),
-        (signal.SIGINT, "fork"),
+        pytest.param(signal.SIGKILL, "spawn", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "fork", marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, "fork", marks=pytest.mark.long),
     ],
 )

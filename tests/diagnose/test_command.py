@@ -249,12 +249,21 @@ for step in range(3):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noise", "fault", "advice"),
     [
-        ("torch.randn(4, 8, generator=generator)", "unseeded randomness", "does not reach the gen"),
-        ("float(np.random.default_rng().random())", "order or content of the data", "default_rng"),
+        pytest.param(
+            "torch.randn(4, 8, generator=generator)",
+            "unseeded randomness",
+            "does not reach the gen",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "float(np.random.default_rng().random())",
+            "order or content of the data",
+            "default_rng",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_generator_of_the_script_is_not_blamed_on_the_setting(

@@ -174,7 +174,7 @@ def test_without_a_recipe_the_first_divergence_is_named(tmp_path: Path) -> None:
     assert "harness diagnose" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_costs_are_those_of_an_ordinary_study_that_resume_completes(tmp_path: Path) -> None:
     """Killed while it times, the study is completed by the command that was printed."""
     write_planted(tmp_path)

@@ -85,12 +85,14 @@ CASES = [
 ]
 
 
+# One command of each of these is tried with the slow tests, all others with the long ones.
+QUICK = ("nanogpt_like.py", "lbfgs_sine.py", "hydra_app.py", "hashseed.py", "resuming_trainer.py")
+
+
 def _marked(case: Case) -> object:
-    """A case as a parameter: one of each program is slow, a second one long."""
     first = next(one for one in CASES if one.program == case.program)
-    return pytest.param(
-        case, id=case.id, marks=getattr(pytest.mark, "slow" if case is first else "long")
-    )
+    is_quick = case is first and case.program in QUICK
+    return pytest.param(case, id=case.id, marks=pytest.mark.slow if is_quick else pytest.mark.long)
 
 
 @pytest.mark.parametrize("case", [_marked(case) for case in CASES])

@@ -29,7 +29,7 @@ from tests.study.conftest import Spec, acting_study, spec
 __all__ = ["acting_study", "spec"]  # fixtures
 
 SHOWN = ["verdict", "first_step", "first_component"]
-KINDS = ("unseeded randomness", "hash order", "uninitialized memory", "algorithm choice")
+KINDS = ("hash order", "unseeded randomness", "uninitialized memory", "algorithm choice")
 
 
 def shown(case: Case, isolation: str, folder: Path) -> dict[str, Any]:
@@ -60,8 +60,13 @@ def compare(case: Case, folder: Path) -> None:
     assert spawned["verdict"].startswith("varies")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(KINDS[0], marks=pytest.mark.slow),
+        *(pytest.param(one, marks=pytest.mark.long) for one in KINDS[1:]),
+    ],
+)
 def test_a_fault_has_the_same_verdict_in_forks(kind: str, tmp_path: Path) -> None:
     """Forks and fresh interpreters vary alike, and first diverge in the same component."""
     compare(Case(kind, "forward"), tmp_path)

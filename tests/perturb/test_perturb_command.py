@@ -59,7 +59,7 @@ def test_factors_that_matter_only_together_are_named_together(tmp_path: Path) ->
     assert "matter only together" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_never_agrees_hides_its_factors(tmp_path: Path) -> None:
     """No factor is called independent, and the way to go on is printed."""
     done = perturb(tmp_path, "always", "perturb.factors=[umask,home]", "perturb.pairs=3")

@@ -30,7 +30,7 @@ torch.distributed.destroy_process_group()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_module_on_two_ranks_trains_as_under_torchrun(folder: Path) -> None:
     """Two ranks find each other, agree, and leave nothing in the folder but results/."""
     (folder / "package").mkdir()
