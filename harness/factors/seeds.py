@@ -6,8 +6,9 @@ program derives from it changes too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.factors.factor import Factor, Group, Level, attribute, loaded
 
 SHIFT = 1_000_003
 LARGEST = 2**32  # of a seed of NumPy, the smallest range of the three
-NAMES = ("a", "seed")  # of the parameter, in Python, NumPy and torch
+NAMES = ("a", "seed", "entropy")  # of the parameter, in Python, NumPy and torch
 shifted: dict[str, int] = {}  # how many seeds of a source were changed
 
 # Functions that seed a source, by module. Those of torch.cuda are called after torch.manual_seed.
@@ -32,21 +33,38 @@ FUNCTIONS = {
     ],
     "generators": [("numpy.random", "default_rng")],
 }
+# Classes of generators that a program makes, by module, and their methods that take a seed.
+CLASSES = [
+    ("torch", "Generator", ["manual_seed"]),
+    ("random", "Random", ["seed"]),
+    ("numpy.random", "RandomState", ["__init__", "seed"]),
+    *(
+        ("numpy.random", name, ["__init__"])
+        for name in ("SeedSequence", "MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+    ),
+]
 
 
 def _shift(source: str, seed: Any) -> Any:
-    """Only numbers: None asks for a random seed, and a state or a text has no next one."""
+    """Only numbers: None asks for a random seed, and a state or a text has no next one.
+
+    Of several numbers that make one seed, the first.
+    """
+    if isinstance(seed, list | tuple) and seed:
+        return type(seed)([_shift(source, seed[0]), *seed[1:]])
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         return seed
     shifted[source] = shifted.get(source, 0) + 1
     return (int(seed) + SHIFT) % LARGEST
 
 
-def _seeding(source: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _seeding(source: str, place: int = 0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``place`` of the seed among the arguments."""
+
     def replace(function: Callable[..., Any]) -> Callable[..., Any]:
         def seed(*args: Any, **options: Any) -> Any:
-            if args:
-                args = (_shift(source, args[0]), *args[1:])
+            if len(args) > place:
+                args = (*args[:place], _shift(source, args[place]), *args[place + 1 :])
             given = {name: _shift(source, options[name]) for name in NAMES if name in options}
             return function(*args, **{**options, **given})
 
@@ -61,33 +79,41 @@ def _other_seeds(source: str) -> Iterator[None]:
         for module, name in FUNCTIONS[source]:
             if owner := loaded(module):
                 stack.enter_context(patched(owner, name, _seeding(source)))
-        if source == "generators":
-            stack.enter_context(_other_generators())
+        for module, name, methods in CLASSES if source == "generators" else ():
+            if owner := loaded(module):
+                other = _other_class(getattr(owner, name), methods)
+                stack.enter_context(attribute(owner, name, other))
         yield
 
 
-def _other_generators() -> AbstractContextManager[None]:
-    """Replace the class, which torch's own generators must still seem to be instances of."""
-    torch = loaded("torch")
-    original = torch.Generator
+def _other_class(original: Any, methods: Sequence[str]) -> Any:
+    """A class of generators whose methods get another seed as their first argument.
+
+    Objects of the original class seem to be its instances, and its own are pickled as theirs.
+    """
+
+    def reduce(generator: Any) -> tuple[Any, ...]:
+        function, args, *state = original.__reduce__(generator)
+        found = getattr(sys.modules[original.__module__], original.__name__)  # as pickle does
+        parts = [found if one is replaced else one for one in (function, *args)]
+        return (parts[0], tuple(parts[1:]), *state)
+
     kind = type(
         "GeneratorType",
         (type(original),),
         {
-            "__instancecheck__": lambda _, instance: isinstance(instance, original),
-            "__subclasscheck__": lambda _, other: issubclass(other, original),
+            "__instancecheck__": lambda cls, one: (
+                type.__instancecheck__(cls, one) or (cls is replaced and isinstance(one, original))
+            ),
+            "__subclasscheck__": lambda cls, one: (
+                type.__subclasscheck__(cls, one) or (cls is replaced and issubclass(one, original))
+            ),
         },
     )
-
-    def manual_seed(generator: Any, seed: Any) -> Any:
-        return original.manual_seed(generator, _shift("generators", seed))
-
-    def reduce(generator: Any) -> tuple[Any, ...]:
-        kind, *state = original.__reduce__(generator)  # or it could not be pickled
-        return (original if isinstance(kind, type) else kind, *state)
-
-    names = {"__module__": original.__module__, "manual_seed": manual_seed, "__reduce__": reduce}
-    return attribute(torch, "Generator", kind(original.__name__, (original,), names))
+    names = {name: _seeding("generators", 1)(getattr(original, name)) for name in methods}
+    names |= {"__module__": original.__module__, "__reduce__": reduce}
+    replaced: Any = kind(original.__name__, (original,), names)
+    return replaced
 
 
 def _factor(source: str, title: str) -> Factor:

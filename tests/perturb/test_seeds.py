@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +26,7 @@ def draws() -> dict[str, float]:
         "python": random.random(),
         "numpy": float(np.random.rand()),
         "torch": float(torch.rand(1)),
-        "generators": float(torch.rand(1, generator=own))
-        + float(np.random.default_rng(3).random()),
+        "generators": float(torch.rand(1, generator=own)),
     }
 
 
@@ -44,6 +44,30 @@ def test_only_this_source_draws_other_numbers(source: str, make_cell: MakeCell) 
         assert FACTORS[f"seed_{source}"].read() != "0 seeds changed"
     assert {name for name in usual if changed[name] != usual[name]} == {source}
     assert draws() == usual
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.random.default_rng(3),
+        lambda: np.random.default_rng([3, 1]),
+        lambda: np.random.Generator(np.random.PCG64(3)),
+        lambda: np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy=3))),
+        lambda: np.random.RandomState(3),
+        lambda: random.Random(3),
+    ],
+)
+def test_every_kind_of_generator_gets_another_seed(
+    make: Callable[[], Any], make_cell: MakeCell
+) -> None:
+    """And is pickled with its state, to be read outside."""
+    usual = make().random()
+    with inside(make_cell(perturbed=("seed_generators:other",))):
+        changed = make().random()
+        assert make().random() == changed != usual
+        stored, expected = pickle.dumps(generator := make()), generator.random()
+    assert pickle.loads(stored).random() == expected  # noqa: S301 - our own
+    assert make().random() == usual
 
 
 def test_seeds_that_are_no_numbers_stay(source: str, make_cell: MakeCell) -> None:
