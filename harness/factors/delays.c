@@ -1,7 +1,8 @@
 /* Delays each thread at the start of each parallel region of GNU OpenMP, by a random time.
  *
  * Preloaded, it takes the place of GOMP_parallel, the function that starts every region that GCC
- * has compiled, and calls the real one. HARNESS_DELAY_NS is the longest delay.
+ * has compiled, and calls the real one. HARNESS_DELAY_NS is the longest delay. A thread that has
+ * waited for BUDGET_NS in all waits ever more rarely, or a program of many regions would not end.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define BUDGET_NS INT64_C(1000000000)
 
 typedef void (*Region)(void *);
 typedef void (*Parallel)(Region, void *, unsigned, unsigned);
@@ -41,11 +44,19 @@ static uint64_t next_random(void) {
     return state ^= state << 17;
 }
 
+static void wait_at_random(void) {
+    static __thread int64_t waited_ns;
+    if (waited_ns > BUDGET_NS && (int64_t)(next_random() % (uint64_t)waited_ns) > BUDGET_NS)
+        return;
+    int64_t start = now_ns(), delay_ns = (int64_t)(next_random() % (uint64_t)longest_ns);
+    while (now_ns() < start + delay_ns)
+        ;
+    waited_ns += delay_ns;
+}
+
 static void run_delayed(void *data) {
     struct delayed *delayed = data;
-    int64_t end = now_ns() + (int64_t)(next_random() % (uint64_t)longest_ns);
-    while (now_ns() < end)
-        ;
+    wait_at_random();
     delayed->region(delayed->data);
 }
 

@@ -15,21 +15,28 @@ from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level
 
 NAME = "harness-neighbor"  # the last word of their command, by which a run sees them
-# Each ends by itself when its parent does: it then gets another parent.
+# Each ends by itself when its parent does: it then gets another parent. It works all the time at
+# first, then only at times, since threads that wait for one another may take ten times as long.
 BURNER = """
-import os
+import os, time
 block = bytearray({size})
+start = time.monotonic()
 while os.getppid() == {parent}:
+    passed = time.monotonic() - start
+    if passed > {whole_s} and passed % {period_s} > {busy_s}:
+        time.sleep(0.02)
+        continue
     for _ in range({times}):
         copy = bytes(block)
 """
-SIZES = {"cpu": (64, 100_000), "memory": (32 * 2**20, 10)}  # bytes to copy, copies between checks
+RHYTHM = {"whole_s": 3, "period_s": 5, "busy_s": 1}
+SIZES = {"cpu": (64, 100_000), "memory": (32 * 2**20, 1)}  # bytes to copy, copies between checks
 
 
 @contextmanager
 def _neighbors(kind: str) -> Iterator[None]:
     size, times = SIZES[kind]
-    code = BURNER.format(size=size, times=times, parent=os.getpid())
+    code = BURNER.format(size=size, times=times, parent=os.getpid(), **RHYTHM)
     with ExitStack() as stack:
         for _ in usable_cores():
             burner = subprocess.Popen(
