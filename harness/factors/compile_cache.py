@@ -6,12 +6,12 @@ import atexit
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from harness.core.private_folder import make_private_folder
 from harness.core.protocol import COMPILE_CACHES
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, Start
@@ -21,7 +21,7 @@ PREFIX = "harness-compiled-"
 
 @cache
 def _shared_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    folder = make_private_folder(PREFIX)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

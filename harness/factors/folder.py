@@ -5,20 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from harness.core.private_folder import private_folder
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, Start
 
 # Characters of the longest folder for temporary files: a socket below it may have 107 in all, and
 # multiprocessing adds about 35 of its own.
 LONGEST = 64
+PREFIX = "harness-path-"
+ROOM = 40  # characters of the folder itself, with the ID of a process
 
 
 @contextmanager
 def _long_path() -> Iterator[Start]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        inner = Path(folder) / "longer".ljust(LONGEST - len(folder) - 1, "-")
+    with private_folder(PREFIX) as folder:
+        inner = folder / "longer".ljust(LONGEST - len(str(folder)) - 1, "-")
         inner.mkdir()
         yield Start(variables={"TMPDIR": str(inner)})  # where each run's copy is made
 
@@ -30,7 +32,7 @@ def _levels(_: Cell) -> list[Level]:
 def _missing(cell: Cell) -> str:
     if cell.scenario.framework != "script":
         return "only a script runs in a copy of its own"
-    is_long = len(tempfile.gettempdir()) > LONGEST / 2
+    is_long = len(tempfile.gettempdir()) > LONGEST - ROOM
     return "the folder of temporary files has a long path already" if is_long else ""
 
 

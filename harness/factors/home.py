@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import site
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.core.private_folder import private_folder
 from harness.core.redact import REAL_HOME
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, Start
@@ -18,9 +18,9 @@ PREFIX = "harness-home-"
 
 @contextmanager
 def _empty_home() -> Iterator[Start]:
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
+    with private_folder(PREFIX) as folder:
         packages = {"PYTHONUSERBASE": site.getuserbase()}  # that the user has installed
-        yield Start(variables={"HOME": folder, REAL_HOME: str(Path.home()), **packages})
+        yield Start(variables={"HOME": str(folder), REAL_HOME: str(Path.home()), **packages})
 
 
 def _levels(_: Cell) -> list[Level]:

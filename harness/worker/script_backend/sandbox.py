@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.folder_copy import copy_folder, iter_files
+from harness.core.private_folder import make_private_folder
 from harness.core.protocol import COPY_PREFIX
 from harness.core.redact import portable_path
 from harness.core.spec import Scenario
@@ -60,10 +60,9 @@ def create_sandbox(
     ``digest_of`` is called with each file that was written and with the copy's folder.
     """
     original, data = Path.cwd(), _data_paths(scenario)
-    _remove_orphans()
     outside = _scan(original, data)
     # no TemporaryDirectory: it deletes its folder when the script's exit handlers are called
-    root = Path(tempfile.mkdtemp(prefix=f"{COPY_PREFIX}{os.getpid()}-")).resolve()
+    root = make_private_folder(COPY_PREFIX)
     sandbox = Sandbox(original, _make_neighborhood(root, original))
     try:
         inside = [path.relative_to(original) for path in data if path.is_relative_to(original)]
@@ -164,21 +163,3 @@ def _changed_paths(before: Stamps, after: Stamps) -> list[Path]:
     """Return the paths that were added, deleted or modified."""
     paths = before.keys() | after.keys()
     return sorted(path for path in paths if before.get(path) != after.get(path))
-
-
-def _remove_orphans() -> None:
-    """Delete copies of killed runs: their name contains the ID of a process that has ended."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{COPY_PREFIX}*"):
-        pid = folder.name.removeprefix(COPY_PREFIX).partition("-")[0]
-        if pid.isdigit() and not _is_alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
