@@ -29,4 +29,4 @@ def _read() -> str:
     return f"{len(usable_cores())} cores"
 
 
-AFFINITY = Factor("affinity", "cores of the threads", Group.alone, _levels, _read, _missing)
+AFFINITY = Factor("affinity", "CPU affinity", Group.alone, _levels, _read, _missing)

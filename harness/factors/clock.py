@@ -51,4 +51,4 @@ def _read() -> str:
     return f"{round((time.time() - booted - uptime_s) / DAY_S)} days ahead"
 
 
-CLOCK = Factor("clock", "time of day", Group.surroundings, _levels, _read, _missing)
+CLOCK = Factor("clock", "clock", Group.surroundings, _levels, _read, _missing)

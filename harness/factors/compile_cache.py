@@ -33,7 +33,7 @@ def _shared() -> Iterator[Start]:
 
 
 def _levels(_: Cell) -> list[Level]:
-    return [Level("shared", "compiled code shared by all runs", start=_shared)]
+    return [Level("shared", "a shared torch.compile cache", start=_shared)]
 
 
 def _read() -> str:
@@ -43,6 +43,4 @@ def _read() -> str:
     return "shared" if PREFIX in os.environ.get(COMPILE_CACHES[0], "") else "own"
 
 
-COMPILE_CACHE = Factor(
-    "compile_cache", "cache of torch.compile", Group.surroundings, _levels, _read
-)
+COMPILE_CACHE = Factor("compile_cache", "torch.compile cache", Group.surroundings, _levels, _read)

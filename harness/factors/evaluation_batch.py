@@ -63,5 +63,5 @@ def _read() -> str:
 
 
 EVALUATION_BATCH = Factor(
-    "evaluation_batch", "batch size of evaluation", Group.data, _levels, _read, no_loader
+    "evaluation_batch", "evaluation batch size", Group.data, _levels, _read, no_loader
 )

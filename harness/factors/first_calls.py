@@ -27,13 +27,11 @@ def _made_before() -> Iterator[None]:
 
 
 def _levels(_: Cell) -> list[Level]:
-    return [Level("before", "the libraries called before", inside=_made_before)]
+    return [Level("before", "libraries called before the training", inside=_made_before)]
 
 
 def _read() -> str:
     return " ".join(made) or "by the training"
 
 
-FIRST_CALLS = Factor(
-    "first_calls", "first calls of the libraries", Group.surroundings, _levels, _read
-)
+FIRST_CALLS = Factor("first_calls", "first library calls", Group.surroundings, _levels, _read)

@@ -31,13 +31,13 @@ def _levels(_: Cell) -> list[Level]:
 
 def _missing(cell: Cell) -> str:
     if cell.scenario.framework != "script":
-        return "only a script runs in a copy of its own"
+        return "only scripts (`-- python train.py`) run in a copied folder"
     is_long = len(tempfile.gettempdir()) > LONGEST - ROOM
-    return "the folder of temporary files has a long path already" if is_long else ""
+    return "TMPDIR has a long path already" if is_long else ""
 
 
 def _read() -> str:
     return f"{len(tempfile.gettempdir())} characters"
 
 
-FOLDER = Factor("folder", "path of the folder", Group.surroundings, _levels, _read, _missing)
+FOLDER = Factor("folder", "folder path", Group.surroundings, _levels, _read, _missing)

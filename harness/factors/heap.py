@@ -16,7 +16,7 @@ PAGE, HEADER = 4096, 16  # bytes
 def _levels(_: Cell) -> list[Level]:
     tunables = f"glibc.malloc.mmap_threshold={SMALLEST}:glibc.malloc.mmap_max={MOST}"
     start = variables(GLIBC_TUNABLES=tunables)
-    return [Level("pages", "blocks in pages of their own", start=start)]
+    return [Level("pages", "each allocation on its own pages", start=start)]
 
 
 def _read() -> str:
@@ -31,4 +31,4 @@ def _read() -> str:
     return "pages" if apart > len(blocks) / 2 else "heap"
 
 
-HEAP = Factor("heap", "placement of blocks", Group.surroundings, _levels, _read)
+HEAP = Factor("heap", "memory layout", Group.surroundings, _levels, _read)

@@ -52,7 +52,7 @@ def _neighbors(kind: str) -> Iterator[None]:
 
 def _levels(_: Cell) -> list[Level]:
     return [
-        Level(kind, f"neighbors that load the {word}", beside=partial(_neighbors, kind))
+        Level(kind, f"other processes that load the {word}", beside=partial(_neighbors, kind))
         for kind, word in (("cpu", "cores"), ("memory", "memory"))
     ]
 
@@ -68,4 +68,4 @@ def _is_neighbor(process: Path) -> bool:
         return False
 
 
-LOAD = Factor("load", "load by neighbors", Group.schedule, _levels, _read)
+LOAD = Factor("load", "load from other processes", Group.schedule, _levels, _read)

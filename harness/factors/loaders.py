@@ -73,16 +73,21 @@ def _reader(field: str) -> Callable[[], str]:
 
 def _worker_levels(_: Cell) -> list[Level]:
     return [
-        _level("2", "2 processes that load data", "num_workers", _workers(2)),
-        _level("0", "no process that loads data", "num_workers", _workers(0)),
-        _level("1", "1 process that loads data", "num_workers", _workers(1)),
+        _level("2", "2 DataLoader workers", "num_workers", _workers(2)),
+        _level("0", "no DataLoader workers", "num_workers", _workers(0)),
+        _level("1", "1 DataLoader worker", "num_workers", _workers(1)),
     ]
 
 
 def _start_levels(_: Cell) -> list[Level]:
     field = "multiprocessing_context"
     return [
-        _level(method, f"loader processes by {method}", field, _only_with_workers(field, method))
+        _level(
+            method,
+            f"DataLoader workers started by {method}",
+            field,
+            _only_with_workers(field, method),
+        )
         for method in ("spawn", "forkserver")
     ]
 
@@ -90,7 +95,7 @@ def _start_levels(_: Cell) -> list[Level]:
 def _prefetch_levels(_: Cell) -> list[Level]:
     field = "prefetch_factor"
     return [
-        _level(str(number), f"{number} batches ahead", field, _only_with_workers(field, number))
+        _level(str(number), f"prefetch_factor {number}", field, _only_with_workers(field, number))
         for number in (1, 5)
     ]
 
@@ -104,7 +109,7 @@ def no_loader(cell: Cell) -> str:
 
 LOADER_WORKERS = Factor(
     "loader_workers",
-    "DataLoader processes",
+    "DataLoader workers",
     Group.alone,  # without any, nothing is loaded ahead
     _worker_levels,
     _reader("num_workers"),
@@ -112,7 +117,7 @@ LOADER_WORKERS = Factor(
 )
 LOADER_START = Factor(
     "loader_start",
-    "start method of DataLoader processes",
+    "DataLoader start method",
     Group.data,
     _start_levels,
     _reader("multiprocessing_context"),
@@ -120,7 +125,7 @@ LOADER_START = Factor(
 )
 PREFETCH = Factor(
     "prefetch",
-    "batches loaded ahead",
+    "prefetched batches",
     Group.data,
     _prefetch_levels,
     _reader("prefetch_factor"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+from pathlib import Path
 
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, variables
@@ -14,8 +15,14 @@ def _levels(_: Cell) -> list[Level]:
     return [Level("ascii", "the locale C, with ASCII", start=ascii_only)]
 
 
+def _missing(cell: Cell) -> str:
+    """Under this locale, Python cannot open what the harness has named in UTF-8."""
+    typed = (Path.cwd(), *cell.scenario.options.values())
+    return "" if str(typed).isascii() else "a path or an argument is not ASCII"
+
+
 def _read() -> str:
     return locale.getencoding()
 
 
-LOCALE = Factor("locale", "locale", Group.surroundings, _levels, _read)
+LOCALE = Factor("locale", "locale", Group.surroundings, _levels, _read, _missing)

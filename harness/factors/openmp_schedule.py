@@ -13,7 +13,7 @@ MONOTONIC = 0x80000000  # a flag of the same number
 
 def _levels(_: Cell) -> list[Level]:
     return [
-        Level(name, f"OpenMP's schedule {name}", start=variables(OMP_SCHEDULE=schedule))
+        Level(name, f"the OpenMP schedule {name}", start=variables(OMP_SCHEDULE=schedule))
         for name, schedule in (("static", "static"), ("guided", "guided,7"))
     ]
 
@@ -27,4 +27,4 @@ def _read() -> str:
     return f"{NAMES.get(kind.value & ~MONOTONIC, kind.value)},{chunk.value}"
 
 
-OPENMP_SCHEDULE = Factor("openmp_schedule", "schedule of OpenMP", Group.schedule, _levels, _read)
+OPENMP_SCHEDULE = Factor("openmp_schedule", "OpenMP schedule", Group.schedule, _levels, _read)

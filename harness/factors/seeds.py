@@ -19,6 +19,7 @@ from harness.factors.factor import Factor, Group, Level, attribute, loaded
 SHIFT = 1_000_003
 LARGEST = 2**32  # of a seed of NumPy, the smallest range of the three
 NAMES = ("a", "seed", "entropy")  # of the parameter, in Python, NumPy and torch
+NONE_SET = "no such seed is set"
 shifted: dict[str, int] = {}  # how many seeds of a source were changed
 
 # Functions that seed a source, by module. Those of torch.cuda are called after torch.manual_seed.
@@ -121,7 +122,8 @@ def _factor(source: str, title: str) -> Factor:
         return [Level("other", f"a different {title}", inside=lambda: _other_seeds(source))]
 
     def read() -> str:
-        return f"{shifted.get(source, 0)} seeds changed"
+        number = shifted.get(source, 0)
+        return f"{number} seeds changed" if number else NONE_SET
 
     return Factor(f"seed_{source}", title, Group.seeds, levels, read)
 

@@ -34,5 +34,5 @@ def _read() -> str:
 
 
 THREAD_SWITCHES = Factor(
-    "thread_switches", "switches between Python threads", Group.schedule, _levels, _read
+    "thread_switches", "Python thread switches", Group.schedule, _levels, _read
 )

@@ -19,4 +19,4 @@ def _read() -> str:
     return os.environ.get("OMP_WAIT_POLICY", "undefined")
 
 
-WAIT_POLICY = Factor("wait_policy", "wait policy of threads", Group.schedule, _levels, _read)
+WAIT_POLICY = Factor("wait_policy", "OpenMP wait policy", Group.schedule, _levels, _read)

@@ -55,6 +55,11 @@ class Comparison:
         """Perturbed runs without the most frequent result of the unperturbed ones."""
         return sum(result != self.usual for result in self.results[1])
 
+    @property
+    def own_differing(self) -> int:
+        """Unperturbed runs without it."""
+        return sum(result != self.usual for result in self.results[0])
+
     @cached_property
     def p(self) -> float:
         return p_value(*self.results)

@@ -35,8 +35,10 @@ class Difference:
     what: Sequence[str]  # the same in words
     cell: str
     finding: str
-    differing: int
+    differing: int  # of the runs with the factor
     runs: int
+    own_differing: int  # of the runs without
+    own_runs: int
     p: float
     first_steps: Mapping[str, int]  # at which each component differs
     failure: str  # of the first run that did not complete
@@ -45,12 +47,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class FactorAnswer:
-    """``pairs`` runs of each of ``levels`` agree with those without the factor."""
+    """``pairs`` runs or more with each level in ``agreeing`` agree with those without it."""
 
     title: str
     group: str
     finding: str
-    levels: int
+    agreeing: Sequence[str]  # levels, in words
     pairs: int
     rate: float  # upper bound on the chance that a process with one of the levels differs
     reason: str  # why it was not varied
@@ -122,6 +124,8 @@ def _difference(search: PerturbSearch, words: Members) -> Difference:
         finding=str(comparison.finding),
         differing=comparison.differing,
         runs=len(comparison.perturbed),
+        own_differing=comparison.own_differing,
+        own_runs=len(comparison.untouched),
         p=comparison.p,
         first_steps=comparison.first_steps(),
         failure=_failure(comparison.perturbed),
@@ -135,8 +139,8 @@ def _answer(
     own = [word for word in search.levels if word.partition(":")[0] == factor.name]
     skipped = {word: reason for word, reason in search.unvaried.items() if word in own}
     found = [difference.finding for difference in differences if {*own} & {*difference.words}]
-    agreeing = [number for word in own if (number := _runs_that_agree(search, word))]
-    pairs = min(agreeing, default=0)
+    agreeing = {word: number for word in own if (number := _runs_that_agree(search, word))}
+    pairs = min(agreeing.values(), default=0)
     reason = search.unvaried.get(factor.name, "")
     if not reason and len(skipped) == len(own):
         reason = next(iter(skipped.values()), "no level")
@@ -150,7 +154,7 @@ def _answer(
         title=factor.title,
         group=str(factor.group),
         finding=finding,
-        levels=len(agreeing),
+        agreeing=[search.levels[word].what for word in agreeing],
         pairs=pairs,
         rate=divergence_rate_upper(pairs + 1),  # compared with the result of others
         reason=reason,

@@ -120,9 +120,9 @@ class PerturbSearch:
         factor = _factor(word)
         before, now = usual.conditions[factor], run.conditions[factor]
         if now in (before, UNREADABLE):
-            self.unvaried[word] = f"it changes nothing here ({now})"
+            self.unvaried[word] = f"it has no effect here ({now})"
         elif FACTORS[factor].keeps_threads and run.threads != usual.threads:
-            self.unvaried[word] = f"it would change the number of threads, too ({run.threads})"
+            self.unvaried[word] = f"it would also change the number of threads ({run.threads})"
 
     def _matters(self, words: Members) -> bool:
         """Whether the results differ, or may: then a group is halved."""

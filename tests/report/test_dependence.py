@@ -12,7 +12,13 @@ DEPENDS, INDEPENDENT = "depends", "no dependence seen"
 
 
 def factor(title: str, finding: str = INDEPENDENT, **changes: Any) -> dict[str, Any]:
-    known = {"group": "surroundings", "levels": 1, "pairs": 5, "rate": 0.45, "reason": ""}
+    known = {
+        "group": "surroundings",
+        "agreeing": [f"another {title}"],
+        "pairs": 5,
+        "rate": 0.45,
+        "reason": "",
+    }
     return {"title": title, "finding": finding, "skipped": {}, **known, **changes}
 
 
@@ -24,6 +30,8 @@ def difference(*words: str, **changes: Any) -> dict[str, Any]:
         "finding": DEPENDS,
         "differing": 5,
         "runs": 5,
+        "own_differing": 0,
+        "own_runs": 10,
         "p": 0.0003,
         "first_steps": {"start": 0, "loss": 4, "end": 9},
         "failure": "",
@@ -41,8 +49,8 @@ def document(**changes: Any) -> dict[str, Any]:
         "level": 0.001,
         "factors": {
             "umask": factor("umask"),
-            "clock": factor("time of day", DEPENDS, pairs=0, rate=1.0),
-            "home": factor("home folder", "not varied", pairs=0, levels=0, reason="no folder"),
+            "clock": factor("clock", DEPENDS, pairs=0, rate=1.0),
+            "home": factor("home folder", "not varied", pairs=0, reason="no folder"),
             "seed_torch": factor("seed of torch", DEPENDS, group="seeds", pairs=0),
         },
         "differences": [difference("clock:ahead"), difference("seed_torch:other")],
@@ -61,8 +69,8 @@ def test_the_headline_names_factors_and_seeds_apart() -> None:
     report = dependence_of(document())
     assert report is not None
     assert report.headline == (
-        "The bits of this training depend on: time of day. No dependence seen on 1 other factor "
-        "(5 runs or more with each agree). Seeds that matter: "
+        "The bits of this training depend on: clock. No dependence seen on 1 other factor "
+        "(5 runs or more with each agree). 1 factor could not be varied. Seeds that matter: "
         "seed of torch."
     )
 
@@ -75,19 +83,19 @@ def test_rows_have_the_evidence_and_those_that_matter_come_first() -> None:
     assert "diagnose.factor=clock:ahead" in command  # but none for a seed
     assert report.rows == [
         (
-            "time of day",
+            "clock",
             "depends",
-            "with clock:ahead: 5 of 5 runs have another result",
+            "with clock:ahead: 5 of 5 runs differ, and 0 of 10 without",
             "before step 1",
         ),
         (
-            "seed of torch",
+            "seed of torch (seed_torch)",
             "depends",
-            "with seed_torch:other: 5 of 5 runs have another result",
+            "with seed_torch:other: 5 of 5 runs differ, and 0 of 10 without",
             "before step 1",
         ),
-        ("umask", "no dependence seen", "5 runs agree (rate ≤ 45 %)", "–"),
-        ("home folder", "not varied", "no folder", "–"),
+        ("umask", "no dependence seen", "another umask: 5 runs agree (rate ≤ 45 %)", "–"),
+        ("home folder (home)", "not varied", "no folder", "–"),
     ]
 
 
@@ -123,7 +131,8 @@ def test_factors_that_matter_together_are_one_sentence() -> None:
     assert report is not None
     (sentence,) = [one for one in report.sentences if "only together" in one]
     assert sentence == (
-        "With clock:ahead and with umask:077 matter only together: 5 of 5 runs have another result."
+        "With clock:ahead and with umask:077 matter only together: 5 of 5 runs differ, and 0 of 10 "
+        "without."
     )
     unsure = dependence_of(document(differences=[difference(*both, finding="undecided")]))
     assert unsure is not None

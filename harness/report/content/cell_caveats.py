@@ -152,8 +152,10 @@ def because(run: RunRecord) -> str:
 def _overridden_switches(cell: CellData) -> list[tuple[str, Any, Any]]:
     """Switches whose effective value at the end of a run was not the requested one.
 
-    A script that seeds itself, as most do, is not worth a warning.
+    A script that seeds itself, as most do, is not worth a warning; nor is what `perturb` varied.
     """
+    if cell.cell.perturbed:
+        return []
     expected = {"seed"} if cell.cell.scenario.framework == "script" else set()
     overridden: dict[str, tuple[Any, Any]] = {}
     for run in cell.all_runs:

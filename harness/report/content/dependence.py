@@ -66,16 +66,14 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"The bits of this training depend on: {', '.join(others)}."
     if undecided := _titles(document, UNDECIDED, seeds=False):
         yield f"Undecided: {', '.join(undecided)}."
-    independent = [
-        factor
-        for factor in document["factors"].values()
-        if factor["finding"] == INDEPENDENT and factor["group"] != SEEDS
-    ]
+    independent = _without_seeds(document, INDEPENDENT)
     if independent:
         fewest = min(factor["pairs"] for factor in independent)
         agree = f" ({fewest} runs or more with each agree)" if document["is_steady"] else ""
         other = "other " * bool(others)
         yield f"No dependence seen on {plural(len(independent), f'{other}factor')}{agree}."
+    if found != {UNVARIED} and (unvaried := _without_seeds(document, UNVARIED)):
+        yield f"{plural(len(unvaried), 'factor')} could not be varied."
     yield from _seeds(document)
     if found == {UNVARIED}:
         yield "No factor could be varied."
@@ -91,6 +89,14 @@ def _seeds(document: Mapping[str, Any]) -> Iterator[str]:
         yield "No other seed changes the result: this training ignores its seeds."
     elif independent:
         yield f"No dependence seen on the {join_words(independent)}."
+
+
+def _without_seeds(document: Mapping[str, Any], finding: str) -> list[Mapping[str, Any]]:
+    return [
+        factor
+        for factor in document["factors"].values()
+        if factor["finding"] == finding and factor["group"] != SEEDS
+    ]
 
 
 def _titles(document: Mapping[str, Any], finding: str, seeds: bool) -> list[str]:
@@ -143,27 +149,41 @@ def _operations(document: Mapping[str, Any]) -> Iterator[str]:
         factor = document["factors"][difference["words"][0].partition(":")[0]]
         is_found = difference["finding"] == DEPENDS and difference["diagnose"]
         if is_found and factor["group"] != SEEDS and not difference["failure"]:
-            yield f"The operation at which {factor['title']} shows: `{difference['diagnose']}`."
+            yield (
+                f"To find the first operation that differs with {difference['what'][0]}, run "
+                f"`{difference['diagnose']}`."
+            )
 
 
 def _test(document: Mapping[str, Any]) -> Iterator[str]:
+    if document["level"] == 1:  # nothing was compared
+        return
     yield (
         "Factors of a group are varied together; a group that makes a difference is halved until "
-        "the factors responsible are found. A factor is named if Fisher's exact test tells its "
-        f"runs from those without it at the level {document['level']:.2g}, so that in at most 5 % "
-        "of studies any factor is named falsely. The seeds, which should matter, have a level of "
-        "their own."
+        "the factors responsible are found. A factor is named if the p-value of Fisher's exact "
+        f"test is at most {document['level']:.2g}, so that at most 5 % of studies name any factor "
+        "falsely. Each seed, which should matter, is tested at 5 %."
     )
 
 
 def _row(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
     factor = document["factors"][name]
     first = "; ".join(map(_first, _differences(name, document)))
-    return (factor["title"], factor["finding"], evidence_of(name, document), first or DASH)
+    return (
+        _title_and_name(factor["title"], name),
+        factor["finding"],
+        evidence_of(name, document),
+        first or DASH,
+    )
+
+
+def _title_and_name(title: str, name: str) -> str:
+    """In words, and as it is typed."""
+    return title if title == name else f"{title} ({name})"
 
 
 def evidence_of(name: str, document: Mapping[str, Any]) -> str:
-    """Return how many runs with a factor agree or have another result, or why it was not varied."""
+    """Return how many runs with a factor agree or differ, or why it was not varied."""
     factor, own = document["factors"][name], _differences(name, document)
     return "; ".join(_evidence(factor, own, document)) or DASH
 
@@ -182,10 +202,9 @@ def _evidence(
     for difference in own:
         yield f"{' and '.join(difference['what'])}: {_happens(difference)}"
     if factor["pairs"] and document["is_steady"]:
-        also = "other levels: " * bool(own)
-        yield f"{also}{_runs(factor)} agree (rate ≤ {percent(factor['rate'])})"
+        yield f"{_runs(factor)} agree (rate ≤ {percent(factor['rate'])})"
     elif factor["pairs"]:
-        yield f"{_runs(factor)} differ no more often than those without it"
+        yield f"{_runs(factor)} differ no more often than those without"
     if factor["reason"]:
         yield factor["reason"]
         return
@@ -194,13 +213,16 @@ def _evidence(
 
 
 def _runs(factor: Mapping[str, Any]) -> str:
-    of_each = f" of each of {factor['levels']} levels" if factor["levels"] > 1 else ""
-    return f"{factor['pairs']} runs{of_each}"
+    each = " each" if len(factor["agreeing"]) > 1 else ""
+    return f"{' and '.join(factor['agreeing'])}: {factor['pairs']} runs{each}"
 
 
 def _happens(difference: Mapping[str, Any]) -> str:
     failure = f" ({difference['failure']})" if difference["failure"] else ""
-    return f"{difference['differing']} of {difference['runs']} runs have another result{failure}"
+    return (
+        f"{difference['differing']} of {difference['runs']} runs differ{failure}, and "
+        f"{difference['own_differing']} of {difference['own_runs']} without"
+    )
 
 
 def _first(difference: Mapping[str, Any]) -> str:

@@ -26,11 +26,12 @@ def dependence(document: Mapping[str, Any] | None) -> Figure | None:
             if place in steps:
                 color = COLORS[1] if steps[place] == earliest else COLORS[0]
                 draw_field(axes, (column, len(found) - 1 - line), str(steps[place]), color, 0.3)
-    name_fields(axes, PLACES, [shorten(" and ".join(one["what"])) for one in found])
+    name_fields(axes, PLACES, [shorten(" + ".join(one["words"])) for one in found])
     return to_figure(
         canvas,
         "dependence",
         "Where each factor first shows",
         "The first step at which a component differs from that of unperturbed runs; orange: the "
-        "earliest of a row. Step 0 is the state before the first step. Empty: equal at every step.",
+        "earliest of a row. Start: the state before step 1. End: the final state, at the last "
+        "step. Empty: equal at every step, or no such component.",
     )
