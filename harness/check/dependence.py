@@ -40,9 +40,11 @@ def _judge(document: Mapping[str, Any], allowed: Collection[str]) -> Iterator[Fi
     for name, factor in document["factors"].items():
         if name in allowed or (factor["group"] == SEEDS and SEED in allowed):
             continue
-        found = f"{factor['finding']}: {evidence_of(name, document)}"
+        evidence = evidence_of(name, document)
+        found = f"{factor['finding']}: {evidence}"
         if factor["finding"] == UNVARIED:  # said, but no fault of the training
             yield Finding(name, REQUIREMENT, State.skipped, found)
         else:
             holds = factor["finding"] == INDEPENDENT
-            yield Finding(name, REQUIREMENT, State.holds if holds else State.broken, found)
+            state, found = (State.holds, evidence) if holds else (State.broken, found)
+            yield Finding(name, REQUIREMENT, state, found)
