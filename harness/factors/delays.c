@@ -1,8 +1,9 @@
 /* Delays each thread at the start of each parallel region of GNU OpenMP, by a random time.
  *
  * Preloaded, it takes the place of GOMP_parallel, the function that starts every region that GCC
- * has compiled, and calls the real one. HARNESS_DELAY_NS is the longest delay. A thread that has
- * waited for BUDGET_NS in all waits ever more rarely, or a program of many regions would not end.
+ * has compiled, and calls the real one. Delays of all magnitudes are equally frequent, since a race
+ * may need any. A thread that has waited for BUDGET_NS in all waits ever more rarely, or a program
+ * of many regions would not end.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LONGEST_NS 500000
+#define MAGNITUDES 6 /* powers of two */
 #define BUDGET_NS INT64_C(1000000000)
 
 typedef void (*Region)(void *);
@@ -26,7 +29,6 @@ struct delayed {
 long harness_delayed_regions; /* read back by delays.py */
 
 static Parallel real_parallel;
-static int64_t longest_ns;
 
 static int64_t now_ns(void) {
     struct timespec now;
@@ -48,7 +50,8 @@ static void wait_at_random(void) {
     static __thread int64_t waited_ns;
     if (waited_ns > BUDGET_NS && (int64_t)(next_random() % (uint64_t)waited_ns) > BUDGET_NS)
         return;
-    int64_t start = now_ns(), delay_ns = (int64_t)(next_random() % (uint64_t)longest_ns);
+    int64_t start = now_ns();
+    int64_t delay_ns = (int64_t)((next_random() % LONGEST_NS) >> (next_random() % MAGNITUDES));
     while (now_ns() < start + delay_ns)
         ;
     waited_ns += delay_ns;
@@ -71,12 +74,8 @@ static int find_parallel(struct dl_phdr_info *library, size_t size, void *unused
 }
 
 void GOMP_parallel(Region region, void *data, unsigned threads, unsigned flags) {
-    if (!real_parallel) {
-        const char *longest = getenv("HARNESS_DELAY_NS");
-        longest_ns = longest && atoll(longest) > 0 ? atoll(longest) : 1;
-        if (!dl_iterate_phdr(find_parallel, NULL))
-            abort();
-    }
+    if (!real_parallel && !dl_iterate_phdr(find_parallel, NULL))
+        abort();
     __atomic_add_fetch(&harness_delayed_regions, 1, __ATOMIC_RELAXED);
     struct delayed delayed = {region, data};
     real_parallel(run_delayed, &delayed, threads, flags);

@@ -15,18 +15,11 @@ from harness.factors.factor import Factor, Group, Level, variables
 
 SOURCE = Path(__file__).parent / "delays.c"
 COMPILERS = ("cc", "gcc", "clang")
-LONGEST_NS = {"short": 5_000, "long": 500_000}
 
 
 def _levels(_: Cell) -> list[Level]:
-    return [
-        Level(
-            name,
-            f"threads delayed by up to {longest / 1000:g} µs",
-            start=variables(LD_PRELOAD=_library(), HARNESS_DELAY_NS=str(longest)),
-        )
-        for name, longest in LONGEST_NS.items()
-    ]
+    start = variables(LD_PRELOAD=_library())
+    return [Level("random", "random delays of threads", start=start)]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Two races that show in about one of a hundred processes: `python rare.py NAME NUMBER`.
+"""Two races that show in about one of a hundred processes, or fewer: `python rare.py NAME NUMBER`.
 
 Prints a result of each of NUMBER processes, which are forks of this one.
 """
@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import torch
 
-CHUNK = 50_000  # numbers that each of two threads writes, in some 50 µs
-ROUNDS = 100  # of each Python thread, in some 50 µs
+CHUNK = 20_000  # numbers that each of two OpenMP threads writes: some 20 µs
+ROUNDS = 90_000  # of each Python thread: nearly the 5 ms after which Python switches
 
 
 def write_twice() -> object:

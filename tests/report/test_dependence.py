@@ -155,12 +155,12 @@ def test_a_training_that_differs_by_itself_says_so(finding: str) -> None:
 def test_a_race_says_how_much_sooner_it_shows() -> None:
     """From a lower bound with the factor and an upper one without it, so that neither flatters."""
     factors = {"delays": factor("delays between threads", "depends", group="schedule", pairs=0)}
-    found = difference("delays:short", differing=12, runs=30)
+    found = difference("delays:random", differing=12, runs=30)
     report = dependence_of(document(runs=30, factors=factors, differences=[found]))
     assert report is not None
     (sentence,) = [one for one in report.sentences if "sooner" in one]
     assert sentence == (
-        "With with delays:short, at least 25 % of processes have another result; without, at most "
+        "With with delays:random, at least 25 % of processes have another result; without, at most "
         "9.8 % (95 % confidence each). So this difference shows at least 2.5 times sooner than by "
         "plain repetition."
     )
