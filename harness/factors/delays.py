@@ -63,4 +63,4 @@ def _read() -> str:
     return "delays" if regions else "none"
 
 
-DELAYS = Factor("delays", "delays between threads", Group.schedule, _levels, _read, _missing)
+DELAYS = Factor("delays", "thread delays", Group.schedule, _levels, _read, _missing)

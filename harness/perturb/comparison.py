@@ -60,6 +60,11 @@ class Comparison:
         """Unperturbed runs without it."""
         return sum(result != self.usual for result in self.results[0])
 
+    @property
+    def agreeing(self) -> int:
+        """Perturbed runs with the most frequent result among them."""
+        return max(Counter(self.results[1]).values(), default=0)
+
     @cached_property
     def p(self) -> float:
         return p_value(*self.results)

@@ -35,7 +35,8 @@ class Difference:
     what: Sequence[str]  # the same in words
     cell: str
     finding: str
-    differing: int  # of the runs with the factor
+    differing: int  # of the runs with the factor, from the usual result of those without
+    agreeing: int  # of them, with one another
     runs: int
     own_differing: int  # of the runs without
     own_runs: int
@@ -123,6 +124,7 @@ def _difference(search: PerturbSearch, words: Members) -> Difference:
         cell=search.cell(words).id,
         finding=str(comparison.finding),
         differing=comparison.differing,
+        agreeing=comparison.agreeing,
         runs=len(comparison.perturbed),
         own_differing=comparison.own_differing,
         own_runs=len(comparison.untouched),

@@ -1,10 +1,11 @@
-"""Two races that show in about one of a hundred processes, or fewer: `python rare.py NAME NUMBER`.
+"""Two races that show in one of a hundred processes or fewer: `python rare.py NAME CELL`.
 
-Prints a result of each of NUMBER processes, which are forks of this one.
+Prints for each of many processes, which are forks of this one, whether its result is the usual one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -12,11 +13,15 @@ from collections.abc import Callable
 
 import torch
 
+from harness.core.spec import Cell
+from harness.factors.catalog import inside
+
 CHUNK = 20_000  # numbers that each of two OpenMP threads writes: some 20 µs
 ROUNDS = 90_000  # of each Python thread: nearly the 5 ms after which Python switches
+MOST = 20_000  # processes
 
 
-def write_twice() -> object:
+def write_twice() -> bool:
     """The last number of one OpenMP thread and the first of another go to one place.
 
     The first one comes last unless the other thread is late by as long as the whole chunk takes.
@@ -25,10 +30,10 @@ def write_twice() -> object:
     index = torch.arange(2 * CHUNK)
     index[CHUNK] = CHUNK - 1
     written = torch.zeros(2 * CHUNK).index_put_((index,), torch.arange(2.0 * CHUNK))
-    return written[CHUNK - 1].item()
+    return written[CHUNK - 1].item() == CHUNK - 1
 
 
-def share() -> object:
+def share() -> bool:
     """Two Python threads append to one list, each its own numbers."""
     shared: list[int] = []
 
@@ -44,26 +49,21 @@ def share() -> object:
     return shared == sorted(shared)
 
 
-RACES: dict[str, Callable[[], object]] = {"openmp": write_twice, "python": share}
+RACES: dict[str, Callable[[], bool]] = {"openmp": write_twice, "python": share}
 
 
-def in_a_fork(race: Callable[[], object]) -> str:
-    reads, writes = os.pipe()
+def in_a_fork(race: Callable[[], bool]) -> bool:
     child = os.fork()
     if child == 0:
-        os.write(writes, repr(race()).encode())
-        os._exit(0)
-    os.close(writes)
-    with os.fdopen(reads) as result:
-        found = result.read()
-    os.waitpid(child, 0)
-    return found
+        os._exit(0 if race() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def main() -> None:
-    name, number = sys.argv[1:]
-    for _ in range(int(number)):
-        print(in_a_fork(RACES[name]), flush=True)
+    name, cell = sys.argv[1:]
+    with inside(Cell.from_json(json.loads(cell))):
+        for _ in range(MOST):
+            print("usual" if in_a_fork(RACES[name]) else "other", flush=True)
 
 
 if __name__ == "__main__":

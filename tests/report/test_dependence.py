@@ -29,6 +29,7 @@ def difference(*words: str, **changes: Any) -> dict[str, Any]:
         "cell": "cell",
         "finding": DEPENDS,
         "differing": 5,
+        "agreeing": 5,
         "runs": 5,
         "own_differing": 0,
         "own_runs": 10,
@@ -150,6 +151,16 @@ def test_a_training_that_differs_by_itself_says_so(finding: str) -> None:
     assert "Without perturbation, all 10 processes differ" in report.sentences[0]
     assert report.rows[0][1] == finding
     assert ("harness diagnose" in report.headline) == (finding == "inconclusive")
+
+
+def test_a_training_that_differs_by_itself_is_compared_by_what_agrees() -> None:
+    """All its runs differ, but those with one thread agree: that they differ says nothing."""
+    factors = {"threads": factor("number of threads", DEPENDS, group="alone", pairs=0)}
+    found = difference("threads:1", own_differing=9)
+    report = dependence_of(document(is_steady=False, factors=factors, differences=[found]))
+    assert report is not None
+    ((_, _, evidence, _),) = report.rows
+    assert evidence == "with threads:1: 5 of 5 runs agree with one another, and none without"
 
 
 def test_a_race_says_how_much_sooner_it_shows() -> None:

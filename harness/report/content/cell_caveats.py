@@ -49,7 +49,7 @@ def cell_caveats(cell: CellData) -> Iterator[Caveat]:
             "The scenario or the environment overrides the setting; `effective` in the run record "
             "lists all values.",
         )
-    if cell.unmeasured:
+    if cell.unmeasured and cell.cell.perturbed is None:  # `perturb` compares only bits
         yield Caveat(
             f"{cell.id}: runs diverged, but their distance was not measured.",
             "Set trace.keep_snapshots=true to keep the parameters that distances are measured on.",

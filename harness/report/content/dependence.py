@@ -122,7 +122,8 @@ def _together(document: Mapping[str, Any]) -> Iterator[str]:
         if len(difference["words"]) > 1:
             names = join_words(difference["what"])
             verb = "matter" if difference["finding"] == DEPENDS else "may matter"
-            yield f"{names[0].upper()}{names[1:]} {verb} only together: {_happens(difference)}."
+            happens = _happens(difference, document)
+            yield f"{names[0].upper()}{names[1:]} {verb} only together: {happens}."
 
 
 def _sooner(document: Mapping[str, Any]) -> Iterator[str]:
@@ -200,7 +201,7 @@ def _evidence(
     factor: Mapping[str, Any], own: Sequence[Mapping[str, Any]], document: Mapping[str, Any]
 ) -> Iterator[str]:
     for difference in own:
-        yield f"{' and '.join(difference['what'])}: {_happens(difference)}"
+        yield f"{' and '.join(difference['what'])}: {_happens(difference, document)}"
     if factor["pairs"] and document["is_steady"]:
         yield f"{_runs(factor)} agree (rate ≤ {percent(factor['rate'])})"
     elif factor["pairs"]:
@@ -217,12 +218,15 @@ def _runs(factor: Mapping[str, Any]) -> str:
     return f"{' and '.join(factor['agreeing'])}: {factor['pairs']} runs{each}"
 
 
-def _happens(difference: Mapping[str, Any]) -> str:
+def _happens(difference: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     failure = f" ({difference['failure']})" if difference["failure"] else ""
-    return (
-        f"{difference['differing']} of {difference['runs']} runs differ{failure}, and "
-        f"{difference['own_differing']} of {difference['own_runs']} without"
-    )
+    own, own_runs = difference["own_differing"], difference["own_runs"]
+    if document["is_steady"]:
+        number, verb, without = difference["differing"], "differ", f"{own} of {own_runs}"
+    else:
+        number, verb = difference["agreeing"], "agree with one another"
+        without = f"{own_runs - own} of {own_runs}" if own_runs - own > 1 else "none"
+    return f"{number} of {difference['runs']} runs {verb}{failure}, and {without} without"
 
 
 def _first(difference: Mapping[str, Any]) -> str:
