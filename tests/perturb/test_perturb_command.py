@@ -69,6 +69,18 @@ def test_a_training_that_never_agrees_hides_its_factors(tmp_path: Path) -> None:
     assert "harness diagnose" in done.stdout
 
 
+@pytest.mark.long
+def test_a_gate_runs_perturb_and_fails_on_what_is_not_allowed(tmp_path: Path) -> None:
+    """The line names the factor and its evidence."""
+    shutil.copy(ROOT / "tests" / "perturb" / "planted.py", tmp_path)
+    words = ["--depends-only-on", "seed", *FEW, "perturb.factors=[umask,time_zone,seed_torch]"]
+    done = harness("check", *words, "--", "python", "planted.py", "--on=umask", cwd=tmp_path)
+    assert done.returncode == FAILED, done.stdout + done.stderr
+    assert "umask: no dependence: depends: " in done.stdout
+    assert "time_zone: no dependence: " in done.stdout
+    assert "seed_torch: no dependence" not in done.stdout  # it is allowed
+
+
 def test_an_unknown_factor_is_refused(tmp_path: Path) -> None:
     """With the names that are allowed, before anything runs."""
     done = perturb(tmp_path, "", "perturb.factors=[time]")
