@@ -31,7 +31,7 @@ def _levels(_: Cell) -> list[Level]:
 
 def _missing(cell: Cell) -> str:
     if cell.scenario.framework != "script":
-        return "only scripts (`-- python train.py`) run in a copied folder"
+        return "only scripts run in a copied folder"
     is_long = len(tempfile.gettempdir()) > LONGEST - ROOM
     return "TMPDIR has a long path already" if is_long else ""
 
