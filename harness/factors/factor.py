@@ -60,7 +60,7 @@ class Factor:
     """
 
     name: str
-    title: str  # in tables and sentences: "time of day"
+    title: str  # in tables and sentences: "CPU affinity"
     group: Group
     levels: Callable[[Cell], list[Level]]
     read: Callable[[], str]

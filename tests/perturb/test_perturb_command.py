@@ -41,9 +41,9 @@ def test_planted_factors_are_named_and_no_others(tmp_path: Path) -> None:
     assert named(answer) == {"clock", "hash_seed"}
     assert answer["factors"]["umask"]["finding"] == "no dependence seen"
     assert answer["factors"]["loader_workers"]["finding"] == "not varied"
-    assert "depend on: time of day, hash seed." in done.stdout.replace("\n", " ")
+    assert "depend on: clock, hash seed." in done.stdout.replace("\n", " ")
     report = (study_of(done, tmp_path) / "report.md").read_text()
-    assert "| hash seed | depends | hash seed" in report
+    assert "| hash seed (hash_seed) | depends | hash seed" in report
     assert (study_of(done, tmp_path) / "figures" / "dependence.svg").is_file()
 
 
