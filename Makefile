@@ -65,7 +65,7 @@ test-image: setup-dev ## Build and test the CPU image on a private Docker engine
 	@tests/container/install_engine.sh
 	@$(PYTEST) tests/container --image $(ARGS)
 
-test-long: setup-dev ## Inject every kind of fault and diagnose every cell of MATRIX=quick (an hour on two cores)
+test-long: setup-dev ## Inject every kind of fault and diagnose every cell of MATRIX=quick, and more (hours on two cores)
 	@$(PYTEST) -m long --long $(ARGS)
 
 lint: setup-dev ## Check style and types (ruff, mypy --strict, hadolint)

@@ -40,11 +40,9 @@ def _judge(document: Mapping[str, Any], allowed: Collection[str]) -> Iterator[Fi
     for name, factor in document["factors"].items():
         if name in allowed or (factor["group"] == SEEDS and SEED in allowed):
             continue
-        evidence = evidence_of(name, document)
-        found = f"{factor['finding']}: {evidence}"
-        if factor["finding"] == UNVARIED:  # said, but no fault of the training
-            yield Finding(name, REQUIREMENT, State.skipped, found)
-        else:
-            holds = factor["finding"] == INDEPENDENT
-            state, found = (State.holds, evidence) if holds else (State.broken, found)
-            yield Finding(name, REQUIREMENT, state, found)
+        finding, evidence = factor["finding"], evidence_of(name, document)
+        if finding == INDEPENDENT:
+            yield Finding(name, REQUIREMENT, State.holds, evidence)
+        else:  # what was not varied is said, but no fault of the training
+            state = State.skipped if finding == UNVARIED else State.broken
+            yield Finding(name, REQUIREMENT, state, f"{finding}: {evidence}")

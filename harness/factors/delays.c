@@ -1,9 +1,9 @@
 /* Delays each thread at the start of each parallel region of GNU OpenMP, by a random time.
  *
  * Preloaded, it takes the place of GOMP_parallel, the function that starts every region that GCC
- * has compiled, and calls the real one. Delays of all magnitudes are equally frequent, since a race
- * may need any. A thread that has waited for BUDGET_NS in all waits ever more rarely, or a program
- * of many regions would not end.
+ * has compiled, and calls the real one. The longest delay is LONGEST_NS, halved up to MAGNITUDES - 1
+ * times, each equally often. A thread that has waited for BUDGET_NS in all waits ever more rarely,
+ * or a program of many regions would not end.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define LONGEST_NS 500000
-#define MAGNITUDES 6 /* powers of two */
+#define MAGNITUDES 6
 #define BUDGET_NS INT64_C(1000000000)
 
 typedef void (*Region)(void *);
