@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,7 +38,15 @@ def main(words: Sequence[str]) -> int:
 
 def entry() -> int:
     """Entry point of the console script `determinism-harness`."""
-    return main(sys.argv[1:])
+    from harness.core.exit_codes import NOT_READ  # noqa: PLC0415 - as those of main
+
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        return NOT_READ
+    return status
 
 
 if __name__ == "__main__":

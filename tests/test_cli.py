@@ -279,3 +279,15 @@ def test_resume_names_what_has_changed(tmp_path: Path, study: Path) -> None:
     done = command("resume", "copy", cwd=tmp_path)
     assert done.returncode == 2
     assert "torch was 1.0.0" in done.stderr
+
+
+def test_output_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
+    """As with `| head`: the command ends without a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "harness", "list"]
+    with os.fdopen(writer, "w") as output:
+        done = subprocess.run(
+            words, stdout=output, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path
+        )
+    assert (done.returncode, done.stderr) == (141, "")
