@@ -19,6 +19,7 @@ from harness.factors.evaluation_batch import EVALUATION_BATCH
 from harness.factors.factor import Factor, Level, Start
 from harness.factors.first_calls import FIRST_CALLS
 from harness.factors.folder import FOLDER
+from harness.factors.gpus import CUBLAS_WORKSPACE, KERNEL_CHOICE, VISIBLE_GPUS
 from harness.factors.hash_seed import HASH_SEED
 from harness.factors.heap import HEAP
 from harness.factors.home import HOME
@@ -67,6 +68,9 @@ FACTORS = {
         HEAP,
         FIRST_CALLS,
         COMPILE_CACHE,
+        VISIBLE_GPUS,
+        CUBLAS_WORKSPACE,
+        KERNEL_CHOICE,
     )
 }
 

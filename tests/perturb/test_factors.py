@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.core.frameworks import environment_of
 from harness.core.protocol import module_command
@@ -35,10 +36,11 @@ OF_TORCH = (
     "compile_cache",
 )
 NEEDS_SCRIPT = ("folder",)
+OF_GPUS = ("visible_gpus", "cublas_workspace", "kernel_choice")
 SETTLED = [
     name
     for name, factor in FACTORS.items()
-    if name not in (*OF_TORCH, *NEEDS_SCRIPT) and factor.group is not Group.seeds
+    if name not in (*OF_TORCH, *NEEDS_SCRIPT, *OF_GPUS) and factor.group is not Group.seeds
 ]
 # Prints what a factor reads while a training runs, and after it.
 READ = """
@@ -61,6 +63,10 @@ with torch.no_grad():
 assert [len(batch) for batch in loader] == [4, 4, 4]
 """
 COMPILED = "torch.compile(lambda x: x.sin() + 1)(torch.ones(8))"
+TIMED = """
+x = torch.ones(256, 256, device="cuda")
+torch.compile(lambda x: x @ x, mode="max-autotune-no-cudagraphs")(x)
+"""
 
 
 def perturbed(cell: Cell, factor: str, level: Level) -> Cell:
@@ -122,6 +128,41 @@ def test_a_level_of_a_training_reads_back(
     levels = FACTORS[name].levels(cell)
     found = [read(perturbed(cell, name, level), name, training)[0] for level in levels]
     assert found == varied
+
+
+@pytest.mark.parametrize("name", OF_GPUS)
+def test_nothing_of_a_gpu_is_varied_on_a_cpu(name: str, make_cell: MakeCell) -> None:
+    """With the reason; nor what the setting or the user's choice of a device decides."""
+    factor, cell = FACTORS[name], make_cell(perturbed=())
+    assert factor.missing(cell) == "the training uses no GPU"
+    assert factor.missing(replace(cell, device="cuda")) == ""
+    assert [level.name for level in factor.levels(cell)]
+
+
+def test_what_was_chosen_for_a_gpu_is_not_varied(make_cell: MakeCell) -> None:
+    """The setting chooses the workspace, and a device's number counts the visible ones."""
+    cell = make_cell(perturbed=(), device="cuda:1")
+    cell = replace(cell, determinism=cell.determinism.with_switches({"cublas_workspace": ":16:8"}))
+    assert FACTORS["cublas_workspace"].missing(cell) == "the setting chooses it"
+    assert FACTORS["visible_gpus"].missing(cell) == "cuda:1 was chosen"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device; run this on one")
+@pytest.mark.parametrize(
+    ("name", "training"),
+    [("cublas_workspace", "pass"), ("kernel_choice", TIMED), ("visible_gpus", "pass")],
+)
+def test_what_is_varied_about_gpus_reads_back(
+    name: str, training: str, make_cell: MakeCell
+) -> None:
+    """In a process that computes on one."""
+    if name == "visible_gpus" and torch.cuda.device_count() < 2:
+        pytest.skip("one GPU; run this with two")
+    cell = make_cell(perturbed=(), device="cuda")
+    usual, _ = read(cell, name, training)
+    (level,) = FACTORS[name].levels(cell)
+    assert read(perturbed(cell, name, level), name, training)[0] not in (usual, "")
 
 
 @pytest.mark.parametrize("name", ["thread_switches", "directory_order"])

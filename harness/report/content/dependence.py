@@ -210,7 +210,7 @@ def _evidence(
         yield factor["reason"]
         return
     for word, reason in factor["skipped"].items():
-        yield f"{word.partition(':')[2]}: {reason}"
+        yield f"{word} was not varied: {reason}"
 
 
 def _runs(factor: Mapping[str, Any]) -> str:
