@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from harness.core.patch import patched
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level
+from harness.factors.factor import Factor, Group, Level, attribute
 
 Order = Callable[[list[Any]], list[Any]]
 KNOWN = Path(os.__file__).parent  # the standard library: a folder with many entries
@@ -67,6 +68,8 @@ def _ordered(order: Order) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patched(os, "listdir", list_folder))
         stack.enter_context(patched(os, "scandir", scan_folder))
+        if globber := getattr(glob, "_StringGlobber", None):  # pathlib's, in Python 3.13
+            stack.enter_context(attribute(globber, "scandir", staticmethod(os.scandir)))
         yield
 
 

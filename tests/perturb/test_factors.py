@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -173,6 +175,20 @@ def test_what_is_changed_inside_a_process_is_undone(name: str, make_cell: MakeCe
     for level in factor.levels(cell):
         _, after = read(perturbed(cell, name, level), name)
         assert after == usual
+
+
+@pytest.mark.parametrize("level", FACTORS["directory_order"].levels(None), ids=lambda one: one.name)
+def test_every_way_to_list_a_folder_is_reordered(level: Level, tmp_path: Path) -> None:
+    """By the os module, glob and pathlib, whose ways differ between versions of Python."""
+    for number in (2, 0, 3, 1):
+        (tmp_path / f"f{number}").touch()
+    with level.inside():
+        listed = [tmp_path.iterdir(), tmp_path.glob("*"), tmp_path.rglob("f*")]
+        listed += [next(os.walk(tmp_path))[2], os.listdir(tmp_path)]  # noqa: PTH208 - one of them
+        listed += [glob.glob(f"{tmp_path}/*")]  # noqa: PTH207 - as above
+        listed += [[entry.name for entry in os.scandir(tmp_path)]]
+        names = {" ".join(Path(entry).name for entry in entries) for entries in listed}
+    assert names == {"f0 f1 f2 f3" if level.name == "sorted" else "f3 f2 f1 f0"}
 
 
 def fail_under(cell: Cell) -> None:
