@@ -1,4 +1,4 @@
-"""Replaces a function while a training is observed, where a library has no hook for it."""
+"""Replaces functions and attributes while a training runs, where a library has no hook."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ Function = Callable[..., Any]
 def patched(owner: Any, name: str, replace: Callable[[Function], Function]) -> Iterator[None]:
     """In this context, ``owner.name`` is what ``replace`` returns for the original function."""
     original = getattr(owner, name)
-    setattr(owner, name, functools.wraps(original)(replace(original)))
+    with attribute(owner, name, functools.wraps(original)(replace(original))):
+        yield
+
+
+@contextmanager
+def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """In this context, ``owner.name`` is another value."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        setattr(owner, name, before)

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.core.patch import patched
+from harness.core.patch import attribute, patched
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, attribute
+from harness.factors.factor import Factor, Group, Level
 
 Order = Callable[[list[Any]], list[Any]]
 KNOWN = Path(os.__file__).parent  # the standard library: a folder with many entries

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from typing import Any
 
-from harness.core.patch import patched
+from harness.core.patch import attribute, patched
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, attribute, loaded
+from harness.factors.factor import Factor, Group, Level, loaded
 
 SHIFT = 1_000_003
 LARGEST = 2**32  # of a seed of NumPy, the smallest range of the three
