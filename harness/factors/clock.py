@@ -1,4 +1,4 @@
-"""The time of day, shifted by libfaketime for one process and its children."""
+"""The time of day, shifted for one process and its children."""
 
 from __future__ import annotations
 
@@ -7,40 +7,26 @@ from pathlib import Path
 
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, variables
+from harness.factors.preload import compiled, why_not_compiled
 
-DAY_S = 86_400
-LIBRARIES = tuple(
-    f"/usr/{folder}/faketime/{name}"  # MT: for programs with threads
-    for name in ("libfaketimeMT.so.1", "libfaketime.so.1")
-    for folder in ("lib/*", "lib64", "local/lib")
-)
-LEVELS = {"ahead": "+10d", "behind": "-400d"}
+HOUR_S, DAY_S = 3600, 86_400
+# Another hour of the day and another day of the week, too.
+LEVELS = {
+    "ahead": (10 * DAY_S + 7 * HOUR_S, "the clock 10 days and 7 hours ahead"),
+    "behind": (-400 * DAY_S - 5 * HOUR_S, "the clock 400 days and 5 hours behind"),
+}
 
 
 def _levels(_: Cell) -> list[Level]:
+    library = compiled("clock")
     return [
-        Level(
-            name,
-            f"the clock at {shift.replace('d', ' days')}",
-            start=variables(
-                LD_PRELOAD=_library(),
-                FAKETIME=shift,
-                DONT_FAKE_MONOTONIC="1",  # which measures durations
-                NO_FAKE_STAT="1",  # files keep their times
-                FAKETIME_DISABLE_SHM="1",  # it would be left behind by a killed run
-            ),
-        )
-        for name, shift in LEVELS.items()
+        Level(name, what, start=variables(LD_PRELOAD=library, HARNESS_CLOCK_SHIFT_S=str(shift_s)))
+        for name, (shift_s, what) in LEVELS.items()
     ]
 
 
-def _library() -> str:
-    found = (str(path) for pattern in LIBRARIES for path in Path("/").glob(pattern[1:]))
-    return next(found, "")
-
-
 def _missing(_: Cell) -> str:
-    return "" if _library() else "libfaketime is not installed (Debian: package faketime)"
+    return why_not_compiled("clock")
 
 
 def _read() -> str:
@@ -48,7 +34,7 @@ def _read() -> str:
     lines = Path("/proc/stat").read_text().split("\n")
     booted = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
     uptime_s = float(Path("/proc/uptime").read_text().split()[0])
-    return f"{round((time.time() - booted - uptime_s) / DAY_S)} days ahead"
+    return f"{round((time.time() - booted - uptime_s) / HOUR_S)} hours ahead"
 
 
 CLOCK = Factor("clock", "clock", Group.surroundings, _levels, _read, _missing)

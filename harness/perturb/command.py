@@ -49,7 +49,7 @@ class PerturbInquiry(TwoServers):
 
 def _list_cells(session: Session, search: PerturbSearch) -> None:
     """Make the study one of all cells that were run."""
-    cells = [search.untouched, *map(search.cell, search.comparisons)]
-    asked = tuple(RequestedCell(cell, None, timed=False) for cell in cells)
+    cells = [search.untouched, *search.tried, *map(search.cell, search.comparisons)]
+    asked = tuple(RequestedCell(cell, None, timed=False) for cell in dict.fromkeys(cells))
     request = dataclasses.replace(session.request, asked=asked)
     session.folder.extend(request, plan(request, search.untouched.device))

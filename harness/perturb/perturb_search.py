@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from harness.core.record import RunRecord
 from harness.core.spec import Cell
 from harness.diagnose.runs import Experiment
-from harness.factors.catalog import FACTORS, UNREADABLE, perturb
+from harness.factors.catalog import FACTORS, perturb
 from harness.factors.factor import Factor, Group, Level
 from harness.perturb.comparison import FALSE_ALARMS, Comparison, Finding
 from harness.perturb.group_search import GroupSearch, Members
+from harness.perturb.read_back import ReadBack, factor_of
 
 FIRST = 2  # unperturbed runs that show whether the training completes
 MORE = 2  # unperturbed runs beside each further level, since the machine may have changed
@@ -27,6 +28,7 @@ class PerturbSearch:
     unvaried: dict[str, str] = field(default_factory=dict)  # why, by factor or FACTOR:LEVEL
     comparisons: dict[Members, Comparison] = field(default_factory=dict)
     found: list[Members] = field(default_factory=list)
+    tried: list[Cell] = field(default_factory=list)  # what one run was read back of
     unperturbed: int = 0  # runs so far
 
     @property
@@ -70,21 +72,21 @@ class PerturbSearch:
 
     @property
     def _most_levels(self) -> int:
-        return max(Counter(map(_factor, self.levels)).values(), default=0)
+        return max(Counter(map(factor_of, self.levels)).values(), default=0)
 
     def _groups(self, turn: int) -> Iterator[list[str]]:
         """Yield what is varied together: the next level of each factor of a group.
 
         A factor that is known to matter needs no other level.
         """
-        known = {_factor(word) for words in self.found for word in words}
+        known = {factor_of(word) for words in self.found for word in words}
         for group in Group:
             names = [one.name for one in self.factors if one.group is group]
             words = [
                 own[turn]
                 for name in names
                 if name not in known
-                and turn < len(own := [word for word in self.levels if _factor(word) == name])
+                and turn < len(own := [word for word in self.levels if factor_of(word) == name])
             ]
             if group in (Group.alone, Group.seeds):
                 yield from ([word] for word in words)
@@ -92,37 +94,39 @@ class PerturbSearch:
                 yield words
 
     def _leave_out_ineffective(self, groups: Sequence[list[str]]) -> list[list[str]]:
-        """Leave out levels that change nothing, as one run of each group reads back."""
+        """Leave out levels that change nothing, as one run of each group reads back.
+
+        Where the run of a group does not tell, each of its levels has a run of its own.
+        """
         if not groups:
             return []
-        self.experiment.log(f"perturb: one run with each of {len(groups)} groups of factors")
-        unperturbed = self._runs(self.untouched, FIRST)
-        usual = next(run for run in unperturbed if run.conditions)
-        cells = [(self.cell(frozenset(words)), 1) for words in groups]
-        runs = self.experiment.in_random_order(cells)
-        for words, (run,) in zip(groups, runs, strict=True):
-            for word in words if run.conditions else ():
-                self._check_varied(word, usual, run)
+        self.experiment.log(f"perturb: one run with each of {_groups(len(groups))}")
+        read_back = ReadBack(self._runs(self.untouched, FIRST))
+        for words, run in zip(groups, self._try(groups), strict=True):
+            is_told = len(words) == 1 or read_back.tells_of_each(words, run)
+            runs = [run] * len(words) if is_told else self._try([[word] for word in words])
+            for word, own in zip(words, runs, strict=True):
+                if reason := read_back.why_unvaried(word, own):
+                    self.unvaried[word] = reason
         effective = [[word for word in words if word not in self.unvaried] for words in groups]
         return [words for words in effective if words]
+
+    def _try(self, groups: Sequence[list[str]]) -> list[RunRecord]:
+        """Run each group once."""
+        cells = [self.cell(frozenset(words)) for words in groups]
+        self.tried += cells
+        runs = self.experiment.in_random_order([(cell, 1) for cell in cells])
+        return [run for (run,) in runs]
 
     def _run_all(self, groups: Sequence[list[str]]) -> None:
         """Run what is certainly needed, in random order with unperturbed runs."""
         wanted = [(self.cell(frozenset(words)), self._pairs(words)) for words in groups]
         total = sum(number for _, number in wanted)
         self.experiment.log(
-            f"perturb: {total} runs of {len(groups)} groups, {self.unperturbed} without any factor"
+            f"perturb: {total} runs of {_groups(len(groups))}, {self.unperturbed} without any "
+            "factor"
         )
         self.experiment.in_random_order([(self.untouched, self.unperturbed), *wanted])
-
-    def _check_varied(self, word: str, usual: RunRecord, run: RunRecord) -> None:
-        """Note a level that reads back as nothing that was varied, or that varies threads, too."""
-        factor = _factor(word)
-        before, now = usual.conditions[factor], run.conditions[factor]
-        if now in (before, UNREADABLE):
-            self.unvaried[word] = f"it has no effect here ({now})"
-        elif FACTORS[factor].keeps_threads and run.threads != usual.threads:
-            self.unvaried[word] = f"it would also change the number of threads ({run.threads})"
 
     def _matters(self, words: Members) -> bool:
         """Whether the results differ, or may: then a group is halved."""
@@ -185,8 +189,8 @@ class PerturbSearch:
 
 
 def _are_seeds(words: Collection[str]) -> bool:
-    return all(FACTORS[_factor(word)].group is Group.seeds for word in words)
+    return all(FACTORS[factor_of(word)].group is Group.seeds for word in words)
 
 
-def _factor(word: str) -> str:
-    return word.partition(":")[0]
+def _groups(number: int) -> str:
+    return f"{number} group{'s' * (number != 1)} of factors"
