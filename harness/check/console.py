@@ -27,7 +27,7 @@ def _describe_counts(findings: Sequence[Finding]) -> str:
 
 def summarize_factors(study: StudyData, findings: Sequence[Finding]) -> str:
     factors = plural(len(findings), "factor")
-    return f"check: {factors} of {study.name}: {_describe_counts(findings) or 'none to judge'}"
+    return f"check: {factors} of {study.name}: {_describe_counts(findings)}"
 
 
 def summary(study: StudyData, selection: Selection, findings: Sequence[Finding]) -> str:

@@ -11,13 +11,14 @@ from harness.core.errors import UsageError
 from harness.report.content.dependence import INDEPENDENT, SEEDS, UNVARIED, evidence_of
 
 SEED = "seed"  # stands for the seeds of all sources
-REQUIREMENT = "no dependence"
+REQUIREMENT = "must not matter"
 
 
 def find_dependence(study: StudyData, allowed: Collection[str]) -> list[Finding]:
     """Return a finding for each factor that is not allowed, sorted by ``ORDER``.
 
-    Raises UsageError if the study is not one of `perturb`, or did not vary what is allowed.
+    Raises UsageError if the study is not one of `perturb`, has no factor of an allowed name, or
+    varied no other.
     """
     document = study.dependence
     if document is None:
@@ -31,12 +32,18 @@ def find_dependence(study: StudyData, allowed: Collection[str]) -> list[Finding]
             f"--depends-only-on {','.join(unknown)}: this study has {', '.join([SEED, *factors])}"
         )
     findings = list(_judge(document, allowed))
+    if all(finding.state is State.skipped for finding in findings):
+        reasons = "; ".join(f"{finding.cell}: {finding.found}" for finding in findings)
+        raise UsageError(
+            "nothing to judge: every factor is allowed or was not varied"
+            + f" ({reasons})" * bool(reasons)
+        )
     return sorted(findings, key=lambda finding: ORDER.index(finding.state))
 
 
 def _judge(document: Mapping[str, Any], allowed: Collection[str]) -> Iterator[Finding]:
     if document["failure"]:
-        yield Finding("training", REQUIREMENT, State.broken, f"it fails: {document['failure']}")
+        yield Finding("training", "must complete", State.broken, f"it fails: {document['failure']}")
     for name, factor in document["factors"].items():
         if name in allowed or (factor["group"] == SEEDS and SEED in allowed):
             continue

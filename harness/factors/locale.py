@@ -10,9 +10,11 @@ from harness.factors.factor import Factor, Group, Level, variables
 
 
 def _levels(_: Cell) -> list[Level]:
-    # or Python would choose UTF-8 in place of ASCII
-    ascii_only = variables(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
-    return [Level("ascii", "the locale C, with ASCII", start=ascii_only)]
+    # Or Python would choose UTF-8 in place of ASCII. What a program prints is no result.
+    ascii_only = variables(
+        LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="utf-8"
+    )
+    return [Level("ascii", "the locale C, and ASCII for files", start=ascii_only)]
 
 
 def _missing(cell: Cell) -> str:

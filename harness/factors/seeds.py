@@ -47,16 +47,32 @@ CLASSES = [
 
 
 def _shift(source: str, seed: Any) -> Any:
-    """Only numbers: None asks for a random seed, and a state or a text has no next one.
+    """None stays, as it asks for a random seed.
 
-    Of several numbers that make one seed, the first.
+    Of several numbers that make one seed, the first is shifted.
     """
-    if isinstance(seed, list | tuple) and seed:
-        return type(seed)([_shift(source, seed[0]), *seed[1:]])
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        return seed
-    shifted[source] = shifted.get(source, 0) + 1
-    return (int(seed) + SHIFT) % LARGEST
+    other = _other(seed)
+    if other is not seed:
+        shifted[source] = shifted.get(source, 0) + 1
+    return other
+
+
+def _other(seed: Any) -> Any:
+    numpy, other = loaded("numpy"), seed
+    if isinstance(seed, Integral):
+        other = (int(seed) + SHIFT) % LARGEST
+    elif isinstance(seed, float):
+        other = seed + SHIFT
+    elif isinstance(seed, str):
+        other = f"{seed} {SHIFT}"
+    elif isinstance(seed, bytes | bytearray):
+        other = seed + b"%d" % SHIFT
+    elif isinstance(seed, list | tuple) and seed:
+        other = type(seed)([_other(seed[0]), *seed[1:]])
+    elif numpy and isinstance(seed, numpy.ndarray) and seed.size:
+        other = seed.copy()
+        other.flat[0] ^= 1  # which any type of integer can hold
+    return other
 
 
 def _seeding(source: str, place: int = 0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

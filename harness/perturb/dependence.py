@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.core.agreement import Agreement
 from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command, split_words
-from harness.core.exit_codes import DONE, FAILED
+from harness.core.exit_codes import DONE, FAILED, RUNS_FAILED
 from harness.core.files import write_json
 from harness.core.paths import DEPENDENCE
 from harness.core.record import RunRecord
@@ -18,7 +18,7 @@ from harness.diagnose.recipe_switches import with_setting
 from harness.factors.factor import Factor
 from harness.perturb.comparison import Finding, result_of
 from harness.perturb.group_search import Members
-from harness.perturb.perturb_search import PerturbSearch
+from harness.perturb.perturb_search import PerturbSearch, are_seeds
 
 SETTING = "seed"  # whose runs are perturbed if none is named
 UNVARIED = "not varied"
@@ -69,13 +69,15 @@ class Dependence:
     own: str
     is_steady: bool
     failure: str  # of the unperturbed runs, if none completed
-    level: float  # of each test
+    level: float  # of each test but those of seeds; 1 without any
     factors: Mapping[str, FactorAnswer] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
     diagnose: str = ""  # the command that examines the training without perturbation
 
     @property
     def exit_status(self) -> int:
+        if self.failure:
+            return RUNS_FAILED
         told = (Finding.depends, Finding.independent)
         return DONE if any(one.finding in told for one in self.factors.values()) else FAILED
 
@@ -88,6 +90,7 @@ class Dependence:
 
 def describe_dependence(search: PerturbSearch) -> Dependence:
     untouched = search.experiment.untreated_runs()
+    compared = search.comparisons.items()
     agreement = Agreement.of([*map(result_of, untouched)])
     known = Dependence(
         cell=search.untouched.id,
@@ -95,7 +98,7 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
         own=agreement.describe(),
         is_steady=agreement.differing == 0,
         failure="" if any(run.repeats for run in untouched) else _failure(untouched),
-        level=min((one.level for one in search.comparisons.values()), default=1.0),
+        level=max((one.level for words, one in compared if not are_seeds(words)), default=1.0),
         diagnose=_diagnose(search),
     )
     if known.failure:

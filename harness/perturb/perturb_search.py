@@ -177,18 +177,18 @@ class PerturbSearch:
 
         That a seed matters is no discovery: each has a level of its own.
         """
-        tests = 1 if _are_seeds(words) else len(self.levels)
+        tests = 1 if are_seeds(words) else len(self.levels)
         return FALSE_ALARMS / (tests * looks)
 
     def _pairs(self, words: Collection[str]) -> int:
-        return SEED_PAIRS if _are_seeds(words) else self.experiment.request.perturb.pairs
+        return SEED_PAIRS if are_seeds(words) else self.experiment.request.perturb.pairs
 
     def _runs(self, cell: Cell, number: int) -> list[RunRecord]:
         (runs,) = self.experiment.in_random_order([(cell, number)])
         return runs
 
 
-def _are_seeds(words: Collection[str]) -> bool:
+def are_seeds(words: Collection[str]) -> bool:
     return all(FACTORS[factor_of(word)].group is Group.seeds for word in words)
 
 

@@ -51,6 +51,15 @@ def test_what_was_not_varied_is_skipped_with_its_reason() -> None:
     assert skipped.found.startswith("not varied: ")
 
 
+def test_a_study_that_varied_nothing_else_is_refused() -> None:
+    """It would pass whatever the training depends on."""
+    found = study(clock="not varied")
+    with pytest.raises(UsageError, match=r"nothing to judge: .*clock: not varied"):
+        find_dependence(found, ["seed", "umask"])
+    with pytest.raises(UsageError, match="nothing to judge"):
+        find_dependence(study(), ["seed", "umask"])
+
+
 def test_unknown_factors_and_other_studies_are_refused() -> None:
     """With what the study has, and how to get one."""
     with pytest.raises(UsageError, match="--depends-only-on thread: this study has seed, umask"):

@@ -61,8 +61,11 @@ EVALUATION = """
 from torch.utils.data import DataLoader
 loader = DataLoader(torch.arange(12.0), batch_size=4)
 with torch.no_grad():
-    [len(batch) for batch in loader]
+    sizes = [len(batch) for batch in loader]
+assert len(sizes) == len(loader)  # by which programs divide
+assert sizes[0] == loader.batch_size
 assert [len(batch) for batch in loader] == [4, 4, 4]
+assert len(loader) == 3
 """
 COMPILED = "torch.compile(lambda x: x.sin() + 1)(torch.ones(8))"
 TIMED = """

@@ -54,7 +54,9 @@ def test_only_this_source_draws_other_numbers(source: str, make_cell: MakeCell) 
         lambda: np.random.Generator(np.random.PCG64(3)),
         lambda: np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy=3))),
         lambda: np.random.RandomState(3),
+        lambda: np.random.RandomState(np.array([3, 1])),
         lambda: random.Random(3),
+        lambda: random.Random("three"),
     ],
 )
 def test_every_kind_of_generator_gets_another_seed(
@@ -70,13 +72,33 @@ def test_every_kind_of_generator_gets_another_seed(
     assert make().random() == usual
 
 
-def test_seeds_that_are_no_numbers_stay(source: str, make_cell: MakeCell) -> None:
-    """None asks for a random seed; a text and the version of the algorithm are left as they are."""
-    with inside(make_cell(perturbed=(f"seed_{source}:other",))):
-        random.seed("text", version=2)
-        first = random.random()
-    random.seed("text", version=2)
-    assert random.random() == first
+@pytest.mark.parametrize("seed", ["text", b"bytes", bytearray(b"more"), 1.5, -3])
+def test_any_seed_of_python_is_changed(seed: Any, make_cell: MakeCell) -> None:
+    """The version of the algorithm that is given with it stays."""
+    random.seed(seed, version=2)
+    usual = random.random()
+    with inside(make_cell(perturbed=("seed_python:other",))):
+        random.seed(seed, version=2)
+        assert random.random() != usual
+
+
+@pytest.mark.parametrize("seed", [[3, 1], np.array([3, 1], dtype=np.uint8)])
+def test_the_first_of_several_numbers_is_changed(seed: Any, make_cell: MakeCell) -> None:
+    """In a copy: the program's own array stays."""
+    np.random.seed(seed)
+    usual = np.random.rand()
+    with inside(make_cell(perturbed=("seed_numpy:other",))):
+        np.random.seed(seed)
+        assert np.random.rand() != usual
+    assert [*seed] == [3, 1]
+
+
+def test_no_seed_stays_none(make_cell: MakeCell) -> None:
+    """None asks for a random seed."""
+    before = FACTORS["seed_python"].read()
+    with inside(make_cell(perturbed=("seed_python:other",))):
+        random.seed(None)
+        assert FACTORS["seed_python"].read() == before
 
 
 def test_generators_keep_their_type(make_cell: MakeCell) -> None:

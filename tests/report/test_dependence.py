@@ -71,7 +71,7 @@ def test_the_headline_names_factors_and_seeds_apart() -> None:
     assert report is not None
     assert report.headline == (
         "The bits of this training depend on: clock. No dependence seen on 1 other factor "
-        "(5 runs or more with each agree). 1 factor could not be varied. Seeds that matter: "
+        "(5 runs or more with it agree). 1 factor could not be varied. Seeds that matter: "
         "seed of torch."
     )
 
@@ -114,7 +114,7 @@ def test_a_training_that_depends_on_nothing_says_so_once() -> None:
     """With how many factors were varied."""
     report = dependence_of(document(factors={"umask": factor("umask")}, differences=[]))
     assert report is not None
-    assert report.headline == "No dependence seen on 1 factor (5 runs or more with each agree)."
+    assert report.headline == "No dependence seen on 1 factor (5 runs or more with it agree)."
 
 
 def test_nothing_is_said_of_factors_that_were_not_varied() -> None:
@@ -184,3 +184,14 @@ def test_a_training_that_fails_has_no_answer() -> None:
     assert (
         report.headline == "Without perturbation, the training fails: crashed: ValueError: no data."
     )
+
+
+def test_what_an_evaluation_prints_is_said_not_to_be_compared() -> None:
+    """Only where it was varied, and seemed not to matter."""
+    factors = {"evaluation_batch": factor("evaluation batch size")}
+    report = dependence_of(document(factors=factors, differences=[]))
+    assert report is not None
+    assert any("a metric that it only prints" in sentence for sentence in report.sentences)
+    without = dependence_of(document())
+    assert without is not None
+    assert not any("only prints" in sentence for sentence in without.sentences)

@@ -40,6 +40,7 @@ def dependence_of(document: Mapping[str, Any] | None) -> DependenceReport | None
             *_together(document),
             *_sooner(document),
             *_operations(document),
+            *_not_compared(document),
             *_test(document),
         ],
         rows=[
@@ -69,7 +70,8 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
     independent = _without_seeds(document, INDEPENDENT)
     if independent:
         fewest = min(factor["pairs"] for factor in independent)
-        agree = f" ({fewest} runs or more with each agree)" if document["is_steady"] else ""
+        with_each = "with each" if len(independent) > 1 else "with it"
+        agree = f" ({fewest} runs or more {with_each} agree)" if document["is_steady"] else ""
         other = "other " * bool(others)
         yield f"No dependence seen on {plural(len(independent), f'{other}factor')}{agree}."
     if found != {UNVARIED} and (unvaried := _without_seeds(document, UNVARIED)):
@@ -154,6 +156,16 @@ def _operations(document: Mapping[str, Any]) -> Iterator[str]:
                 f"To find the first operation that differs with {difference['what'][0]}, run "
                 f"`{difference['diagnose']}`."
             )
+
+
+def _not_compared(document: Mapping[str, Any]) -> Iterator[str]:
+    factor = document["factors"].get("evaluation_batch")
+    if factor and factor["finding"] == INDEPENDENT:
+        yield (
+            "That the evaluation batch size makes no difference holds for the training, and for "
+            "values that the program gives to `harness.observe`: a metric that it only prints or "
+            "writes to a file is not compared."
+        )
 
 
 def _test(document: Mapping[str, Any]) -> Iterator[str]:

@@ -147,7 +147,7 @@ DEPENDENCE = {
     "chance; inconclusive: no two runs agree without it, or a run did not finish; not varied: it "
     "could not be, or changes nothing here",
     "evidence": "runs with this factor compared with those without any; a rate is the 95 % bound "
-    "on the share of processes that differ",
+    "on the share of processes that differ with what is named; another value may matter",
     "first at": "the first step and component that differ",
 }
 TRIALS = {

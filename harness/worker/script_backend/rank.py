@@ -41,15 +41,16 @@ def main() -> None:
 def _run(request: dict[str, Any]) -> None:
     spec = RunSpec.from_json(request["spec"])
     sandbox = Sandbox(Path(request["original"]), Path(request["copy"]))
-    settings.apply(spec.determinism)
-    if spec.kind is Kind.operations:
-        recorder = _log_recorder(spec, Path(request["logs"]))
-        observer, hooks = recorder.install(), recorder.hooks
-    else:
-        hooks = TrainingHooks()
-        observer = hooks.install()
-    with inside(spec.cell), observer:
-        run_program(spec, sandbox)
+    with inside(spec.cell):
+        settings.apply(spec.determinism)
+        if spec.kind is Kind.operations:
+            recorder = _log_recorder(spec, Path(request["logs"]))
+            observer, hooks = recorder.install(), recorder.hooks
+        else:
+            hooks = TrainingHooks()
+            observer = hooks.install()
+        with observer:
+            run_program(spec, sandbox)
     write_json(Path(request["answers"]) / f"{os.environ['RANK']}.json", describe_rank(hooks))
 
 
