@@ -49,7 +49,8 @@ class PerturbInquiry(TwoServers):
 
 def _list_cells(session: Session, search: PerturbSearch) -> None:
     """Make the study one of all cells that were run."""
-    cells = [search.untouched, *search.tried, *map(search.cell, search.comparisons)]
-    asked = tuple(RequestedCell(cell, None, timed=False) for cell in dict.fromkeys(cells))
+    varied = dict.fromkeys([*search.tried, *search.comparisons])
+    cells = [search.untouched, *map(search.cell, varied)]
+    asked = tuple(RequestedCell(cell, None, timed=False) for cell in cells)
     request = dataclasses.replace(session.request, asked=asked)
     session.folder.extend(request, plan(request, search.untouched.device))

@@ -28,7 +28,7 @@ class PerturbSearch:
     unvaried: dict[str, str] = field(default_factory=dict)  # why, by factor or FACTOR:LEVEL
     comparisons: dict[Members, Comparison] = field(default_factory=dict)
     found: list[Members] = field(default_factory=list)
-    tried: list[Cell] = field(default_factory=list)  # what one run was read back of
+    tried: list[Members] = field(default_factory=list)  # what one run was read back of
     unperturbed: int = 0  # runs so far
 
     @property
@@ -113,9 +113,9 @@ class PerturbSearch:
 
     def _try(self, groups: Sequence[list[str]]) -> list[RunRecord]:
         """Run each group once."""
-        cells = [self.cell(frozenset(words)) for words in groups]
-        self.tried += cells
-        runs = self.experiment.in_random_order([(cell, 1) for cell in cells])
+        tried = [frozenset(words) for words in groups]
+        self.tried += tried
+        runs = self.experiment.in_random_order([(self.cell(words), 1) for words in tried])
         return [run for (run,) in runs]
 
     def _run_all(self, groups: Sequence[list[str]]) -> None:
