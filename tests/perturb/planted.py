@@ -96,6 +96,7 @@ SOURCES = {
     "time_zone": lambda: time.timezone,
     "locale": locale.getencoding,
     "umask": mode,
+    "undo": lambda: (os.umask(0o022), 0)[1],  # of the umask: what is read back at the end is usual
     "home": Path.home,
     "host_name": platform.node,
     "folder": lambda: len(str(Path.cwd())),

@@ -33,17 +33,20 @@ def named(answer: dict[str, Any]) -> set[str]:
 
 @pytest.mark.slow
 def test_planted_factors_are_named_and_no_others(tmp_path: Path) -> None:
-    """Of a group that is varied together; what reads back unchanged is not called independent."""
-    factors = "perturb.factors=[clock,hash_seed,umask,loader_workers]"
-    done = perturb(tmp_path, "clock,hash_seed", factors)
+    """Of a group that is varied together, one that the program undoes at its end among them.
+
+    What reads back unchanged, as does the result, is not called independent.
+    """
+    factors = "perturb.factors=[clock,umask,home,loader_workers]"
+    done = perturb(tmp_path, "clock,umask,undo", factors)
     assert done.returncode == 0, done.stdout + done.stderr
     answer = answer_of(done, tmp_path)
-    assert named(answer) == {"clock", "hash_seed"}
-    assert answer["factors"]["umask"]["finding"] == "no dependence seen"
+    assert named(answer) == {"clock", "umask"}
+    assert answer["factors"]["home"]["finding"] == "no dependence seen"
     assert answer["factors"]["loader_workers"]["finding"] == "not varied"
-    assert "depend on: clock, hash seed." in done.stdout.replace("\n", " ")
+    assert "depend on: clock, umask." in done.stdout.replace("\n", " ")
     report = (study_of(done, tmp_path) / "report.md").read_text()
-    assert "| hash seed (hash_seed) | depends | hash seed" in report
+    assert "| umask | depends | the umask 077: " in report
     assert (study_of(done, tmp_path) / "figures" / "dependence.svg").is_file()
 
 
