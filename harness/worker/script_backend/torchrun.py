@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Any
 import torch.distributed as dist
 
 from harness.core.errors import ProcessReplaced
+from harness.core.private_folder import make_private_folder
 from harness.core.protocol import module_command
 from harness.core.spec import RunSpec
 from harness.core.spec_json import to_json
@@ -45,7 +45,7 @@ def start_group(
     if size == 1:
         yield documents
         return
-    answers = Path(tempfile.mkdtemp(prefix="harness-ranks-"))
+    answers = make_private_folder("harness-ranks-")  # a rank that fails ends this process
     request = {
         "spec": to_json(spec),
         "original": str(sandbox.original),
