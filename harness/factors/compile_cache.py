@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -36,9 +36,14 @@ def _levels(_: Cell) -> list[Level]:
     return [Level("shared", "a shared torch.compile cache", start=_shared)]
 
 
-def _read() -> str:
+def inductor_counters() -> Mapping[str, int]:
+    """What TorchInductor has counted in this process, by name; empty if it was not used."""
     compiler = sys.modules.get("torch._dynamo.utils")  # not imported for this
-    if compiler is None or not compiler.counters["inductor"]:
+    return compiler.counters["inductor"] if compiler else {}
+
+
+def _read() -> str:
+    if not inductor_counters():
         return "nothing is compiled"
     return "shared" if PREFIX in os.environ.get(COMPILE_CACHES[0], "") else "own"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from harness.core.spec import Cell
+from harness.factors.compile_cache import inductor_counters
 from harness.factors.factor import Factor, Group, Level, loaded, variables
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -50,8 +50,7 @@ def _kernel_choices(_: Cell) -> list[Level]:
 
 
 def _read_kernel_choice() -> str:
-    compiler = sys.modules.get("torch._dynamo.utils")  # not imported for this
-    if compiler is None or not any(TIMED in name for name in compiler.counters["inductor"]):
+    if not any(TIMED in name for name in inductor_counters()):
         return "no kernel was timed"
     choice = loaded("torch._inductor.config").test_configs.distort_benchmarking_result
     return "slowest" if choice == "inverse" else "fastest"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -13,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from harness.core.frameworks import environment_of
 from harness.core.protocol import module_command
 from harness.core.spec import Cell
-from harness.core.spec_json import to_json
 from harness.factors.catalog import FACTORS, beside, started
 from harness.factors.factor import Group, Level, variables
 from harness.study.child_process import environment
+from tests.perturb.factor_process import perturbed, read
+from tests.perturb.test_gpus import OF_GPUS
 
 MakeCell = Callable[..., Cell]
 # Read back from torch, which these processes do not import, or only while a training loads data.
@@ -38,25 +34,11 @@ OF_TORCH = (
     "compile_cache",
 )
 NEEDS_SCRIPT = ("folder",)
-OF_GPUS = ("visible_gpus", "cublas_workspace", "kernel_choice")
 SETTLED = [
     name
     for name, factor in FACTORS.items()
     if name not in (*OF_TORCH, *NEEDS_SCRIPT, *OF_GPUS) and factor.group is not Group.seeds
 ]
-# Prints what a factor reads while a training runs, and after it.
-READ = """
-import json, sys
-from harness.core.spec import Cell
-from harness.factors.catalog import FACTORS, inside
-cell, factor = Cell.from_json(json.loads(sys.argv[1])), FACTORS[sys.argv[2]]
-if sys.argv[3]:
-    import torch
-with inside(cell):
-    exec(sys.argv[3])
-    during = factor.read()
-print(json.dumps([during, factor.read()]))
-"""
 EVALUATION = """
 from torch.utils.data import DataLoader
 loader = DataLoader(torch.arange(12.0), batch_size=4)
@@ -68,34 +50,6 @@ assert [len(batch) for batch in loader] == [4, 4, 4]
 assert len(loader) == 3
 """
 COMPILED = "torch.compile(lambda x: x.sin() + 1)(torch.ones(8))"
-TIMED = """
-x = torch.ones(256, 256, device="cuda")
-torch.compile(lambda x: x @ x, mode="max-autotune-no-cudagraphs")(x)
-"""
-
-
-def perturbed(cell: Cell, factor: str, level: Level) -> Cell:
-    determinism = cell.determinism.with_switches(level.switches)
-    return replace(cell, determinism=determinism, perturbed=(f"{factor}:{level.name}",))
-
-
-def read(cell: Cell, factor: str, training: str = "") -> list[str]:
-    """What the factor reads in a process that is started as a run of the cell is.
-
-    The code of a training may use torch.
-    """
-    interpreter = module_command("")[:-2]
-    with ExitStack() as stack, beside(cell):
-        how = started(cell, {}, stack)
-        done = subprocess.run(
-            [*how.prefix, *interpreter, "-c", READ, json.dumps(to_json(cell)), factor, training],
-            env=environment({**environment_of(cell), **how.variables}),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    found: list[str] = json.loads(done.stdout)
-    return found
 
 
 @pytest.mark.parametrize("name", SETTLED)
@@ -135,78 +89,6 @@ def test_a_level_of_a_training_reads_back(
     assert found == varied
 
 
-@pytest.mark.parametrize("name", OF_GPUS)
-def test_nothing_of_a_gpu_is_varied_on_a_cpu(name: str, make_cell: MakeCell) -> None:
-    """With the reason; nor what the setting or the user's choice of a device decides."""
-    factor, cell = FACTORS[name], make_cell(perturbed=())
-    assert factor.missing(cell) == "the training uses no GPU"
-    assert factor.missing(replace(cell, device="cuda")) == ""
-    assert [level.name for level in factor.levels(cell)]
-
-
-def test_what_was_chosen_for_a_gpu_is_not_varied(make_cell: MakeCell) -> None:
-    """The setting chooses the workspace, and a device's number counts the visible ones."""
-    cell = make_cell(perturbed=(), device="cuda:1")
-    cell = replace(cell, determinism=cell.determinism.with_switches({"cublas_workspace": ":16:8"}))
-    assert FACTORS["cublas_workspace"].missing(cell) == "the setting chooses it"
-    assert FACTORS["visible_gpus"].missing(cell) == "cuda:1 was chosen"
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device; run this on one")
-@pytest.mark.parametrize(
-    ("name", "training"),
-    [("cublas_workspace", "pass"), ("kernel_choice", TIMED), ("visible_gpus", "pass")],
-)
-def test_what_is_varied_about_gpus_reads_back(
-    name: str, training: str, make_cell: MakeCell
-) -> None:
-    """In a process that computes on one."""
-    if name == "visible_gpus" and torch.cuda.device_count() < 2:
-        pytest.skip("one GPU; run this with two")
-    cell = make_cell(perturbed=(), device="cuda")
-    usual, _ = read(cell, name, training)
-    (level,) = FACTORS[name].levels(cell)
-    assert read(perturbed(cell, name, level), name, training)[0] not in (usual, "")
-
-
-WAITS = """
-import asyncio, concurrent.futures, multiprocessing, queue, subprocess, threading, time
-def waiting(wait):
-    start = time.perf_counter()
-    try:
-        wait()
-    except (TimeoutError, queue.Empty, subprocess.TimeoutExpired):
-        pass
-    return time.perf_counter() - start
-worker = concurrent.futures.ThreadPoolExecutor(1)
-waits = [
-    waiting(lambda: time.sleep(0.1)),
-    waiting(lambda: subprocess.run(["sleep", "60"], timeout=0.1)),
-    waiting(lambda: threading.Event().wait(0.1)),
-    waiting(lambda: queue.Queue().get(timeout=0.1)),
-    waiting(lambda: threading.Semaphore(0).acquire(timeout=0.1)),
-    waiting(lambda: multiprocessing.Semaphore(0).acquire(timeout=0.1)),
-    waiting(lambda: multiprocessing.Queue().get(timeout=0.1)),
-    waiting(lambda: asyncio.run(asyncio.sleep(0.1))),
-    waiting(lambda: worker.submit(time.sleep, 0.5).result(timeout=0.1)),
-]
-assert all(0.05 < wait < 10 for wait in waits), waits
-child = subprocess.run(["date", "+%s"], capture_output=True, text=True, check=True)
-assert abs(int(child.stdout) - time.time()) < 10
-"""
-
-
-@pytest.mark.parametrize(("level", "hours"), [("ahead", 247), ("behind", -9605)])
-def test_a_shifted_clock_leaves_every_wait_as_it_is(
-    level: str, hours: int, make_cell: MakeCell
-) -> None:
-    """Also those that end at a time of day; processes that it starts have the same clock."""
-    cell = make_cell(perturbed=())
-    (found,) = [one for one in FACTORS["clock"].levels(cell) if one.name == level]
-    assert read(perturbed(cell, "clock", found), "clock", WAITS)[0] == f"{hours} hours ahead"
-
-
 @pytest.mark.parametrize("name", ["thread_switches", "directory_order"])
 def test_what_is_changed_inside_a_process_is_undone(name: str, make_cell: MakeCell) -> None:
     """At the end of the training."""
@@ -215,20 +97,6 @@ def test_what_is_changed_inside_a_process_is_undone(name: str, make_cell: MakeCe
     for level in factor.levels(cell):
         _, after = read(perturbed(cell, name, level), name)
         assert after == usual
-
-
-@pytest.mark.parametrize("level", FACTORS["directory_order"].levels(None), ids=lambda one: one.name)
-def test_every_way_to_list_a_folder_is_reordered(level: Level, tmp_path: Path) -> None:
-    """By the os module, glob and pathlib, whose ways differ between versions of Python."""
-    for number in (2, 0, 3, 1):
-        (tmp_path / f"f{number}").touch()
-    with level.inside():
-        listed = [tmp_path.iterdir(), tmp_path.glob("*"), tmp_path.rglob("f*")]
-        listed += [next(os.walk(tmp_path))[2], os.listdir(tmp_path)]  # noqa: PTH208 - one of them
-        listed += [glob.glob(f"{tmp_path}/*")]  # noqa: PTH207 - as above
-        listed += [[entry.name for entry in os.scandir(tmp_path)]]
-        names = {" ".join(Path(entry).name for entry in entries) for entries in listed}
-    assert names == {"f0 f1 f2 f3" if level.name == "sorted" else "f3 f2 f1 f0"}
 
 
 def fail_under(cell: Cell) -> None:
