@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. Everything runs in .venv, which requirements/install.py creates from hash locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-exports test-browser test-image test-long lint lock report site verify verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs setup-exports
+.PHONY: help bench resume image test test-all test-smoke test-keras test-programs test-exports test-cluster test-browser test-image test-long lint lock report site verify verify-figures first-call bench-self shell clean setup setup-dev setup-keras setup-programs setup-exports setup-cluster
 MAKEFLAGS += --no-print-directory
 
 # The Python that creates .venv: the one in .venv, else the first supported one that runs (a shim may fail to).
@@ -57,6 +57,10 @@ test-programs: setup-dev setup-programs ## Install Lightning, Accelerate and Tra
 test-exports: setup-dev setup-exports ## Install MLflow and pyarrow, and test what is written for them
 	@$(PYTEST) -m exports $(ARGS)
 
+test-cluster: setup-dev setup-cluster ## Start a real Slurm and a real Ray of two nodes each, and run studies there (needs root on Debian)
+	@tests/cluster/install_slurm.sh
+	@$(PYTEST) tests/cluster --cluster $(ARGS)
+
 test-browser: setup-dev ## Test reports in Chromium (which needs root on Debian to be installed)
 	@tests/browser/install_browser.sh
 	@$(PYTEST) tests/browser --browser $(ARGS)
@@ -110,6 +114,7 @@ lock: setup-dev ## Regenerate the hash locks from requirements/*.in (UPGRADE=--u
 	lock keras.in -c base.txt -c build.txt -c dev.txt -o keras.txt && \
 	echo torch | lock programs.in -c base.txt -c build.txt -c dev.txt --excludes /dev/stdin -o programs.txt && \
 	lock exports.in -c base.txt -c build.txt -c dev.txt -c keras.txt -c programs.txt -o exports.txt && \
+	lock cluster.in -c base.txt -c build.txt -c dev.txt -c keras.txt -c programs.txt -c exports.txt -o cluster.txt && \
 	lock torch-cuda.in -c base.txt -c build.txt $(NOT_CUDA:%=--no-emit-package %) -o torch-cuda.txt
 	@echo "torch-cpu.txt is maintained by hand: one wheel with its hash, of the version in torch-cuda.in"
 
@@ -128,6 +133,9 @@ setup-keras: ## Also install Keras and TensorFlow (the `keras` extra)
 
 setup-exports: ## Also install MLflow and pyarrow (the `mlflow` and `parquet` extras)
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --exports,$(NO_PYTHON))
+
+setup-cluster: ## Also install Ray (the `ray` extra)
+	@$(if $(PYTHON),$(PYTHON) requirements/install.py --cluster,$(NO_PYTHON))
 
 setup-programs: ## Also install Accelerate, Lightning and Transformers, for tests/programs/
 	@$(if $(PYTHON),$(PYTHON) requirements/install.py --programs,$(NO_PYTHON))

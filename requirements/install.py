@@ -38,8 +38,9 @@ STEPS = {
     "keras": "Keras and TensorFlow",
     "programs": "Accelerate, Lightning and Transformers",
     "exports": "MLflow and pyarrow",
+    "cluster": "Ray",
 }
-OPTIONAL = ("dev", "keras", "programs", "exports")
+OPTIONAL = ("dev", "keras", "programs", "exports", "cluster")
 # A lock lists every dependency, hence --no-deps. One library is published only as source, so it is
 # built here with the locked build tool (--no-build-isolation --use-pep517).
 PIP_INSTALL = "-m pip install --no-input --disable-pip-version-check --require-hashes --no-deps"
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument(
         "--exports", action="store_true", help="also install what tests/export/ needs"
     )
+    parser.add_argument("--cluster", action="store_true", help="also install Ray")
     parser.add_argument("--torch", choices=("cpu", "cuda"), help="PyTorch build; default: detect")
     args = parser.parse_args()
     try:

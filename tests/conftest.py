@@ -166,11 +166,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", action="store_true", help="run what needs a Docker engine")
     parser.addoption("--slow", action="store_true", help="run what starts many processes")
     parser.addoption("--long", action="store_true", help="run what takes an hour")
+    parser.addoption("--cluster", action="store_true", help="run what starts Slurm or Ray")
     parser.addoption("--browser", action="store_true", help="run what drives Chromium")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    targets = {"slow": "test-all", "long": "test-long", "browser": "test-browser"}
+    targets = {
+        "slow": "test-all",
+        "long": "test-long",
+        "browser": "test-browser",
+        "cluster": "test-cluster",
+    }
     for name, target in targets.items():
         if config.getoption(f"--{name}"):
             continue

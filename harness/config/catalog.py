@@ -14,6 +14,7 @@ TITLES = {
     "determinism": "Determinism settings",
     "noise": "Noise sources",
     "matrix": "Matrices, each a predefined study",
+    "launch": "Where runs are started",
 }
 
 

@@ -249,7 +249,7 @@ def _build_request(collected: _Collected, config: DictConfig, words: Sequence[st
         timing=section(Timing, "timing"),
         trace=section(Trace, "trace"),
         study=section(Study, "study"),
-        launch=section(Launch, "launch"),
+        launch=Launch.from_json(typing.cast(dict[str, Any], OmegaConf.to_container(config.launch))),
         matrix=config.matrix_name,
         not_for_conclusions=config.not_for_conclusions,
         settings_for_cuda=() if names_settings else tuple(config.settings_for_cuda),

@@ -46,6 +46,11 @@ def operations_of(study: Path) -> Path:
     return study / "operations"
 
 
+def jobs_folder(study: Path) -> Path:
+    """Return where a study on a cluster keeps its jobs."""
+    return study / "jobs"
+
+
 def compiled_of(study: Path, run_id: str) -> Path:
     """Return where a run keeps its compiled code."""
     return study / "compiled" / run_id

@@ -123,6 +123,7 @@ class RunRecord:
     operation: str | None = None  # that has no deterministic version
     effective: dict[str, Any] = field(default_factory=dict)  # the setting as read back
     conditions: dict[str, str] = field(default_factory=dict)  # by factor, of a perturbation alone
+    node: dict[str, str] = field(default_factory=dict)  # that it ran on, of a study on a cluster
     server: str | None = None  # that the run's process was forked from; None if it was spawned
     threads: int | None = None
     peak_mb: float | None = None  # peak device memory on CUDA, peak resident set size elsewhere

@@ -53,9 +53,11 @@ def in_turn(number: int) -> int:
 
 
 @contextmanager
-def process_starter(place: Place, kept: int = 0) -> Iterator[StartProcess]:
+def process_starter(
+    place: Place, kept: int = 0, together: int = TOGETHER
+) -> Iterator[StartProcess]:
     """Gives the function that starts a run's process; ends the fork servers afterwards."""
-    servers = ForkServers(place, kept)
+    servers = ForkServers(place, kept, together)
 
     def start(spec: RunSpec, ends: Descriptors) -> Process:
         return (servers.start if spec.forked else spawn)(spec, ends)
@@ -69,13 +71,13 @@ def process_starter(place: Place, kept: int = 0) -> Iterator[StartProcess]:
 class ForkServers:
     """Starts servers when a run first needs one of them, and ends them when later ones are in use.
 
-    ``place`` maps the number of a run in its cell to that of its server. TOGETHER servers are
+    ``place`` maps the number of a run in its cell to that of its server. ``together`` servers are
     started at a time, since importing a framework takes one core: the later ones wait. The first
     ``kept`` places keep their servers.
     """
 
-    def __init__(self, place: Place, kept: int = 0) -> None:
-        self.place, self.kept = place, kept
+    def __init__(self, place: Place, kept: int = 0, together: int = TOGETHER) -> None:
+        self.place, self.kept, self.together = place, kept, together
         self.servers: dict[tuple[str, frozenset[tuple[str, str]], int], _ForkServer] = {}
 
     def start(self, spec: RunSpec, ends: Descriptors) -> Process:
@@ -97,7 +99,7 @@ class ForkServers:
     def _start_together(
         self, module: str, variables: Mapping[str, str], place: int
     ) -> list[_ForkServer]:
-        places = range(place, place - place % TOGETHER + TOGETHER)
+        places = range(place, place - place % self.together + self.together)
         keys = [(module, frozenset(variables.items()), one) for one in places]
         new = {key: _ForkServer(module, variables) for key in keys if key not in self.servers}
         self.servers |= new

@@ -12,7 +12,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -66,6 +66,7 @@ class LocalLauncher:
     tick: Callable[[], None]
     start: StartProcess = spawn
     is_needed: Callable[[RunSpec], bool] = lambda _: True
+    node: dict[str, str] = field(default_factory=dict)  # what records say of it, on a cluster
 
     def launch(self, runs: Iterable[RunSpec], first_position: int) -> Iterator[RunRecord]:
         """Yields the record of each run that is needed, in order, when it is on disk.
@@ -189,7 +190,8 @@ class LocalLauncher:
         limit_s = run.timeout_s if released else IMPORT_LIMIT_S
         outcome, why = _classify_exit(word, status, f"{limit_s:g} s ({limit})")
         tail = _read_log_tail(worker.log)
-        return self.save(
+        return save(
+            self.study,
             RunRecord(
                 run_id=worker.spec.run_id,
                 spec=worker.spec,
@@ -197,7 +199,8 @@ class LocalLauncher:
                 position=run.position,
                 attempt=run.attempt,
                 message=f"{why}\n{tail}".strip(),
-            )
+                node=self.node,
+            ),
         )
 
     def _tick_and_monitor(self, watch: GpuMonitor) -> None:
@@ -209,10 +212,10 @@ class LocalLauncher:
 
         Sharing spoils times, not bits, so it is no outcome of a run that is not timed.
         """
-        seen = replace(record, throttled=watch.throttled)
+        seen = replace(record, throttled=watch.throttled, node=self.node)
         if watch.contended and record.is_timed:
             seen = replace(seen, outcome=Outcome.contended)
-        return record if seen == record else self.save(seen)
+        return record if seen == record else save(self.study, seen)
 
     def _read_record(self, spec: RunSpec) -> RunRecord:
         try:
@@ -220,14 +223,16 @@ class LocalLauncher:
         except (OSError, BadRecordError) as error:
             raise StudyStoppedError(f"the record of {spec.run_id} has gone: {error}") from error
 
-    def save(self, record: RunRecord) -> RunRecord:
-        try:
-            save_record(self.study / "runs", record)
-        except OSError as error:
-            raise StudyStoppedError(
-                f"the record of {record.run_id} could not be written ({error.strerror})"
-            ) from error
-        return record
+
+def save(study: Path, record: RunRecord) -> RunRecord:
+    """Write a record that no worker could. Raises StudyStoppedError."""
+    try:
+        save_record(study / "runs", record)
+    except OSError as error:
+        raise StudyStoppedError(
+            f"the record of {record.run_id} could not be written ({error.strerror})"
+        ) from error
+    return record
 
 
 def _classify_exit(word: str | None, status: int, limit: str) -> tuple[Outcome, str]:

@@ -14,7 +14,6 @@ from harness.core.record import MANIFEST_SCHEMA
 from harness.core.spec import Cell
 from harness.core.spec_json import to_json
 from harness.host import container_image
-from harness.host.machine import describe_machine
 from harness.study.plan import Plan, on_device
 from harness.study.probe import Probe
 from harness.study.request import (
@@ -43,7 +42,7 @@ def build_manifest(
         "words": request.words,
         **plan_to_json(request, plan),
         "device": probe.device,
-        "machine": describe_machine(),
+        "machine": probe.machine,
         "image": container_image.identity(),
         "software": probe.software,
         "cuda": probe.cuda,
@@ -130,7 +129,7 @@ def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
         (key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE
     ]
     pairs.append(("CUDA devices", document["cuda"], probe.cuda))
-    here = describe_machine()
+    here = probe.machine
     pairs += [(key, document["machine"][key], here[key]) for key in ("cpu", "driver", "container")]
     for name, digest in document["sources"].items():
         current = probe.sources.get(name)

@@ -12,6 +12,7 @@ from harness.core.frameworks import FRAMEWORKS
 from harness.core.protocol import module_command
 from harness.core.spec import Scenario
 from harness.core.spec_json import to_json
+from harness.host.machine import describe_machine
 from harness.study.child_process import environment
 from harness.study.plan import on_device
 from harness.study.request import Request, RequestedCell
@@ -27,11 +28,12 @@ TORCH_FRAMEWORKS = {name for name, module in PROBES.items() if module == PROBES[
 
 @dataclass(frozen=True)
 class Probe:
-    """Versions and threads, CUDA devices, digests of the scenarios' programs."""
+    """Versions and threads, CUDA devices, digests of the scenarios' programs, the machine."""
 
     software: dict[str, Any]
     cuda: list[dict[str, Any]]
     sources: dict[str, str]
+    machine: dict[str, Any] = field(default_factory=describe_machine)
     missing: dict[str, str] = field(default_factory=dict)  # why a framework cannot run here
 
     @property
@@ -69,7 +71,7 @@ def probe(request: Request) -> Probe:
         _check_device(requested_device, len(answer["cuda"]))
     not_software = ("problems", "cuda", "sources", "gpus")
     software = {key: value for key, value in answer.items() if key not in not_software}
-    return Probe(software, answer["cuda"], answer["sources"], missing)
+    return Probe(software, answer["cuda"], answer["sources"], missing=missing)
 
 
 def _probe_optional(name: str, request: Request, device: str) -> tuple[dict[str, Any], str | None]:

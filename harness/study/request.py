@@ -12,6 +12,7 @@ from harness.core.claims import Claim
 from harness.core.errors import UsageError
 from harness.core.frameworks import can_fork
 from harness.core.spec import Cell, Isolation, Kind
+from harness.study.engines.options import RayOptions, SlurmOptions
 
 REPEATED = 2  # runs that train `runs.repeats` times, which shows what varies within a process
 
@@ -64,16 +65,29 @@ class Study:
 
 @dataclass(frozen=True)
 class Launch:
+    engine: str = "local"  # or slurm, ray: where runs are started
     timeout_s: float = 600.0  # of one run, from its release
     ahead: int = 4  # workers that import torch while they wait for their turn
     retries: int = 2  # per run that is killed from outside
     isolation: Isolation = Isolation.mixed
     spawned: int = 2  # first trace runs of a cell that `mixed` starts as fresh interpreters
+    # On a cluster: between two looks at its jobs, and that one may wait for a node. None: no limit.
+    poll_s: float = 5.0
+    queue_s: float | None = None
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
+    ray: RayOptions = field(default_factory=RayOptions)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Launch:
         """Also of studies begun before runs could be forked."""
-        return cls(**{**document, "isolation": Isolation(document.get("isolation", "spawn"))})
+        return cls(
+            **{
+                **document,
+                "isolation": Isolation(document.get("isolation", "spawn")),
+                "slurm": SlurmOptions(**document.get("slurm", {})),
+                "ray": RayOptions(**document.get("ray", {})),
+            }
+        )
 
     def is_forked(self, cell: Cell, kind: Kind, number: int, arms: int = 1) -> bool:
         """Whether a run is forked from a process that has imported its framework."""

@@ -15,6 +15,9 @@ ATTENTION = ("math", "flash", "efficient", "cudnn")  # backends of scaled_dot_pr
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 
 
+ENGINE_NAMES = ("local", "slurm", "ray")
+
+
 def check_request(request: Request) -> None:
     """Raises UsageError for values that no study can run with."""
     minimums = {
@@ -57,19 +60,31 @@ def check_request(request: Request) -> None:
             f"timing.precision={request.timing.precision}: must be a finite number above 0, such "
             "as 0.05 for ±5 %"
         )
-    if not 0 < request.launch.timeout_s < math.inf:
-        raise UsageError(
-            f"launch.timeout_s={request.launch.timeout_s}: must be a finite number above 0"
-        )
     if request.study.budget_s is not None and not 0 < request.study.budget_s < math.inf:
         raise UsageError(
             f"study.budget_s={request.study.budget_s}: must be a finite number of seconds above "
             "0, such as 600, or null"
         )
+    _check_launch(request)
     for requested in request.asked:
         _check_switches(requested.cell.determinism)
         _check_noise(requested.cell)
         _check_finite(requested.cell.scenario.options)
+
+
+def _check_launch(request: Request) -> None:
+    launch = request.launch
+    limits = {"timeout_s": launch.timeout_s, "poll_s": launch.poll_s, "queue_s": launch.queue_s}
+    for name, seconds in limits.items():
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise UsageError(f"launch.{name}={seconds}: must be a finite number above 0")
+    if launch.engine not in ENGINE_NAMES:
+        raise UsageError(f"launch.engine={launch.engine}: must be one of {', '.join(ENGINE_NAMES)}")
+    if launch.engine != "local" and request.study.budget_s is not None:
+        raise UsageError(
+            "study.budget_s limits studies on this machine; on a cluster, omit it, or limit the "
+            "jobs by launch.slurm.time"
+        )
 
 
 def _check_finite(options: dict[str, Any]) -> None:

@@ -11,13 +11,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from harness.core.completion import is_settled, read_blocks
-from harness.core.paths import snapshots_of
+from harness.core.paths import jobs_folder, snapshots_of
 from harness.core.protocol import module_command
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Kind, RunSpec
 from harness.core.verdict import snapshots_match
 from harness.study.child_process import environment
 from harness.study.crash_check import CrashCheck
+from harness.study.engines.choice import engine_of
+from harness.study.engines.driver import JobLauncher
 from harness.study.folder import StudyFolder
 from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan
@@ -57,13 +59,7 @@ class Runner:
             self._delete_unneeded(cell)
         self.blocks = read_blocks(self.folder.path)
         next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
-        launcher = LocalLauncher(
-            self.folder.path,
-            self.request.launch,
-            display.tick,
-            start,
-            is_needed=lambda spec: self._is_needed(spec, display),
-        )
+        launcher = self._launcher(start, display)
         for record in launcher.launch(remaining, next_position):
             if record.spec.kind is Kind.trace:
                 self._after_trace(record)
@@ -76,6 +72,16 @@ class Runner:
                     file=sys.stderr,
                 )
                 break
+
+    def _launcher(self, start: StartProcess, display: Display) -> LocalLauncher | JobLauncher:
+        def is_needed(spec: RunSpec) -> bool:
+            return self._is_needed(spec, display)
+
+        study, launch = self.folder.path, self.request.launch
+        if launch.engine == "local":
+            return LocalLauncher(study, launch, display.tick, start, is_needed)
+        engine = engine_of(launch, jobs_folder(study).resolve())
+        return JobLauncher(study, self.request, engine, display.tick, is_needed)
 
     def _is_needed(self, spec: RunSpec, display: Display) -> bool:
         """Whether there is time for a run that tells anything new. Takes others off the total."""

@@ -24,6 +24,8 @@ from harness.core.errors import StudyStoppedError, UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED, RUNS_FAILED
 from harness.core.record import Outcome, RunRecord
 from harness.host import container_image
+from harness.study.engines.choice import probe_where_runs_go
+from harness.study.engines.jobs import remove_jobs
 from harness.study.folder import StudyFolder, create_folder
 from harness.study.fork_server import Place, one_after_another, process_starter
 from harness.study.manifest import check_same_machine, check_version, request_from_manifest
@@ -91,7 +93,7 @@ def bench(request: Request) -> tuple[Path, int]:
     check_request(request)
     if request.runs.trace < 1:
         raise UsageError(f"runs.trace={request.runs.trace}: must be at least 1")
-    probed = probe(request)
+    probed = probe_where_runs_go(request)
     request = request.without_frameworks(probed.missing)
     session = _create_session(request, probed, began)
     status = _run_session(session)
@@ -112,6 +114,11 @@ def run_inquiry(request: Request, inquiry: Inquiry) -> tuple[Path, int]:
         raise UsageError(
             "study.budget_s limits studies only: this command makes as many runs as it needs"
         )
+    if request.launch.engine != "local":
+        raise UsageError(
+            f"launch={request.launch.engine} is for studies; run this command on a node, for "
+            "example with srun"
+        )
     session = _create_session(request, probe(request), time.monotonic())
     return session.folder.path, _run_session(session, inquiry)
 
@@ -124,7 +131,7 @@ def resume(path: Path) -> int:
     if not folder.runs.is_dir():
         raise UsageError(f"{path} has no runs/: a published study is complete; start a new one")
     request = request_from_manifest(document)
-    check_same_machine(document, probe(request))
+    check_same_machine(document, probe_where_runs_go(request))
     planned = plan(request, document["device"])
     if not planned.runs:
         again = command_for_folder(request.words, path)
@@ -172,6 +179,8 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
             print(f"stopped: {error}; {_how_to_continue(session, inquiry)}", file=sys.stderr)
             return RUNS_FAILED
         remove_source(folder.path)
+        if not folder.remaining(session.plan):
+            remove_jobs(folder.path)
         if answer:
             answer.write(folder.path)
         status = report(folder.path)

@@ -1,0 +1,41 @@
+"""What the driver needs of an engine, which runs jobs on the nodes of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Living:
+    """A job that is queued or running."""
+
+    submission: str  # the name under which it was submitted
+    index: int  # among the jobs of that submission
+    is_running: bool
+    where: str  # its node; if it is queued, the engine's reason; "" if the engine does not tell
+
+
+class Engine(Protocol):
+    """Hands jobs to a cluster and asks which of them are alive; the cluster schedules them."""
+
+    @property
+    def most_together(self) -> int:
+        """The most jobs that one call of ``submit`` takes."""
+
+    def submit(self, submission: str, words: Sequence[str], number: int) -> list[str]:
+        """Submit jobs that call ``node.main`` with these words and their index; return their ids.
+
+        Raises EngineError if the cluster refuses.
+        """
+
+    def living(self) -> dict[str, Living] | None:
+        """The harness's queued and running jobs by id; None if the cluster does not answer now."""
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End jobs that are queued or running."""
+
+
+class EngineError(Exception):
+    """The cluster cannot be used, or refuses a job; the message says why."""

@@ -1,0 +1,72 @@
+"""A study on a cluster is the study of one machine: the same runs with the same bits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.core.record import RunRecord, load_record
+from harness.core.spec import Kind
+from tests.cluster.conftest import RayNodes, start
+from tests.cluster.private_slurm import Slurm
+
+pytestmark = pytest.mark.cluster
+
+SMOKE = ["matrix=smoke", "device=cpu", "study.dir=results/it", "launch.poll_s=1"]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke study on this machine."""
+    folder = tmp_path_factory.mktemp("local")
+    process = start(*SMOKE, cwd=folder, environment=dict(os.environ))
+    process.communicate()
+    return folder / "results" / "it"
+
+
+def records(study: Path) -> dict[str, RunRecord]:
+    paths = (study / "runs").glob("*.t*.json")
+    return {record.run_id: record for record in map(load_record, paths)}
+
+
+def ends(study: Path) -> dict[str, list[dict[str, str]]]:
+    """The final digests of each deterministic trace run."""
+    return {
+        run.run_id: [repeat.final for repeat in run.repeats]
+        for run in records(study).values()
+        if run.spec.kind is Kind.trace and run.spec.cell.setting == "full"
+    }
+
+
+def check_same(study: Path, local: Path) -> None:
+    runs = records(study)
+    assert runs.keys() == records(local).keys()
+    assert len(runs) >= 36
+    assert ends(study) == ends(local)
+    assert all(run.node["allocation"] and run.node["cpu"] for run in runs.values())
+
+
+def test_slurm_makes_the_study_of_one_machine(tmp_path: Path, slurm: Slurm, local: Path) -> None:
+    """The runs of one scenario's block come from one allocation."""
+    process = start("launch=slurm", *SMOKE, cwd=tmp_path, environment=slurm.environment)
+    process.communicate(timeout=400)
+    study = tmp_path / "results" / "it"
+    check_same(study, local)
+    blocks: dict[tuple[str, int], set[str]] = {}
+    for run in records(study).values():
+        key = run.spec.cell.scenario.label, run.spec.number
+        blocks.setdefault(key, set()).add(run.node["allocation"])
+    assert {len(allocations) for allocations in blocks.values()} == {1}
+    assert not (study / "jobs").exists()  # needed no more
+
+
+def test_ray_makes_the_study_of_one_machine(
+    tmp_path: Path, ray_nodes: RayNodes, local: Path
+) -> None:
+    """Each task has one allocation, too."""
+    words = ["launch=ray", f"launch.ray.address={ray_nodes.address}", *SMOKE]
+    process = start(*words, cwd=tmp_path, environment=ray_nodes.environment)
+    process.communicate(timeout=400)
+    check_same(tmp_path / "results" / "it", local)
