@@ -35,6 +35,15 @@ def resume(words: Sequence[str]) -> int:
     return session.resume(study_in("resume", words).path)
 
 
+def status(words: Sequence[str]) -> int:
+    """Print which runs of a study are done and, on a cluster, where its jobs are."""
+    from harness.study.engines.status import describe  # noqa: PLC0415
+
+    for line in describe(study_in("status", words)):
+        print(line)
+    return DONE
+
+
 def report(words: Sequence[str]) -> int:
     """Make a report: `report STUDY [--format md,html,tex,parquet]`."""
     from harness.core.sums import SUMS  # noqa: PLC0415
@@ -213,6 +222,7 @@ def audit(words: Sequence[str]) -> int:
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
+    "status": status,
     "report": report,
     "check": check,
     "diagnose": diagnose,

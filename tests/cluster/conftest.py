@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.private_slurm import Slurm, private_slurm
 from tests.conftest import ROOT
 
-# Three seconds of training; each run says in which process it began.
+# Three seconds of training; each run names its process in a folder outside its sandbox.
 TRAIN = """
     import os
     import pathlib
@@ -22,6 +22,7 @@ TRAIN = """
 
     import torch
 
+    pathlib.Path({began!r}, str(os.getpid())).touch()
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -42,8 +43,12 @@ def slurm() -> Iterator[Slurm]:
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """A folder with a program, in which commands are typed."""
-    (tmp_path / "train.py").write_text(dedent(TRAIN))
-    return tmp_path
+    began = tmp_path / "began"
+    began.mkdir()
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text(dedent(TRAIN).format(began=str(began)))
+    return folder
 
 
 class RayNodes:

@@ -83,16 +83,19 @@ class Slurm:
 
     def kill_node(self, name: str) -> None:
         """Kill a node's daemon and all processes of its jobs, as a loss of power does."""
-        self.daemons.pop(name).kill()
-        for step in _processes_with(f"SLURMD_NODENAME={name}"):
+        daemon = self.daemons.pop(name)
+        daemon.kill()
+        daemon.wait()
+        for step in processes_with(f"SLURMD_NODENAME={name}"):
             os.kill(step, signal.SIGKILL)
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         with (self.work / "daemons.log").open("ab") as log:
-            return subprocess.Popen(words, stdout=log, stderr=log, env=self.environment)
+            mortal = ("setpriv", "--pdeathsig=KILL", *words)  # if the tests are killed
+            return subprocess.Popen(mortal, stdout=log, stderr=log, env=self.environment)
 
 
-def _processes_with(variable: str) -> Iterator[int]:
+def processes_with(variable: str) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             variables = (folder / "environ").read_bytes().split(b"\0")
@@ -140,7 +143,7 @@ def private_slurm() -> Iterator[Slurm]:
         _wait_until(lambda: _idle_nodes(slurm) == len(NODES), slurm)
         yield slurm
     finally:
-        for process in _processes_with(f"SLURM_CONF={work}/slurm.conf"):
+        for process in processes_with(f"SLURM_CONF={work}/slurm.conf"):
             if process != os.getpid():
                 os.kill(process, signal.SIGKILL)
         for daemon in slurm.daemons.values():

@@ -1,0 +1,65 @@
+"""`status STUDY`: which runs have records and, on a cluster, where its jobs are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from harness.core.command_line import command
+from harness.study.engines.choice import engine_of
+from harness.study.engines.engine import EngineError, Living
+from harness.study.engines.jobs import Ledger, jobs_of, load_notice
+from harness.study.folder import StudyFolder
+from harness.study.manifest import request_from_manifest
+from harness.study.plan import plan
+
+MOST_SHOWN = 30
+DONE, QUEUED, RUNNING, FAILED, WAITING = "done", "queued", "running", "failed", "not submitted"
+
+
+def describe(folder: StudyFolder) -> Iterator[str]:
+    """Yields the lines to print. Raises UsageError if the study is damaged."""
+    document = folder.manifest
+    request = request_from_manifest(document)
+    planned = plan(request, document["device"]).runs
+    unfinished = folder.unfinished()
+    done = sum(spec.run_id not in unfinished for spec in planned)
+    yield f"{folder.path}: {done} of {len(planned)} runs are done"
+    if request.launch.engine == "local" or not unfinished:
+        if unfinished:
+            yield f"to run the others: {command(['resume', str(folder.path)])}"
+        return
+    living: dict[str, Living] | None
+    try:
+        living = engine_of(request.launch, folder.path).living()
+    except EngineError as error:
+        living = None
+        yield str(error)
+    if living is None:
+        yield f"{request.launch.engine} does not answer now, so jobs may be shown as failed"
+    ledger = Ledger(folder.path)
+    states: Counter[str] = Counter()
+    lines = []
+    for job in jobs_of(planned, 0):
+        is_done = not any(spec.run_id in unfinished for spec in job.runs)
+        state, detail = (DONE, "") if is_done else _state(folder, ledger, job.name, living or {})
+        states[state] += 1
+        if state != DONE:
+            lines.append(f"  {job.name}: {state}{f' ({detail})' if detail else ''}")
+    yield f"{sum(states.values())} jobs: {', '.join(f'{n} {state}' for state, n in states.items())}"
+    yield from lines[:MOST_SHOWN]
+    if len(lines) > MOST_SHOWN:
+        yield f"  and {len(lines) - MOST_SHOWN} more"
+
+
+def _state(
+    folder: StudyFolder, ledger: Ledger, job: str, living: dict[str, Living]
+) -> tuple[str, str]:
+    if job not in ledger.latest:
+        return WAITING, ""
+    alive = living.get(ledger.id_of(job) or "")
+    notice = load_notice(folder.path, job)
+    if alive:
+        node = notice.get("node", "")
+        return (RUNNING, alive.where or node) if alive.is_running else (QUEUED, alive.where)
+    return FAILED, ": ".join(filter(None, [notice.get("node"), notice.get("error")]))
