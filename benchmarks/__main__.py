@@ -14,6 +14,7 @@ from benchmarks import (
     block,
     container,
     digest,
+    driver,
     page,
     parent,
     program,
@@ -28,6 +29,7 @@ from benchmarks import (
 BENCHMARKS = {
     "digest": digest.run,
     "parent": parent.run,
+    "driver": driver.run,
     "step": step.run,
     "block": block.run,
     "watch": watch.run,

@@ -15,7 +15,7 @@ from harness.core.command_line import program, split_words
 from harness.core.errors import UsageError
 from harness.core.exit_codes import DONE, FAILED, INTERRUPTED
 from harness.core.redact import redact
-from harness.study import reporting
+from harness.study import reporting, targets
 from harness.study.folder import StudyFolder
 from harness.study.request import Request
 
@@ -26,12 +26,17 @@ def study(words: Sequence[str]) -> int:
     from harness.study.session import bench  # noqa: PLC0415
 
     request = collect(words)
+    if request and request.launch.targets:
+        folder, status = targets.run(request, words)
+        return status or compare([str(folder)])
     return bench(_as_typed(request, words))[1] if request else DONE
 
 
 def resume(words: Sequence[str]) -> int:
     from harness.study import session  # noqa: PLC0415
 
+    if len(words) == 1 and targets.targets_in(Path(words[0])):
+        return targets.resume(Path(words[0])) or compare(words)
     return session.resume(study_in("resume", words).path)
 
 
@@ -39,8 +44,8 @@ def status(words: Sequence[str]) -> int:
     """Print which runs of a study are done and, on a cluster, where its jobs are."""
     from harness.study.engines.status import describe  # noqa: PLC0415
 
-    for line in describe(study_in("status", words)):
-        print(line)
+    named = [[name] for name in targets.with_targets(words)] or [words]
+    print("\n".join(line for one in named for line in describe(study_in("status", one))))
     return DONE
 
 
@@ -122,9 +127,10 @@ def verify(words: Sequence[str]) -> int:
 
 def compare(words: Sequence[str]) -> int:
     """Compare the bits of the cells that studies or bundles share."""
-    if len(words) < 2:
+    studies = targets.with_targets(words)
+    if len(studies) < 2:
         raise UsageError(f"compare takes two studies: {program()} compare results/A results/B")
-    return reporting.compare(words)
+    return reporting.compare(studies)
 
 
 def bundle(words: Sequence[str]) -> int:

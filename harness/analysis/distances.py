@@ -7,7 +7,10 @@ deleted before the next run starts.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,14 @@ from safetensors.numpy import load_file
 
 from harness.core.files import write_json
 from harness.core.paths import snapshots_of
-from harness.core.record import Repeat, json_number, load_record, read_distances
+from harness.core.record import (
+    Distances,
+    Repeat,
+    RunRecord,
+    json_number,
+    load_record,
+    read_distances,
+)
 
 Array = npt.NDArray[Any]
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -99,22 +109,29 @@ def _measure_trajectory(snapshots: Path, reference: Repeat, other: Repeat) -> di
     return distances
 
 
-def main(study: Path, reference_id: str, run_id: str) -> None:
-    """Add the distances of each repeat of a run to its cell's distances file."""
-    reference, run = (
-        load_record(study / "runs" / f"{name}.json") for name in (reference_id, run_id)
-    )
-    cell = run.spec.cell.id
-    path = study / "runs" / f"distances-{cell}.json"
-    document = read_distances(path)
-    snapshots = snapshots_of(study, cell)
-    first = reference.repeats[0]
-    document[run_id] = {
-        "reference": first.final["params"],
-        "repeats": [_measure_trajectory(snapshots, first, repeat) for repeat in run.repeats],
-    }
-    write_json(path, document)
+def main(study: Path, run_ids: Sequence[str]) -> None:
+    """Add the distances of runs to their cells' files; each is named after its reference."""
+    documents: dict[Path, Distances] = {}
+    for reference_id, run_id in zip(run_ids[::2], run_ids[1::2], strict=True):
+        reference, run = (_load(study / "runs" / f"{name}.json") for name in (reference_id, run_id))
+        cell = run.spec.cell.id
+        path = study / "runs" / f"distances-{cell}.json"
+        document = documents.setdefault(path, read_distances(path))
+        first = reference.repeats[0]
+        with suppress(FileNotFoundError):  # a snapshot has gone: this distance stays unknown
+            trajectories = [
+                _measure_trajectory(snapshots_of(study, cell), first, repeat)
+                for repeat in run.repeats
+            ]
+            document[run_id] = {"reference": first.final["params"], "repeats": trajectories}
+    for path, document in documents.items():
+        write_json(path, document)
+
+
+@lru_cache(maxsize=4)  # the same reference again and again
+def _load(path: Path) -> RunRecord:
+    return load_record(path)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2:])

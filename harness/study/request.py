@@ -74,6 +74,7 @@ class Launch:
     # On a cluster: between two looks at its jobs, and that one may wait for a node. None: no limit.
     poll_s: float = 5.0
     queue_s: float | None = None
+    targets: list[str] = field(default_factory=list)  # kinds of node; a study for each
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     ray: RayOptions = field(default_factory=RayOptions)
 

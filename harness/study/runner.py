@@ -1,21 +1,19 @@
-"""Runs what is left of a plan and measures the distances between runs that diverge."""
+"""Runs what is left of a plan."""
 
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from harness.core.completion import is_settled, read_blocks
-from harness.core.paths import jobs_folder, snapshots_of
+from harness.core.paths import jobs_folder
 from harness.core.protocol import module_command
-from harness.core.record import RunRecord, read_distances
+from harness.core.record import RunRecord
 from harness.core.spec import Kind, RunSpec
-from harness.core.verdict import snapshots_match
 from harness.study.child_process import environment
 from harness.study.crash_check import CrashCheck
 from harness.study.engines.choice import engine_of
@@ -25,6 +23,7 @@ from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan
 from harness.study.progress import Display
 from harness.study.request import Request
+from harness.study.snapshots import Snapshots
 from harness.study.worker_process import StartProcess
 
 
@@ -34,13 +33,17 @@ class Runner:
     request: Request
     plan: Plan
     deadline: float = math.inf  # time.monotonic() after which no run is started
-    references: dict[str, RunRecord] = field(default_factory=dict)  # first trace run, by cell
-    remaining_traces: Counter[str] = field(default_factory=Counter)  # trace runs left, by cell
     # trace runs of the first stage, by cell
     first_runs: dict[str, list[RunRecord]] = field(default_factory=lambda: defaultdict(list))
     settled: set[str] = field(default_factory=set)  # cells that get no more trace runs
     blocks: dict[str, int] = field(default_factory=dict)  # timing blocks needed, by cell
     asked: int = -1  # how many runs were done when that was computed
+
+    def __post_init__(self) -> None:
+        self.on_cluster = self.request.launch.engine != "local"
+        keep_all = self.request.trace.keep_snapshots
+        self.snapshots = Snapshots(self.folder.path, keep_all, self.on_cluster)
+        self.ended: list[RunRecord] = []  # trace runs that the snapshots have not been told of
 
     def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
@@ -48,21 +51,22 @@ class Runner:
         Ends early if the script of a new study crashes in every cell, so that nothing can work.
         """
         remaining = self.folder.remaining(self.plan)
-        crash_check = CrashCheck(self.plan) if not self.folder.records() else None
-        done = [record for record in self.folder.records() if record.spec.kind is Kind.trace]
+        records = self.folder.records()
+        crash_check = CrashCheck(self.plan) if not records else None
+        done = [record for record in records if record.spec.kind is Kind.trace]
+        self.snapshots.expect(remaining)
         for record in sorted(done, key=lambda record: record.spec.number):
-            self._note_reference(record)
             self._note_first_run(record)
-            self._measure_missing(record)
-        self.remaining_traces.update(spec.cell.id for spec in remaining if spec.kind is Kind.trace)
-        for cell in self.settled:
-            self._delete_unneeded(cell)
+        self.snapshots.resume(done)
         self.blocks = read_blocks(self.folder.path)
-        next_position = 1 + max((record.position for record in self.folder.records()), default=-1)
+        next_position = 1 + max((record.position for record in records), default=-1)
         launcher = self._launcher(start, display)
         for record in launcher.launch(remaining, next_position):
             if record.spec.kind is Kind.trace:
-                self._after_trace(record)
+                self._note_first_run(record)
+                self.ended.append(record)
+            if not self.on_cluster:
+                self._compare_ended()
             display.finished(record)
             display.total += len(record.spec.arms) * record.lacks_arms  # each is timed alone
             if crash_check and crash_check.all_crashed_with(record):
@@ -72,16 +76,30 @@ class Runner:
                     file=sys.stderr,
                 )
                 break
+        self._compare_ended()
+
+    def _compare_ended(self) -> None:
+        """Measures the distances of runs that have ended: together, which starts fewer processes.
+
+        On this machine nothing else may run meanwhile, so each run is compared when it ends.
+        """
+        if self.ended:
+            self.snapshots.take(self.ended)
+            self.ended = []
 
     def _launcher(self, start: StartProcess, display: Display) -> LocalLauncher | JobLauncher:
         def is_needed(spec: RunSpec) -> bool:
             return self._is_needed(spec, display)
 
+        def tick() -> None:
+            self._compare_ended()
+            display.tick()
+
         study, launch = self.folder.path, self.request.launch
-        if launch.engine == "local":
+        if not self.on_cluster:
             return LocalLauncher(study, launch, display.tick, start, is_needed)
         engine = engine_of(launch, jobs_folder(study).resolve())
-        return JobLauncher(study, self.request, engine, display.tick, is_needed)
+        return JobLauncher(study, self.request, engine, tick, is_needed)
 
     def _is_needed(self, spec: RunSpec, display: Display) -> bool:
         """Whether there is time for a run that tells anything new. Takes others off the total."""
@@ -119,37 +137,7 @@ class Runner:
         self.first_runs[cell].append(record)
         if is_settled(self.first_runs[cell], stage):
             self.settled.add(cell)
-
-    def _note_reference(self, record: RunRecord) -> None:
-        """Makes a cell's first completed trace run the one that its others are compared with."""
-        if record.outcome.completed:
-            self.references.setdefault(record.spec.cell.id, record)
-
-    def _measure_missing(self, record: RunRecord) -> None:
-        """Measures a distance that an interrupted study did not get to, if snapshots remain."""
-        reference = self.references.get(record.spec.cell.id)
-        if not reference or not record.outcome.completed or snapshots_match(reference, record):
-            return
-        document = self.folder.runs / f"distances-{record.spec.cell.id}.json"
-        measured = read_distances(document)
-        known = measured.get(record.run_id, {}).get("reference")
-        if known != reference.repeats[0].final["params"]:
-            self._measure_distances(reference, record)
-
-    def _after_trace(self, record: RunRecord) -> None:
-        """Measures the distances if the run diverged; deletes snapshots that nothing needs now."""
-        cell = record.spec.cell.id
-        self._note_reference(record)
-        self._note_first_run(record)
-        reference = self.references.get(cell)
-        if record.outcome.completed and reference and not snapshots_match(reference, record):
-            self._measure_distances(reference, record)
-        self.remaining_traces[cell] -= 1
-        self._delete_unneeded(cell)
-
-    def _measure_distances(self, reference: RunRecord, record: RunRecord) -> None:
-        """If it fails, the distances stay unknown."""
-        self._run_analysis("distances", str(self.folder.path), reference.run_id, record.run_id)
+            self.snapshots.settle(cell)
 
     def _run_analysis(self, module: str, *arguments: str) -> None:
         """Runs in a separate process, which has NumPy."""
@@ -159,20 +147,3 @@ class Runner:
             env=environment({}),
             stderr=subprocess.DEVNULL,
         )
-
-    def _delete_unneeded(self, cell: str) -> None:
-        """Deletes snapshots, except the reference's while the cell has runs left."""
-        if self.request.trace.keep_snapshots:
-            return
-        more = self.remaining_traces[cell] > 0 and cell not in self.settled
-        keep = self.references.get(cell) if more else None
-        folder = snapshots_of(self.folder.path, cell)
-        kept = set(keep.repeats[0].snapshots.values()) if keep else set()
-        for path in folder.glob("*.safetensors"):
-            if path.stem not in kept:
-                path.unlink()
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
-            parent = folder.parent
-            if parent.exists() and not any(parent.iterdir()):
-                parent.rmdir()
