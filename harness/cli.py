@@ -28,7 +28,7 @@ def study(words: Sequence[str]) -> int:
     request = collect(words)
     if request and request.launch.targets:
         folder, status = targets.run(request, words)
-        return status or compare([str(folder)])
+        return status or compare([f"--figure={folder}", str(folder)])
     return bench(_as_typed(request, words))[1] if request else DONE
 
 
@@ -44,7 +44,7 @@ def status(words: Sequence[str]) -> int:
     """Print which runs of a study are done and, on a cluster, where its jobs are."""
     from harness.study.engines.status import describe  # noqa: PLC0415
 
-    named = [[name] for name in targets.with_targets(words)] or [words]
+    named = [[name] for name in targets.with_targets(words)] or [list(words)]
     print("\n".join(line for one in named for line in describe(study_in("status", one))))
     return DONE
 
@@ -128,7 +128,7 @@ def verify(words: Sequence[str]) -> int:
 def compare(words: Sequence[str]) -> int:
     """Compare the bits of the cells that studies or bundles share."""
     studies = targets.with_targets(words)
-    if len(studies) < 2:
+    if sum(not name.startswith("--") for name in studies) < 2:
         raise UsageError(f"compare takes two studies: {program()} compare results/A results/B")
     return reporting.compare(studies)
 

@@ -38,7 +38,7 @@ RULES: dict[str, tuple[str, set[str]]] = {
     "worker/keras_backend": ("core host keras_scenario worker", {*PRESENT, *HYDRA, "torch"}),
     "analysis": ("core", {"torch", *HYDRA, *KERAS, "matplotlib", "rich"}),
     "report": ("core analysis", {"torch", *HYDRA, *KERAS}),
-    "compare": ("core analysis report", {"torch", *HYDRA, *KERAS, "matplotlib", "jinja2"}),
+    "compare": ("core analysis report", {"torch", *HYDRA, *KERAS, "jinja2"}),
     "site": ("core report", {*COMPUTE, *HYDRA, "scipy"}),
     "export": ("core analysis report", {"torch", *HYDRA, *KERAS}),
     "verify": ("core analysis report", {"torch", *HYDRA, *KERAS}),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from harness.analysis.study_data import StudyData, read_study
-from harness.compare.cells import Answer, SharedCell, compare
+from harness.compare.cells import Answer, SharedCell, compare, find_unlike
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
+from harness.core.files import write_text
 from harness.core.run_archive import opened
 from harness.report.console import open_console, safe
-from harness.report.format import join_words, plural
+from harness.report.format import DASH, join_words, plural
 
 STYLES = {Answer.same: "green", Answer.differ: "magenta", Answer.varies: "yellow"}
 
@@ -30,15 +33,40 @@ def main(words: Sequence[str]) -> int:
 
 def _compare(words: Sequence[str]) -> int:
     console = open_console()
-    differ = False
-    first, *others = [_read(Path(word)) for word in words]
-    for other in others:
-        cells = compare(first, other)
+    target, paths = _split_target(words)
+    studies = [_read(Path(word)) for word in paths]
+    numbers = combinations(range(len(studies)), 2)
+    pairs = {(a, b): compare(studies[a], studies[b]) for a, b in numbers}
+    for (a, b), cells in pairs.items():
+        unlike = find_unlike(studies[a], studies[b])
         if not cells:
-            raise UsageError(f"{first.name} and {other.name} have no cell in common")
-        _print(console, first, other, cells)
-        differ |= any(cell.answer is Answer.differ for cell in cells)
+            reasons = "".join(f"\n  {line}" for line in unlike)
+            raise UsageError(
+                f"{studies[a].name} and {studies[b].name} have no cell in common{reasons}"
+            )
+        _print(console, studies[a], studies[b], cells)
+        for line in unlike:
+            console.print(f"  not compared: {safe(line)}")
+    if target is not None:
+        from harness.compare.matrix import draw_matrix  # noqa: PLC0415 - slow to import
+
+        figure = draw_matrix([study.name for study in studies], pairs)
+        path = target / f"{figure.name}.svg"
+        write_text(path, str(figure.svg))
+        console.print(f"figure: {safe(str(path))}")
+    differ = any(cell.answer is Answer.differ for cells in pairs.values() for cell in cells)
     return FINDING if differ else DONE
+
+
+def _split_target(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The folder of `--figure=FOLDER`, and the studies. Raises UsageError."""
+    options = [word for word in words if word.startswith("--")]
+    for option in options:
+        name, _, folder = option.partition("=")
+        if name != "--figure" or not Path(folder).is_dir():
+            raise UsageError(f"{option}: the only option is --figure=FOLDER, which must exist")
+    target = Path(options[-1].partition("=")[2]) if options else None
+    return target, [word for word in words if word not in options]
 
 
 def _read(path: Path) -> StudyData:
@@ -74,6 +102,7 @@ def _print(
             f"[{STYLES.get(answer, 'dim')}]{answer}[/]: {safe(scenario)} under "
             f"{safe(join_words(settings))}; {safe(place)}"
         )
+    _print_table(console, cells)
     for reason, number in Counter(text for cell in cells for text in cell.reasons).items():
         console.print(f"  {safe(reason)}: {plural(number, 'cell')}")
     unexplained = [c for c in cells if c.answer is Answer.differ and not c.reasons]
@@ -82,6 +111,20 @@ def _print(
             f"  nothing that was recorded explains {plural(len(unexplained), 'cell')}: run "
             "`diagnose` on one of them"
         )
+
+
+def _print_table(console: Console, cells: Sequence[SharedCell]) -> None:
+    """The cells side by side, with costs and distances, if any of these is known."""
+    known = [cell for cell in cells if cell.distance or set(cell.costs) != {DASH}]
+    if not known:
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("scenario", "determinism", "bits", "cost in first", "in second", "distance"):
+        table.add_column(heading)
+    for cell in known:
+        row = (cell.scenario, cell.setting, cell.answer, *cell.costs, cell.distance or DASH)
+        table.add_row(*map(safe, row))
+    console.print(table)
 
 
 if __name__ == "__main__":

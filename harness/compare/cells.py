@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from harness.analysis.cell_table import cost_ratio
 from harness.analysis.study_data import CellData, StudyData
+from harness.compare.distance import describe_distance
 from harness.compare.environment import find_differences
+from harness.core.spec import Cell
 from harness.core.spec_json import to_json
 from harness.core.verdict import (
     Divergence,
@@ -16,6 +20,7 @@ from harness.core.verdict import (
     outcome_key,
     place_at_step_zero,
 )
+from harness.report.format import DASH
 
 OTHER_DATA = "other data (the batches differ, while the states of the generators agree)"
 
@@ -35,6 +40,8 @@ class SharedCell:
     answer: Answer
     where: str  # the first step and component that differ, or what prevents the comparison
     reasons: list[str]  # what differs between the studies and may explain it
+    distance: str = ""  # how far apart they end, if their bits differ
+    costs: tuple[str, str] = ("", "")  # relative to the baseline, in each study
 
 
 def compare(first: StudyData, second: StudyData) -> list[SharedCell]:
@@ -45,6 +52,38 @@ def compare(first: StudyData, second: StudyData) -> list[SharedCell]:
         for cell in first.cells
         if _identity(cell) in others
     ]
+
+
+def find_unlike(first: StudyData, second: StudyData) -> list[str]:
+    """Cells of equal names that are other trainings, so that they cannot be compared, and why."""
+    shared = {_identity(cell) for cell in first.cells} & {_identity(cell) for cell in second.cells}
+    mine, theirs = (
+        {_name(cell): cell.cell for cell in study.cells if _identity(cell) not in shared}
+        for study in (first, second)
+    )
+    lines = []
+    for name in mine.keys() & theirs.keys():
+        one, other = _fields(mine[name]), _fields(theirs[name])
+        differing = [
+            f"{field} ({one.get(field)} and {other.get(field)})"
+            for field in sorted(one.keys() | other.keys())
+            if one.get(field) != other.get(field)
+        ]
+        lines.append(f"{name[0]} under {name[1]}: other {', '.join(differing) or 'options'}")
+    return sorted(lines)
+
+
+def _name(cell: CellData) -> tuple[str, str, str, str]:
+    """What a reader takes for the same cell."""
+    spec = cell.cell
+    return spec.scenario.title, spec.setting, str(spec.noise), spec.device.partition(":")[0]
+
+
+def _fields(cell: Cell) -> dict[str, Any]:
+    """Options and switches by the words that override them."""
+    options = {f"scenario.{name}": value for name, value in cell.scenario.options.items()}
+    switches = {f"determinism.{name}": v for name, v in cell.determinism.switches().items()}
+    return options | switches
 
 
 def _identity(cell: CellData) -> str:
@@ -65,7 +104,7 @@ def _identity(cell: CellData) -> str:
 def _compare_cell(
     first: StudyData, second: StudyData, one: CellData, other: CellData
 ) -> SharedCell:
-    answer, where, reasons = Answer.same, "", []
+    answer, where, reasons, apart = Answer.same, "", list[str](), ""
     verdicts = [cell.judgement.verdict for cell in (one, other)]
     if any(verdict is not Verdict.identical for verdict in verdicts):
         varies = any(verdict.differs for verdict in verdicts)
@@ -77,12 +116,27 @@ def _compare_cell(
             divergence = find_divergence(mine, theirs)
             assert divergence is not None, "the outcomes of these trainings differ"
             answer, where = Answer.differ, _place(divergence)
+            apart = describe_distance(mine, theirs)
             differences = find_differences(first, second, one.cell.scenario.label)
             reasons = [str(difference) for difference in differences]
             if divergence.component == "batch":  # which only other data explain
                 reasons.append(OTHER_DATA)
     spec = one.cell
-    return SharedCell(spec.scenario.title, spec.setting, spec.device, answer, where, reasons)
+    return SharedCell(
+        spec.scenario.title,
+        spec.setting,
+        spec.device,
+        answer,
+        where,
+        reasons,
+        apart,
+        (_cost(first, one), _cost(second, other)),
+    )
+
+
+def _cost(study: StudyData, cell: CellData) -> str:
+    ratio = cost_ratio(study, cell)
+    return f"{ratio.low:.2f}–{ratio.high:.2f} ×" if ratio else DASH
 
 
 def _place(divergence: Divergence) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from harness.analysis.study_data import StudyData, read_study
 from harness.compare.__main__ import main
-from harness.compare.cells import Answer, SharedCell, compare
+from harness.compare.cells import Answer, SharedCell, compare, find_unlike
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
 from harness.verify.__main__ import main as verify
 from tests.conftest import command
@@ -112,3 +113,59 @@ def test_what_is_no_study_is_named(study: Path, tmp_path: Path) -> None:
         done = command(str(study), str(tmp_path / name), cwd=study, program=main)
         assert done.returncode == BAD_REQUEST
         assert f"{tmp_path / name} is not a study or bundle" in done.stderr
+
+
+def change_option(folder: Path, name: str, value: object) -> None:
+    """Let the study's cells of `mlp` be another training."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for entry in manifest["cells"]:
+        if entry["cell"]["scenario"]["label"] == "mlp":
+            entry["cell"]["scenario"]["options"][name] = value
+    path.write_text(json.dumps(manifest))
+
+
+def test_other_trainings_are_not_compared(study: Path, other: Path) -> None:
+    """Cells of equal names with other options are refused, and the option is named."""
+    change_option(other, "steps", 99)
+    (line,) = {
+        line
+        for line in find_unlike(read_study(study), read_study(other))
+        if line.startswith("mlp under full")
+    }
+    assert line == "mlp under full: other scenario.steps (12 and 99)"
+    done = command(str(study), str(other), cwd=study, program=main)
+    assert "not compared: mlp under full: other scenario.steps" in done.stdout.replace("\n", " ")
+    assert all(cell.scenario != "mlp" for cell in compare(read_study(study), read_study(other)))
+
+
+def test_distance_and_costs_stand_side_by_side(study: Path, other: Path) -> None:
+    """Of a cell with other bits; one with the same bits has no distance."""
+    change_digests(other, "grads", step=2)
+    first, second = read_study(study), read_study(other)
+    cell = mlp_full(first, second)
+    assert cell.distance.startswith("equal final losses (")
+    assert cell.costs[0] == cell.costs[1]
+    assert cell.costs[0].endswith(" ×")
+    (same,) = (c for c in compare(first, second) if (c.scenario, c.setting) == ("mlp", "seed"))
+    assert same.distance == ""
+
+
+def test_three_studies_are_compared_pair_by_pair(study: Path, other: Path, tmp_path: Path) -> None:
+    """The figure says of each pair how many cells have the same bits."""
+    third = Path(shutil.copytree(other, tmp_path / "third"))
+    change_digests(third, "grads", step=2)
+    words = [f"--figure={tmp_path}", str(study), str(other), str(third)]
+    done = command(*words, cwd=study, program=main)
+    assert done.returncode == FINDING, done.stdout + done.stderr
+    assert done.stdout.count("in common") == 3
+    fields = re.findall(r">(\d+) of (\d+)<", (tmp_path / "compare.svg").read_text())
+    missing = sorted(int(known) - int(same) for same, known in fields)
+    assert missing == [0, 0, 1, 1, 1, 1]  # each pair stands on both sides of the diagonal
+
+
+def test_an_unknown_option_is_refused(study: Path, tmp_path: Path) -> None:
+    """With the one that there is."""
+    done = command("--plot=x", str(study), str(study), cwd=study, program=main)
+    assert done.returncode == BAD_REQUEST
+    assert "the only option is --figure=FOLDER" in done.stderr
