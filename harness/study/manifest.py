@@ -123,8 +123,10 @@ def _is_same_training(name: str, then: str, now: str | None) -> bool:
     return then == now or (equal is not None and equal["now"] == now and then in equal["before"])
 
 
-def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
-    """Raises UsageError, naming the field, if a resumed study would mix two machines."""
+def check_same_machine(
+    document: dict[str, Any], probe: Probe, refusal: str = "cannot resume"
+) -> None:
+    """Raises UsageError, naming the field, if a study would mix two machines."""
     pairs: list[tuple[str, object, object]] = [
         (key, document["software"].get(key), probe.software.get(key)) for key in MUST_AGREE
     ]
@@ -138,6 +140,6 @@ def check_same_machine(document: dict[str, Any], probe: Probe) -> None:
     for field, then, now in pairs:
         if then != now:
             raise UsageError(
-                f"cannot resume: {field} was {then} and is now {now}; "
+                f"{refusal}: {field} was {then} and is now {now}; "
                 "one study cannot mix both. Start a new study."
             )

@@ -78,8 +78,18 @@ class Slurm:
         lines = self.run("squeue", "-h", "-r", "-o", "%i %T").splitlines()
         return dict(line.split() for line in lines)  # type: ignore[misc]
 
-    def start_node(self, name: str) -> None:
-        self.daemons[name] = self._start("/usr/sbin/slurmd", "-D", "-N", name)
+    def start_node(self, name: str, *prefix: str) -> None:
+        """``prefix`` is a program that starts the daemon in its turn."""
+        self.daemons[name] = self._start(*prefix, "/usr/sbin/slurmd", "-D", "-N", name)
+
+    @contextmanager
+    def other_node(self, name: str, *prefix: str) -> Iterator[None]:
+        """Another daemon in place of a node's, for a while."""
+        self.kill_node(name)
+        self.start_node(name, *prefix)
+        yield
+        self.kill_node(name)
+        self.start_node(name)
 
     def kill_node(self, name: str) -> None:
         """Kill a node's daemon and all processes of its jobs, as a loss of power does."""

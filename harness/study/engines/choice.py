@@ -18,8 +18,6 @@ from harness.study.engines.slurm import Slurm
 from harness.study.probe import Probe, probe
 from harness.study.request import Launch, Request
 
-ENGINES = ("slurm", "ray")  # and `local`, which needs none
-
 
 def engine_of(launch: Launch, logs: Path) -> Engine:
     """The engine of a cluster; what its jobs print goes into ``logs``. Raises EngineError."""
@@ -32,15 +30,17 @@ def engine_of(launch: Launch, logs: Path) -> Engine:
 
 def probe_where_runs_go(request: Request) -> Probe:
     """Probe this machine, or a node of the cluster. Raises UsageError."""
-    if request.launch.engine not in ENGINES:
+    if request.launch.engine == "local":
         return probe(request)
     results = Path(request.study.dir).parent if request.study.dir else RESULTS
     folder = (results / f".probe-{secrets.token_hex(3)}").resolve()
-    folder.mkdir(parents=True)
     try:
+        folder.mkdir(parents=True)
         return _probe_node(request, folder)
     except EngineError as error:
         raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"{results} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

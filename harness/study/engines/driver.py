@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 import time
 from collections import Counter
@@ -138,7 +139,7 @@ class JobLauncher:
             if one.gone < GONE_AFTER:
                 continue
             notice = load_notice(self.study, name)
-            if "error" in notice:
+            if self.tries[name] and "error" in notice:  # not that of an earlier driver
                 raise StudyStoppedError(f"job {name} on node {notice['node']}: {notice['error']}")
             if self.tries[name] <= self.request.launch.retries:
                 due.append(one)
@@ -164,7 +165,8 @@ class JobLauncher:
             for one in chunk:
                 notice_path(self.study, one.job.name).unlink(missing_ok=True)
                 save_job(self.study, one.job)
-            name = f"{self.study.name}-{secrets.token_hex(3)}"
+            readable = re.sub(r"[^\w.-]", "", self.study.name)
+            name = f"{readable}-{secrets.token_hex(3)}"
             submission = self.ledger.begin(name, [one.job.name for one in chunk])
             words = ["run", str(self.study.resolve()), name]
             try:

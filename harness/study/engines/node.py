@@ -68,7 +68,7 @@ def _measure(folder: StudyFolder, job: Job) -> None:
     check_version(document)
     request = request_from_manifest(document)
     here = probe(request)
-    check_same_machine(document, here)
+    check_same_machine(document, here, "this node is not as the one that the study began on")
     allocation = secrets.token_hex(4)  # another one when the job is requeued
     node = describe_node(here, allocation)
     with process_starter(lambda _: 0, together=1) as start:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.core.command_line import command
 from harness.study.engines.choice import engine_of
-from harness.study.engines.engine import EngineError, Living
+from harness.study.engines.engine import Living
 from harness.study.engines.jobs import Ledger, jobs_of, load_notice
 from harness.study.folder import StudyFolder
 from harness.study.manifest import request_from_manifest
 from harness.study.plan import plan
 
 MOST_SHOWN = 30
-DONE, QUEUED, RUNNING, FAILED, WAITING = "done", "queued", "running", "failed", "not submitted"
+DONE, QUEUED, RUNNING, FAILED = "done", "queued", "running", "failed"
+WAITING, SUBMITTED = "not submitted", "submitted"
 
 
 def describe(folder: StudyFolder) -> Iterator[str]:
@@ -29,20 +30,17 @@ def describe(folder: StudyFolder) -> Iterator[str]:
         if unfinished:
             yield f"to run the others: {command(['resume', str(folder.path)])}"
         return
-    living: dict[str, Living] | None
-    try:
+    living = None
+    if request.launch.engine == "slurm":  # Ray tells only the driver about its tasks
         living = engine_of(request.launch, folder.path).living()
-    except EngineError as error:
-        living = None
-        yield str(error)
-    if living is None:
-        yield f"{request.launch.engine} does not answer now, so jobs may be shown as failed"
+        if living is None:
+            yield "Slurm does not answer here: what is queued, running or failed is not known"
     ledger = Ledger(folder.path)
     states: Counter[str] = Counter()
     lines = []
     for job in jobs_of(planned, 0):
         is_done = not any(spec.run_id in unfinished for spec in job.runs)
-        state, detail = (DONE, "") if is_done else _state(folder, ledger, job.name, living or {})
+        state, detail = (DONE, "") if is_done else _state(folder, ledger, job.name, living)
         states[state] += 1
         if state != DONE:
             lines.append(f"  {job.name}: {state}{f' ({detail})' if detail else ''}")
@@ -53,13 +51,14 @@ def describe(folder: StudyFolder) -> Iterator[str]:
 
 
 def _state(
-    folder: StudyFolder, ledger: Ledger, job: str, living: dict[str, Living]
+    folder: StudyFolder, ledger: Ledger, job: str, living: Mapping[str, Living] | None
 ) -> tuple[str, str]:
     if job not in ledger.latest:
         return WAITING, ""
-    alive = living.get(ledger.id_of(job) or "")
     notice = load_notice(folder.path, job)
-    if alive:
+    if living is None:
+        return SUBMITTED, notice.get("node", "")
+    if alive := living.get(ledger.id_of(job) or ""):
         node = notice.get("node", "")
         return (RUNNING, alive.where or node) if alive.is_running else (QUEUED, alive.where)
     return FAILED, ": ".join(filter(None, [notice.get("node"), notice.get("error")]))

@@ -1,0 +1,113 @@
+"""Jobs group runs so that timings stay paired, and the ledger knows which submission counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import UsageError
+from harness.core.exit_codes import BAD_REQUEST
+from harness.core.paths import jobs_folder
+from harness.core.spec import Cell, Kind, RunSpec
+from harness.study.engines.driver import _stages
+from harness.study.engines.jobs import Ledger, jobs_of, load_job, save_job
+from tests.conftest import harness
+
+
+@pytest.fixture
+def runs(make_cell: Callable[..., Cell]) -> list[RunSpec]:
+    """Two numbers of two scenarios under two settings, traced and timed, as a plan orders them."""
+    cells = [make_cell(setting, name) for name in ("mlp", "cnn") for setting in ("seed", "full")]
+    return [
+        RunSpec(cell, kind, number)
+        for number in (1, 2)
+        for kind in (Kind.trace, Kind.timing)
+        for cell in cells
+    ]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    jobs_folder(tmp_path).mkdir()
+    return tmp_path
+
+
+def test_a_job_is_each_setting_of_one_scenario_once(runs: list[RunSpec]) -> None:
+    """Traced and timed on one allocation; positions follow each other."""
+    jobs = jobs_of(runs, first_position=10)
+    assert [(job.name, job.first) for job in jobs] == [
+        ("mlp-001", 10),
+        ("cnn-001", 14),
+        ("mlp-002", 18),
+        ("cnn-002", 22),
+    ]
+    assert {spec.cell.scenario.label for spec in jobs[1].runs} == {"cnn"}
+    assert {(spec.kind, spec.cell.setting) for spec in jobs[1].runs} == {
+        (kind, setting) for kind in (Kind.trace, Kind.timing) for setting in ("seed", "full")
+    }
+
+
+def test_a_job_is_read_as_it_was_written(study: Path, runs: list[RunSpec]) -> None:
+    """The node gets the very runs that were planned."""
+    (job, *_) = jobs_of(runs, 3)
+    save_job(study, job)
+    assert load_job(study, job.name) == job
+
+
+def test_only_the_last_submission_of_a_job_counts(study: Path) -> None:
+    """A node that starts an earlier one later finds nothing to do."""
+    ledger = Ledger(study)
+    ledger.begin("first", ["mlp-001", "cnn-001"]).ids = ["1_0", "1_1"]
+    ledger.begin("second", ["cnn-001"])
+    read = Ledger(study)
+    assert read.job_of("first", 0) == "mlp-001"
+    assert read.job_of("first", 1) is None
+    assert read.job_of("second", 0) == "cnn-001"
+    assert read.id_of("cnn-001") is None  # the engine has not answered
+    assert read.id_of("cnn-002") is None
+
+
+def test_a_damaged_ledger_is_named(study: Path) -> None:
+    """And not taken for an empty one, or jobs would be submitted twice."""
+    (jobs_folder(study) / "submissions.json").write_text("[{")
+    with pytest.raises(UsageError, match=r"submissions\.json is damaged"):
+        Ledger(study)
+
+
+def test_stages_end_where_runs_may_become_superfluous(make_cell: Callable[..., Cell]) -> None:
+    """After `runs.first` trace runs, and after `timing.first` blocks."""
+    spec = RunSpec(make_cell(), Kind.trace, 1)
+    runs = [dataclasses.replace(spec, number=number) for number in range(1, 8)]
+    stages = [[spec.number for spec in stage] for stage in _stages(runs, [2, 5])]
+    assert stages == [[1, 2], [3, 4, 5], [6, 7]]
+    assert [len(stage) for stage in _stages(runs, [])] == [7]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["launch=slurm"], "launch=slurm: there is no sbatch on this machine"),
+        (["launch.engine=lsf"], "launch.engine=lsf: must be one of local, slurm, ray"),
+        (["launch=slurm", "study.budget_s=60"], "study.budget_s limits studies on this machine"),
+        (["launch=slurm", "launch.queue_s=0"], "launch.queue_s=0.0: must be a finite number above"),
+        (["launch.targets=[a,b]"], "launch.targets names kinds of node of a cluster"),
+        (["launch=slurm", "launch.targets=[a,a]"], "must be different names"),
+        (["launch=slurm", "launch.targets=[../a]"], "must be different names"),
+    ],
+)
+def test_what_no_cluster_can_do_is_refused(tmp_path: Path, words: list[str], message: str) -> None:
+    """With one line, and nothing is left behind."""
+    done = harness("scenario=mlp", *words, cwd=tmp_path, PATH="/nowhere")
+    assert done.returncode == BAD_REQUEST, done.stdout + done.stderr
+    assert message in done.stderr
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_searches_stay_on_one_machine(tmp_path: Path) -> None:
+    """They make runs that depend on what the runs before them showed."""
+    done = harness("diagnose", "scenario=mlp", "launch=slurm", cwd=tmp_path)
+    assert done.returncode == BAD_REQUEST
+    assert "launch=slurm is for studies" in done.stderr
