@@ -59,7 +59,7 @@ test-exports: setup-dev setup-exports ## Install MLflow and pyarrow, and test wh
 
 test-cluster: setup-dev setup-cluster ## Start a real Slurm and a real Ray of two nodes each, and run studies there (needs root on Debian)
 	@tests/cluster/install_slurm.sh
-	@$(PYTEST) tests/cluster --cluster $(ARGS)
+	@$(PYTEST_PAIR) tests/cluster --cluster $(ARGS)
 
 test-browser: setup-dev ## Test reports in Chromium (which needs root on Debian to be installed)
 	@tests/browser/install_browser.sh

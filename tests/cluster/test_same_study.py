@@ -14,14 +14,19 @@ from tests.cluster.private_slurm import Slurm
 
 pytestmark = pytest.mark.cluster
 
-SMOKE = ["matrix=smoke", "device=cpu", "study.dir=results/it", "launch.poll_s=1"]
+# 36 runs in 8 jobs
+SMALL = """
+    -m scenario=mlp,indexing determinism=none,seed,warn,full device=cpu runs.trace=4 runs.timing=2
+    timing.min_s=0.05 study.repeat_failed=false launch.isolation=fork launch.poll_s=1
+    study.dir=results/it
+""".split()
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smoke study on this machine."""
+    """The study on this machine."""
     folder = tmp_path_factory.mktemp("local")
-    process = start(*SMOKE, cwd=folder, environment=dict(os.environ))
+    process = start(*SMALL, cwd=folder, environment=dict(os.environ))
     process.communicate()
     return folder / "results" / "it"
 
@@ -50,7 +55,7 @@ def check_same(study: Path, local: Path) -> None:
 
 def test_slurm_makes_the_study_of_one_machine(tmp_path: Path, slurm: Slurm, local: Path) -> None:
     """The runs of one scenario's block come from one allocation."""
-    process = start("launch=slurm", *SMOKE, cwd=tmp_path, environment=slurm.environment)
+    process = start("launch=slurm", *SMALL, cwd=tmp_path, environment=slurm.environment)
     process.communicate(timeout=400)
     study = tmp_path / "results" / "it"
     check_same(study, local)
@@ -66,7 +71,7 @@ def test_ray_makes_the_study_of_one_machine(
     tmp_path: Path, ray_nodes: RayNodes, local: Path
 ) -> None:
     """Each task has one allocation, too."""
-    words = ["launch=ray", f"launch.ray.address={ray_nodes.address}", *SMOKE]
+    words = ["launch=ray", f"launch.ray.address={ray_nodes.address}", *SMALL]
     process = start(*words, cwd=tmp_path, environment=ray_nodes.environment)
     process.communicate(timeout=400)
     check_same(tmp_path / "results" / "it", local)
