@@ -44,7 +44,12 @@ class SimulatedEngine:
         self.process.start()
         self.alive: dict[str, Living] = {}
 
-    def submit(self, submission: str, words: Sequence[str], number: int) -> list[str]:
+    def submit(
+        self,
+        submission: str,
+        words: Sequence[str],  # noqa: ARG002 - says only where the study is
+        number: int,
+    ) -> list[str]:
         ids = [f"{submission}_{index}" for index in range(number)]
         self.alive |= {one: Living(submission, index, True, "") for index, one in enumerate(ids)}
         self.jobs.send((submission, number))
@@ -55,7 +60,10 @@ class SimulatedEngine:
             del self.alive[self.jobs.recv()]
         return dict(self.alive)
 
-    def cancel(self, ids: Sequence[str]) -> None:
+    def node_of(self, job_id: str) -> str:
+        return job_id
+
+    def cancel(self, ids: Sequence[str]) -> None:  # noqa: ARG002 - ends all of them
         self.process.kill()
 
 
@@ -83,7 +91,7 @@ def run() -> None:
         used = _used_s()
         try:
             with (
-                mock.patch("harness.study.runner.engine_of", lambda *_: engine),
+                mock.patch("harness.study.runner.engine_of", return_value=engine),
                 Display(len(full.runs), 0, 0.0) as display,
                 process_starter(lambda _: 0) as start,
             ):

@@ -82,7 +82,7 @@ def _words_for(request: Request, words: Sequence[str], target: str, study: Path)
         constraint = "&".join(filter(None, [request.launch.slurm.constraint, target]))
         choice = f"launch.slurm.constraint='{constraint}'"
     else:
-        choice = f"launch.ray.resources={{{target}: {RAY_SHARE}}}"
+        choice = f"++launch.ray.resources.{target}={RAY_SHARE}"
     return [*kept, choice, f"study.dir={study}", *program]
 
 

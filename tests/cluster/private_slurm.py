@@ -96,7 +96,8 @@ class Slurm:
         daemon = self.daemons.pop(name)
         daemon.kill()
         daemon.wait()
-        for step in processes_with(f"SLURMD_NODENAME={name}"):
+        ours = f"SLURM_CONF={self.work}/slurm.conf"  # another test may have a Slurm of its own
+        for step in processes_with(ours, f"SLURMD_NODENAME={name}"):
             os.kill(step, signal.SIGKILL)
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
@@ -105,13 +106,14 @@ class Slurm:
             return subprocess.Popen(mortal, stdout=log, stderr=log, env=self.environment)
 
 
-def processes_with(variable: str) -> Iterator[int]:
+def processes_with(*variables: str) -> Iterator[int]:
+    """The processes whose environment has all of these."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
+            environment = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if variable.encode() in variables:
+        if all(variable.encode() in environment for variable in variables):
             yield int(folder.name)
 
 

@@ -119,7 +119,7 @@ def test_an_interrupted_driver_ends_its_jobs(program: Path, slurm: Slurm) -> Non
     """Ctrl-C leaves nothing on the cluster, and `resume` completes the study."""
     process = begin(program, slurm)
     wait_until(lambda: training(program))
-    process.send_signal(signal.SIGINT)
+    process.terminate()  # handled like Ctrl-C, which a process in the background ignores
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     wait_until(lambda: not slurm.jobs())

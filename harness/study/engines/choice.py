@@ -70,7 +70,8 @@ def _await_answer(launch: Launch, folder: Path, engine: Engine, job_id: str) -> 
             last = living.get(job_id, last)
             gone = 0 if job_id in living else gone + 1
         if gone == 2:
-            where = f"node {last.where}" if last and last.is_running else "a node"
+            node = engine.node_of(job_id)
+            where = f"node {node}" if node else "a node"
             raise UsageError(
                 f"the probe on {where} ended without an answer; does it see {folder.parent} and "
                 f"this Python? It printed: {_printed(folder)}"

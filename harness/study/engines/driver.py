@@ -39,7 +39,6 @@ class _Open:
     missing: dict[str, RunSpec]
     gone: int = 0  # polls in a row that it was not alive
     queued_since: float = 0.0  # time.monotonic()
-    last: Living | None = None
 
 
 @dataclass
@@ -152,7 +151,7 @@ class JobLauncher:
         now, limit_s = time.monotonic(), self.request.launch.queue_s
         if one.gone or job.is_running:
             one.queued_since = now
-        one.gone, one.last = 0, job
+        one.gone = 0
         if limit_s is not None and now - one.queued_since > limit_s:
             raise StudyStoppedError(
                 f"job {one.job.name} has waited {limit_s:g} s for a node (launch.queue_s); the "
@@ -182,7 +181,8 @@ class JobLauncher:
     def _give_up(self, one: _Open) -> Iterator[RunRecord]:
         """Yields the records of runs that are lost for good, until `resume` runs them again."""
         name, tries = one.job.name, self.tries[one.job.name]
-        node = load_notice(self.study, name).get("node") or (one.last.where if one.last else "")
+        told = load_notice(self.study, name).get("node")
+        node = self.engine.node_of(self.ledger.id_of(name) or "") or told
         message = (
             f"job {name} was lost {tries} time{'s' * (tries != 1)}"
             + (f", the last time on node {node}" if node else ", each time before it began")

@@ -33,6 +33,9 @@ class Engine(Protocol):
     def living(self) -> dict[str, Living] | None:
         """The harness's queued and running jobs by id; None if the cluster does not answer now."""
 
+    def node_of(self, job_id: str) -> str:
+        """The node on which a job that has ended ran last; "" if the engine does not tell."""
+
     def cancel(self, ids: Sequence[str]) -> None:
         """End jobs that are queued or running."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from harness.core.paths import IMPORT_ROOT
 from harness.study.engines.engine import EngineError, Living
 from harness.study.engines.options import RayOptions
+
+CONNECT_LIMIT_S = 10.0
 
 
 class Ray:
@@ -27,13 +30,14 @@ class Ray:
         self.ray, self.options, self.logs = ray, options, logs
         self.tasks: dict[str, tuple[Any, Living]] = {}
         try:
+            _check_answers(options.address)
             ray.init(
                 address=options.address,
                 log_to_driver=False,
                 logging_level="ERROR",
                 ignore_reinit_error=True,  # the probe has connected already
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(
                 f"launch.ray.address={options.address}: no Ray cluster answers; start one with "
                 f"`ray start --head`, or name its address ({error})"
@@ -70,10 +74,20 @@ class Ray:
             log = self.logs / f"{job.submission}-{job.index}.log"
             log.write_text(f"{error}\n", encoding="utf-8")
 
+    def node_of(self, job_id: str) -> str:  # noqa: ARG002 - Ray keeps no such list for us
+        return ""
+
     def cancel(self, ids: Sequence[str]) -> None:
         for task in ids:
             if task in self.tasks:
                 self.ray.cancel(self.tasks.pop(task)[0], force=True)
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError if nothing listens at HOST:PORT, for which Ray itself would wait minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), CONNECT_LIMIT_S).close()
 
 
 def _make_call(folder: str, import_root: str) -> Callable[[list[str]], int]:

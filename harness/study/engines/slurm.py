@@ -82,6 +82,14 @@ class Slurm:
                 )
         return jobs
 
+    def node_of(self, job_id: str) -> str:
+        try:
+            shown = _run(["scontrol", "show", "job", "--oneliner", job_id])
+        except EngineError:  # forgotten
+            return ""
+        match = re.search(r" NodeList=(?!\(null\))(\S+)", shown)
+        return match[1] if match else ""
+
     def cancel(self, ids: Sequence[str]) -> None:
         if ids:
             _run(["scancel", *ids])
