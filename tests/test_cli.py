@@ -56,7 +56,7 @@ TINY = ["scenario.steps=6", *SMALL]
         (["launch.ahead=0"], "at least 1"),
         (
             ["nosuchverb"],
-            "the commands are resume, status, report, check, diagnose, recipe, cost, perturb, replay,",
+            "the commands are resume, status, report, check, diagnose, recipe, cost, perturb,",
         ),
         (["results/x"], "unknown command 'results/x'"),
         (["resume"], "takes one study"),

@@ -37,15 +37,16 @@ def _compare(words: Sequence[str]) -> int:
     studies = [_read(Path(word)) for word in paths]
     numbers = combinations(range(len(studies)), 2)
     pairs = {(a, b): compare(studies[a], studies[b]) for a, b in numbers}
+    unlike = {(a, b): find_unlike(studies[a], studies[b]) for a, b in pairs}
     for (a, b), cells in pairs.items():
-        unlike = find_unlike(studies[a], studies[b])
         if not cells:
-            reasons = "".join(f"\n  {line}" for line in unlike)
+            reasons = "".join(f"\n  {line}" for line in unlike[a, b])
             raise UsageError(
                 f"{studies[a].name} and {studies[b].name} have no cell in common{reasons}"
             )
+    for (a, b), cells in pairs.items():
         _print(console, studies[a], studies[b], cells)
-        for line in unlike:
+        for line in unlike[a, b]:
             console.print(f"  not compared: {safe(line)}")
     if target is not None:
         from harness.compare.matrix import draw_matrix  # noqa: PLC0415 - slow to import
