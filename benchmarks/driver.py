@@ -19,6 +19,7 @@ from unittest import mock
 
 from benchmarks.report import make_study
 from harness.core.record import load_record, save_record
+from harness.core.spec import Isolation
 from harness.study.engines.engine import Living
 from harness.study.engines.jobs import Ledger, load_job
 from harness.study.folder import StudyFolder
@@ -70,8 +71,8 @@ class SimulatedEngine:
 def _serve(jobs: Connection, study: Path, templates: Path) -> None:
     records = {}
     for path in sorted(templates.glob("*.t*.*.json")):
-        record = load_record(path)
-        records[record.spec.cell.id, record.spec.kind, record.spec.twin] = record
+        for record in load_record(path).of_arms():
+            records[record.spec.cell.id, record.spec.kind, record.spec.twin] = record
     while True:
         submission, number = jobs.recv()
         for index in range(number):
@@ -119,12 +120,13 @@ def _study(scratch: Path) -> Iterator[tuple[StudyFolder, Request, Plan]]:
     make_study(scratch / "study")
     real = StudyFolder(scratch / "study")
     request = request_from_manifest(real.manifest)
-    each = len(plan(request, "cpu").runs) // request.runs.trace
+    alone = dataclasses.replace(request.launch, isolation=Isolation.spawn)  # no arms in one process
+    each = len(plan(dataclasses.replace(request, launch=alone), "cpu").runs) // request.runs.trace
     number = RUNS // each
     request = dataclasses.replace(
         request,
         runs=dataclasses.replace(request.runs, trace=number, timing=number),
-        launch=dataclasses.replace(request.launch, engine="slurm", poll_s=1.0),
+        launch=dataclasses.replace(alone, engine="slurm", poll_s=1.0),
     )
     many = plan(request, "cpu")
     folder = StudyFolder(scratch / "many")
