@@ -38,7 +38,7 @@ def measure_spread(cell: CellData) -> Spread:
     predictions = [
         np.asarray(repeat.predictions, dtype=object)
         for repeat in trainings
-        if repeat.predictions and _are_classes(repeat.predictions)
+        if repeat.predictions and are_classes(repeat.predictions)
     ]
     weights = _final_distances(cell)
     return Spread(
@@ -55,7 +55,7 @@ def measure_spread(cell: CellData) -> Spread:
     )
 
 
-def _are_classes(predictions: Sequence[Any]) -> bool:
+def are_classes(predictions: Sequence[Any]) -> bool:
     """Whether predictions are classes; real numbers that differ in a bit are not another answer."""
     return not any(isinstance(value, float) for value in predictions)
 

@@ -40,8 +40,8 @@ class SharedCell:
     answer: Answer
     where: str  # the first step and component that differ, or what prevents the comparison
     reasons: list[str]  # what differs between the studies and may explain it
-    distance: str = ""  # how far apart they end, if their bits differ
-    costs: tuple[str, str] = ("", "")  # relative to the baseline, in each study
+    distance: str  # how far apart they end, if their bits differ
+    costs: tuple[str, str]  # relative to the baseline, in each study
 
 
 def compare(first: StudyData, second: StudyData) -> list[SharedCell]:

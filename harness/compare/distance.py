@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from harness.analysis.spread import are_classes, churn
 from harness.core.record import Repeat
 from harness.report.format import figure, is_known, percent
 
@@ -29,10 +32,8 @@ def _describe_losses(one: float, other: float) -> str:
 
 
 def _differing(one: Repeat, other: Repeat) -> float:
-    """The churn of Milani Fard et al. (2016) between two trainings, 0 to 1; NaN if unknown."""
-    pairs = list(zip(one.predictions, other.predictions, strict=False))
-    if not pairs or len(one.predictions) != len(other.predictions):
+    """The churn between two trainings, 0 to 1; NaN if it is unknown."""
+    rows = [one.predictions, other.predictions]
+    if not all(row and are_classes(row) for row in rows):
         return math.nan
-    if any(isinstance(value, float) for pair in pairs for value in pair):  # no classes
-        return math.nan
-    return sum(a != b for a, b in pairs) / len(pairs)
+    return churn([np.array(row, dtype=object) for row in rows])

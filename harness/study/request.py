@@ -78,6 +78,10 @@ class Launch:
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     ray: RayOptions = field(default_factory=RayOptions)
 
+    @property
+    def on_cluster(self) -> bool:
+        return self.engine != "local"
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Launch:
         """Also of studies begun before runs could be forked."""

@@ -80,7 +80,7 @@ def _check_launch(request: Request) -> None:
             raise UsageError(f"launch.{name}={seconds}: must be a finite number above 0")
     if launch.engine not in ENGINE_NAMES:
         raise UsageError(f"launch.engine={launch.engine}: must be one of {', '.join(ENGINE_NAMES)}")
-    if launch.engine != "local" and request.study.budget_s is not None:
+    if launch.on_cluster and request.study.budget_s is not None:
         raise UsageError(
             "study.budget_s limits studies on this machine; on a cluster, omit it, or limit the "
             "jobs by launch.slurm.time"

@@ -40,7 +40,7 @@ class Runner:
     asked: int = -1  # how many runs were done when that was computed
 
     def __post_init__(self) -> None:
-        self.on_cluster = self.request.launch.engine != "local"
+        self.on_cluster = self.request.launch.on_cluster
         keep_all = self.request.trace.keep_snapshots
         self.snapshots = Snapshots(self.folder.path, keep_all, self.on_cluster)
         self.ended: list[RunRecord] = []  # trace runs that the snapshots have not been told of

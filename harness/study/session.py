@@ -114,7 +114,7 @@ def run_inquiry(request: Request, inquiry: Inquiry) -> tuple[Path, int]:
         raise UsageError(
             "study.budget_s limits studies only: this command makes as many runs as it needs"
         )
-    if request.launch.engine != "local":
+    if request.launch.on_cluster:
         raise UsageError(
             f"launch={request.launch.engine} is for studies; run this command on a node, for "
             "example with srun"
@@ -179,7 +179,7 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
             print(f"stopped: {error}; {_how_to_continue(session, inquiry)}", file=sys.stderr)
             return RUNS_FAILED
         remove_source(folder.path)
-        if not folder.remaining(session.plan):
+        if session.request.launch.on_cluster and not folder.remaining(session.plan):
             remove_jobs(folder.path)
         if answer:
             answer.write(folder.path)

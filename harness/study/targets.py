@@ -49,7 +49,7 @@ def run(request: Request, words: Sequence[str]) -> tuple[Path, int]:
     Raises UsageError if the engine has no targets, or the folder holds anything else.
     """
     targets = request.launch.targets
-    if request.launch.engine == "local":
+    if not request.launch.on_cluster:
         raise UsageError("launch.targets names kinds of node of a cluster: add launch=slurm or ray")
     if len(set(targets)) != len(targets) or not all(map(_is_name, targets)):
         raise UsageError(

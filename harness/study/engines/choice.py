@@ -13,7 +13,7 @@ from harness.core.errors import UsageError
 from harness.core.files import write_json
 from harness.core.paths import RESULTS
 from harness.core.spec_json import to_json
-from harness.study.engines.engine import Engine, EngineError
+from harness.study.engines.engine import GONE_AFTER, Engine, EngineError, waited
 from harness.study.engines.slurm import Slurm
 from harness.study.probe import Probe, probe
 from harness.study.request import Launch, Request
@@ -30,7 +30,7 @@ def engine_of(launch: Launch, logs: Path) -> Engine:
 
 def probe_where_runs_go(request: Request) -> Probe:
     """Probe this machine, or a node of the cluster. Raises UsageError."""
-    if request.launch.engine == "local":
+    if not request.launch.on_cluster:
         return probe(request)
     results = Path(request.study.dir).parent if request.study.dir else RESULTS
     folder = (results / f".probe-{secrets.token_hex(3)}").resolve()
@@ -69,7 +69,7 @@ def _await_answer(launch: Launch, folder: Path, engine: Engine, job_id: str) -> 
         if living is not None:
             last = living.get(job_id, last)
             gone = 0 if job_id in living else gone + 1
-        if gone == 2:
+        if gone == GONE_AFTER:
             node = engine.node_of(job_id)
             where = f"node {node}" if node else "a node"
             raise UsageError(
@@ -81,10 +81,7 @@ def _await_answer(launch: Launch, folder: Path, engine: Engine, job_id: str) -> 
             and time.monotonic() - began > launch.queue_s
             and not (last and last.is_running)
         ):
-            raise UsageError(
-                f"the probe has waited {launch.queue_s:g} s for a node (launch.queue_s); the "
-                f"cluster gives as the reason: {(last and last.where) or 'none'}"
-            )
+            raise UsageError(waited("the probe", launch.queue_s, last.where if last else ""))
         time.sleep(launch.poll_s)
 
 

@@ -23,12 +23,10 @@ from harness.core.errors import StudyStoppedError
 from harness.core.paths import jobs_folder
 from harness.core.record import BadRecordError, Outcome, RunRecord, load_record
 from harness.core.spec import RunSpec
-from harness.study.engines.engine import Engine, EngineError, Living
+from harness.study.engines.engine import GONE_AFTER, Engine, EngineError, Living, waited
 from harness.study.engines.jobs import Job, Ledger, jobs_of, load_notice, notice_path, save_job
 from harness.study.launcher import save
 from harness.study.request import Request
-
-GONE_AFTER = 2  # polls in a row in which a job is not alive and has not all of its records
 
 
 @dataclass
@@ -153,10 +151,7 @@ class JobLauncher:
             one.queued_since = now
         one.gone = 0
         if limit_s is not None and now - one.queued_since > limit_s:
-            raise StudyStoppedError(
-                f"job {one.job.name} has waited {limit_s:g} s for a node (launch.queue_s); the "
-                f"cluster gives as the reason: {job.where or 'none'}"
-            )
+            raise StudyStoppedError(waited(f"job {one.job.name}", limit_s, job.where))
 
     def _submit(self, due: Sequence[_Open]) -> None:
         queue = iter(due)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+GONE_AFTER = 2  # polls in a row in which a job is not alive, though its result is not there
+
 
 @dataclass(frozen=True)
 class Living:
@@ -38,6 +40,14 @@ class Engine(Protocol):
 
     def cancel(self, ids: Sequence[str]) -> None:
         """End jobs that are queued or running."""
+
+
+def waited(what: str, limit_s: float, reason: str) -> str:
+    """The message about a job that got no node in time."""
+    return (
+        f"{what} has waited {limit_s:g} s for a node (launch.queue_s); the cluster gives as the "
+        f"reason: {reason or 'none'}"
+    )
 
 
 class EngineError(Exception):

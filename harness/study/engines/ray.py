@@ -70,7 +70,7 @@ class Ray:
         """Keep what Ray says of a task that failed where Slurm keeps what a job prints."""
         try:
             self.ray.get(reference)
-        except (self.ray.exceptions.RayError, Exception) as error:  # noqa: BLE001 - of the task
+        except Exception as error:  # noqa: BLE001 - of the task
             log = self.logs / f"{job.submission}-{job.index}.log"
             log.write_text(f"{error}\n", encoding="utf-8")
 

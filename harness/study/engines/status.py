@@ -26,7 +26,7 @@ def describe(folder: StudyFolder) -> Iterator[str]:
     unfinished = folder.unfinished()
     done = sum(spec.run_id not in unfinished for spec in planned)
     yield f"{folder.path}: {done} of {len(planned)} runs are done"
-    if request.launch.engine == "local" or not unfinished:
+    if not (request.launch.on_cluster and unfinished):
         if unfinished:
             yield f"to run the others: {command(['resume', str(folder.path)])}"
         return
