@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,8 +17,9 @@ from harness.report.figures.base import PAPER, Figure
 from harness.report.figures.divergence import divergence, two_runs
 from harness.report.figures.reproducibility import reproducibility
 from harness.report.figures.tradeoff import tradeoff
-from tests.conftest import repeat
+from tests.conftest import ROOT, repeat
 
+PUBLISHED = ROOT / "results" / "published"
 Make = Callable[..., RunRecord]
 Draw = Callable[..., Figure]
 # A marker of the page's color in SVG.
@@ -123,3 +125,12 @@ def test_the_tradeoff_has_a_point_for_each_set_with_a_cost() -> None:
     }
     assert tradeoff(table, None) is None
     assert tradeoff(table, {"cell": ""}) is None
+
+
+@pytest.mark.parametrize(
+    "study", sorted(PUBLISHED.glob("*/figures")), ids=lambda path: path.parent.name
+)
+def test_no_published_figure_draws_an_unknown_number(study: Path) -> None:
+    """A baseline has no cost of its own; `verify` makes each figure again by this code."""
+    drawn = [path.name for path in study.glob("*.svg") if re.search(r">nan\b", path.read_text())]
+    assert drawn == []

@@ -83,7 +83,7 @@ def _words(field: Field) -> str:
 def _quoted_costs(table: pd.DataFrame, rows: list[OverviewRow]) -> pd.DataFrame:
     """The costs on the map of the setting that has the most of them, the first of equals."""
     quoted = {field.cell for row in rows for field in row.fields if field and field.cost}
-    costs = table[table["cell"].isin(quoted) & ~table["twin"]]
+    costs = table[table["cell"].isin(quoted) & ~table["twin"] & table["cost_ratio"].notna()]
     if costs.empty:
         return costs
     counts = costs["determinism"].value_counts(sort=False)
