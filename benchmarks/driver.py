@@ -1,6 +1,7 @@
 """The driver of a study on a cluster: its own work for many runs, on an engine that is simulated.
 
 The engine's jobs are copies of a real study's records, written by another process as nodes would.
+Runs without a setting differ, so the driver measures how far apart they end.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.report import make_study
-from harness.core.record import load_record, save_record
+import numpy as np
+from safetensors.numpy import save_file
+
+from benchmarks.report import copied, make_study
+from harness.core.paths import snapshots_of
+from harness.core.record import RunRecord, load_record, read_distances, save_record
 from harness.core.spec import Isolation
 from harness.study.engines.engine import Living
 from harness.study.engines.jobs import Ledger, load_job
@@ -31,6 +36,7 @@ from harness.study.request import Request
 from harness.study.runner import Runner
 
 RUNS = 10_000
+WEIGHTS = 20_000  # of a simulated network
 NODE = {"cpu": "simulated", "allocation": "0"}
 
 
@@ -80,9 +86,22 @@ def _serve(jobs: Connection, study: Path, templates: Path) -> None:
             assert name is not None
             for spec in load_job(study, name).runs:
                 template = records[spec.cell.id, spec.kind, spec.twin]
-                made = dataclasses.replace(template, spec=spec, run_id=spec.run_id, node=NODE)
+                made = dataclasses.replace(
+                    copied(template, spec.number), spec=spec, run_id=spec.run_id, node=NODE
+                )
+                _save_snapshots(study, made)
                 save_record(study / "runs", made)
             jobs.send(f"{submission}_{index}")
+
+
+def _save_snapshots(study: Path, run: RunRecord) -> None:
+    folder = snapshots_of(study, run.spec.cell.id)
+    for digest in {digest for repeat in run.repeats for digest in repeat.snapshots.values()}:
+        path = folder / f"{digest}.safetensors"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            weights = np.random.default_rng(run.spec.number).standard_normal(WEIGHTS, np.float32)
+            save_file({"weights": weights}, path)
 
 
 def run() -> None:
@@ -101,10 +120,12 @@ def run() -> None:
             engine.process.kill()
         own_s = _used_s() - used
         wall_s = time.perf_counter() - began
+        distances = (folder.path / "runs").glob("distances-*.json")
+        measured = sum(len(read_distances(path)) for path in distances)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"driver of {len(full.runs):,} runs: {own_s:.1f} s of its own work, {peak_mb:.0f} MB, in "
-        f"{wall_s:.0f} s  (under 60 s and 300 MB)"
+        f"driver of {len(full.runs):,} runs, {measured:,} of them at a distance: {own_s:.1f} s of "
+        f"its own work, {peak_mb:.0f} MB, in {wall_s:.0f} s  (under 60 s and 300 MB)"
     )
 
 

@@ -25,6 +25,7 @@ from harness.study.child_process import environment
 HEXADECIMAL = "0123456789abcdef"
 BLOCKS = 3  # runs of a cell in the real study
 WORDS = ["-m", "scenario=mlp,cnn", "determinism=none,seed,full"]
+VARYING = "none"  # the setting whose runs all differ
 SIZES = {1_240: "at most 4 s", 100_000: "under 60 s and 2 GB"}
 
 
@@ -56,7 +57,11 @@ def multiply(study: Path, size: int) -> None:
     """Copy the study's records under new numbers until there are ``size`` of them."""
     records = [load_record(path) for path in sorted((study / "runs").glob("*.t*.*.json"))]
     schedule = [record.run_id for record in records]
-    copies = (copied(record, number) for number in count(1) for record in records)
+    copies = (
+        copied(record, BLOCKS * turn + record.spec.number)
+        for turn in count(1)
+        for record in records
+    )
     for position, record in enumerate(islice(copies, size - len(records)), len(records)):
         document = dataclasses.replace(record, position=position).to_json()
         (study / "runs" / f"{record.run_id}.json").write_text(json.dumps(document))
@@ -65,9 +70,10 @@ def multiply(study: Path, size: int) -> None:
 
 
 def copied(record: RunRecord, number: int) -> RunRecord:
-    spec = dataclasses.replace(record.spec, number=BLOCKS * number + record.spec.number)
+    """The record as that of another run, number ``number``, which varies if its cell does."""
+    spec = dataclasses.replace(record.spec, number=number)
     repeats = record.repeats
-    if record.spec.cell.setting == "none":
+    if record.spec.cell.setting == VARYING:
         digits = "".join(random.Random(number).sample(HEXADECIMAL, len(HEXADECIMAL)))
         repeats = [with_digits(repeat, str.maketrans(HEXADECIMAL, digits)) for repeat in repeats]
     return dataclasses.replace(record, spec=spec, run_id=spec.run_id, repeats=repeats)
@@ -77,7 +83,10 @@ def with_digits(repeat: Repeat, digits: dict[int, int]) -> Repeat:
     """The training with other digests: each hexadecimal digit is replaced by another one."""
     steps = {name: text.translate(digits) for name, text in repeat.steps.to_json().items()}
     final = {name: digest.translate(digits) for name, digest in repeat.final.items()}
-    return dataclasses.replace(repeat, steps=Steps.from_json(steps), final=final)
+    snapshots = {step: digest.translate(digits) for step, digest in repeat.snapshots.items()}
+    return dataclasses.replace(
+        repeat, steps=Steps.from_json(steps), final=final, snapshots=snapshots
+    )
 
 
 def measured(command: Sequence[str]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.core.private_folder import make_private_folder
 from harness.core.protocol import COMPILE_CACHES
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, Start
+from harness.factors.factor import Factor, Group, Level, Start, without_torch
 
 PREFIX = "harness-compiled-"
 
@@ -48,4 +48,6 @@ def _read() -> str:
     return "shared" if PREFIX in os.environ.get(COMPILE_CACHES[0], "") else "own"
 
 
-COMPILE_CACHE = Factor("compile_cache", "torch.compile cache", Group.surroundings, _levels, _read)
+COMPILE_CACHE = Factor(
+    "compile_cache", "torch.compile cache", Group.surroundings, _levels, _read, without_torch
+)

@@ -98,6 +98,11 @@ def refusal(*words: str, package: str) -> str:
     return lines[-1] or f"{words[0]} ends with status {tried.returncode}"
 
 
+def without_torch(cell: Cell) -> str:
+    """Why what only torch uses cannot be varied, or ""."""
+    return "Keras computes with TensorFlow" if cell.scenario.framework == "keras" else ""
+
+
 def loaded(module: str) -> Any:
     """Return a module of a library that this process has imported, or None.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, loaded
+from harness.factors.factor import Factor, Group, Level, loaded, without_torch
 
 made: list[str] = []
 
@@ -31,4 +31,6 @@ def _read() -> str:
     return " ".join(made) or "by the training"
 
 
-FIRST_CALLS = Factor("first_calls", "first vector-math call", Group.surroundings, _levels, _read)
+FIRST_CALLS = Factor(
+    "first_calls", "first vector-math call", Group.surroundings, _levels, _read, without_torch
+)

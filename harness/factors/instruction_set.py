@@ -1,10 +1,16 @@
-"""Which vector instructions ATen, MKL and oneDNN use, as on an older CPU."""
+"""Which vector instructions ATen, MKL and oneDNN use, as on an older CPU.
+
+TensorFlow computes with oneDNN, but cannot be asked which instructions that uses.
+"""
 
 from __future__ import annotations
+
+import os
 
 from harness.core.spec import Cell
 from harness.factors.factor import Factor, Group, Level, loaded, variables
 
+ONEDNN = "ONEDNN_MAX_CPU_ISA"
 SETS = {"avx2": ("avx2", "AVX2", "AVX2"), "sse4": ("default", "SSE4_2", "SSE41")}
 
 
@@ -14,7 +20,7 @@ def _levels(_: Cell) -> list[Level]:
             name,
             f"instructions up to {name.upper()}",
             start=variables(
-                ATEN_CPU_CAPABILITY=aten, MKL_ENABLE_INSTRUCTIONS=mkl, ONEDNN_MAX_CPU_ISA=onednn
+                ATEN_CPU_CAPABILITY=aten, MKL_ENABLE_INSTRUCTIONS=mkl, **{ONEDNN: onednn}
             ),
         )
         for name, (aten, mkl, onednn) in SETS.items()
@@ -26,8 +32,9 @@ def _missing(cell: Cell) -> str:
 
 
 def _read() -> str:
-    torch = loaded("torch")
-    return str(torch.backends.cpu.get_cpu_capability()) if torch else ""
+    if torch := loaded("torch"):
+        return str(torch.backends.cpu.get_cpu_capability())
+    return os.environ.get(ONEDNN, "all")
 
 
 INSTRUCTION_SET = Factor(

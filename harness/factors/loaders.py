@@ -102,7 +102,7 @@ def _prefetch_levels(_: Cell) -> list[Level]:
 
 def no_loader(cell: Cell) -> str:
     """Why a factor of DataLoaders cannot be varied, or ""."""
-    is_known = cell.scenario.framework == "torch"  # not of a script
+    is_known = cell.scenario.framework != "script"
     has_none = is_known and not cell.scenario.uses_loader
     return "this training has no DataLoader" if has_none else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, loaded, variables
+from harness.factors.factor import Factor, Group, Level, variables, without_torch
 
 NAMES = {1: "static", 2: "dynamic", 3: "guided", 4: "auto"}  # omp_sched_t
 MONOTONIC = 0x80000000  # a flag of the same number
@@ -20,11 +20,11 @@ def _levels(_: Cell) -> list[Level]:
 
 def _read() -> str:
     """Ask the library that torch computes with."""
-    if not loaded("torch"):
-        return ""
     kind, chunk = ctypes.c_uint(), ctypes.c_int()
     ctypes.CDLL(None).omp_get_schedule(ctypes.byref(kind), ctypes.byref(chunk))
     return f"{NAMES.get(kind.value & ~MONOTONIC, kind.value)},{chunk.value}"
 
 
-OPENMP_SCHEDULE = Factor("openmp_schedule", "OpenMP schedule", Group.schedule, _levels, _read)
+OPENMP_SCHEDULE = Factor(
+    "openmp_schedule", "OpenMP schedule", Group.schedule, _levels, _read, without_torch
+)

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.core.patch import attribute, patched
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, loaded
+from harness.factors.factor import Factor, Group, Level, loaded, without_torch
 
 SHIFT = 1_000_003
 LARGEST = 2**32  # of a seed of NumPy, the smallest range of the three
@@ -32,6 +32,7 @@ FUNCTIONS = {
         ("torch.cuda", "manual_seed"),
         ("torch.cuda", "manual_seed_all"),
     ],
+    "tensorflow": [("tensorflow.random", "set_seed")],  # which Keras calls too
     "generators": [("numpy.random", "default_rng")],
 }
 # Classes of generators that a program makes, by module, and their methods that take a seed.
@@ -133,7 +134,11 @@ def _other_class(original: Any, methods: Sequence[str]) -> Any:
     return replaced
 
 
-def _factor(source: str, title: str) -> Factor:
+def _without_tensorflow(cell: Cell) -> str:
+    return "" if cell.scenario.framework == "keras" else "the training does not use TensorFlow"
+
+
+def _factor(source: str, title: str, missing: Callable[[Cell], str] = lambda _: "") -> Factor:
     def levels(_: Cell) -> list[Level]:
         return [Level("other", f"a different {title}", inside=lambda: _other_seeds(source))]
 
@@ -141,12 +146,13 @@ def _factor(source: str, title: str) -> Factor:
         number = shifted.get(source, 0)
         return f"{number} seeds changed" if number else NONE_SET
 
-    return Factor(f"seed_{source}", title, Group.seeds, levels, read)
+    return Factor(f"seed_{source}", title, Group.seeds, levels, read, missing)
 
 
 SEEDS = (
     _factor("python", "Python seed"),
     _factor("numpy", "NumPy seed"),
-    _factor("torch", "torch seed"),
+    _factor("torch", "torch seed", without_torch),
+    _factor("tensorflow", "TensorFlow seed", _without_tensorflow),
     _factor("generators", "seed of the program's own generators"),
 )

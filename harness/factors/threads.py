@@ -17,8 +17,10 @@ def _levels(cell: Cell) -> list[Level]:
 
 
 def _read() -> str:
-    torch = loaded("torch")
-    return str(torch.get_num_threads()) if torch else ""
+    if torch := loaded("torch"):
+        return str(torch.get_num_threads())
+    tensorflow = loaded("tensorflow")
+    return str(tensorflow.config.threading.get_intra_op_parallelism_threads()) if tensorflow else ""
 
 
 THREADS = Factor("threads", "number of threads", Group.alone, _levels, _read, keeps_threads=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from harness.core.spec import Cell
-from harness.factors.factor import Factor, Group, Level, variables
+from harness.factors.factor import Factor, Group, Level, variables, without_torch
 
 
 def _levels(_: Cell) -> list[Level]:
@@ -19,4 +19,6 @@ def _read() -> str:
     return os.environ.get("OMP_WAIT_POLICY", "undefined")
 
 
-WAIT_POLICY = Factor("wait_policy", "OpenMP wait policy", Group.schedule, _levels, _read)
+WAIT_POLICY = Factor(
+    "wait_policy", "OpenMP wait policy", Group.schedule, _levels, _read, without_torch
+)

@@ -24,8 +24,6 @@ def perturb(request: Request) -> tuple[Path, int]:
     Return the study's folder and the exit status.
     """
     cell = request.only_cell("perturb")
-    if cell.scenario.framework == "keras":
-        raise UsageError(f"perturb supports only torch; '{cell.scenario.label}' uses Keras")
     for name in request.perturb.factors:
         if name not in FACTORS:
             raise UsageError(f"perturb.factors: unknown '{name}': allowed are {', '.join(FACTORS)}")

@@ -12,6 +12,7 @@ from harness.core.binomial import divergence_rate_upper
 from harness.core.command_line import command, split_words
 from harness.core.exit_codes import DONE, FAILED, RUNS_FAILED
 from harness.core.files import write_json
+from harness.core.frameworks import FRAMEWORKS
 from harness.core.paths import DEPENDENCE
 from harness.core.record import RunRecord
 from harness.diagnose.recipe_switches import with_setting
@@ -43,7 +44,7 @@ class Difference:
     p: float
     first_steps: Mapping[str, int]  # at which each component differs
     failure: str  # of the first run that did not complete
-    diagnose: str  # the command that finds the operation; empty for several factors
+    diagnose: str  # the command that finds the operation; empty for several factors and for Keras
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Dependence:
     level: float  # of each test but those of seeds; 1 without any
     factors: Mapping[str, FactorAnswer] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
-    diagnose: str = ""  # the command that examines the training without perturbation
+    diagnose: str = ""  # the command that examines the training without perturbation, if any
 
     @property
     def exit_status(self) -> int:
@@ -112,7 +113,9 @@ def describe_dependence(search: PerturbSearch) -> Dependence:
 
 
 def _diagnose(search: PerturbSearch, *options: str) -> str:
-    """The command that examines the same training."""
+    """The command that examines the same training; "" if diagnose does not support it."""
+    if not FRAMEWORKS[search.untouched.scenario.framework].logs_operations:
+        return ""
     own, program_words = split_words(search.experiment.request.words[1:])
     typed = [word for word in own if not word.startswith(("perturb.", "study.dir="))]
     words = with_setting([*typed, *options, *program_words], SETTING)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.analysis.controls import Control, Controls, Positive
 from harness.analysis.study_data import CellData, StudyData
 from harness.core.record import RunRecord, read_distances
 from harness.core.spec import Cell
-from harness.report.content.caveats import study_caveats
+from harness.report.content.caveats import find_caveats, study_caveats
 from harness.report.content.cell_caveats import cell_caveats
 from tests.conftest import repeat
 
@@ -60,3 +62,21 @@ def test_missing_distances_cause_a_caveat(
     )
     (caveat,) = cell_caveats(cell)
     assert caveat.what == "c: runs diverged, but their distance was not measured."
+
+
+@pytest.mark.parametrize(
+    ("dependence", "expected"), [(None, "c1, c2: "), ({"factors": {}}, "2 of 3 cells: ")]
+)
+def test_the_cells_of_perturb_are_counted(
+    dependence: dict[str, Any] | None, expected: str, make_cell: Callable[..., Cell], trace: Make
+) -> None:
+    """Their ids differ only in a hash; those of other studies are listed."""
+    two = [trace(1, repeat("a")), trace(2, repeat("b"))]  # at an unknown distance
+    cells = [
+        CellData(name, make_cell(), "asked", None, None, traces=traces)
+        for name, traces in {"c1": two, "c2": two, "c3": two[:1]}.items()
+    ]
+    study = dataclasses.replace(make_study(), cells=cells, dependence=dependence)
+    caveats = find_caveats(study, Controls([], Positive(Control.off, "")))
+    (caveat,) = (one for one in caveats if "not measured" in one.what)
+    assert caveat.what.startswith(expected)

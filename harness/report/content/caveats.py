@@ -20,19 +20,28 @@ FEW_BLOCKS = 5  # with fewer, Student's t is so wide that most costs stay undeci
 def find_caveats(study: StudyData, controls: Controls) -> list[Caveat]:
     caveats = [*_control_caveats(controls), *study_caveats(study), *_refusal_caveats(study)]
     cells = [cell for cell in study.cells if cell.same_as is None]
-    return caveats + _merge({cell.id: list(cell_caveats(cell)) for cell in cells})
+    by_cell = {cell.id: list(cell_caveats(cell)) for cell in cells}
+    return caveats + _merge(by_cell, are_listed=study.dependence is None)
 
 
-def _merge(by_cell: Mapping[str, list[Caveat]]) -> list[Caveat]:
-    """Say once what holds of several cells; the text begins with the cell's id."""
+def _merge(by_cell: Mapping[str, list[Caveat]], are_listed: bool) -> list[Caveat]:
+    """Say once what holds of several cells; the text begins with the cell's id.
+
+    The cells of `perturb` are only counted: a reader cannot tell one from another by its id.
+    """
     cells: dict[Caveat, list[str]] = {}
     for cell, caveats in by_cell.items():
         for caveat in caveats:
             shared = replace(caveat, what=caveat.what.removeprefix(f"{cell}: "))
             cells.setdefault(shared, []).append(cell)
+
+    def subject(names: list[str]) -> str:
+        return (
+            list_names(names) if are_listed else f"{len(names)} of {plural(len(by_cell), 'cell')}"
+        )
+
     return [
-        replace(caveat, what=f"{list_names(names)}: {caveat.what}")
-        for caveat, names in cells.items()
+        replace(caveat, what=f"{subject(names)}: {caveat.what}") for caveat, names in cells.items()
     ]
 
 

@@ -59,10 +59,8 @@ def _failure(document: Mapping[str, Any]) -> str:
 def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
     found = {factor["finding"] for factor in document["factors"].values()}
     if INCONCLUSIVE in found and not document["is_steady"]:
-        yield (
-            f"Without perturbation, {document['own']}, which hides what most factors do; find out "
-            f"why with `{document['diagnose']}`."
-        )
+        why = f"; find out why with `{document['diagnose']}`" if document["diagnose"] else ""
+        yield f"Without perturbation, {document['own']}, which hides what most factors do{why}."
     if others := _titles(document, DEPENDS, seeds=False):
         yield f"The bits of this training depend on: {', '.join(others)}."
     if undecided := _titles(document, UNDECIDED, seeds=False):
