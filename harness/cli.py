@@ -42,10 +42,13 @@ def resume(words: Sequence[str]) -> int:
 
 def status(words: Sequence[str]) -> int:
     """Print which runs of a study are done and, on a cluster, where its jobs are."""
-    from harness.study.engines.status import describe  # noqa: PLC0415
+    from harness.study.engines.status import describe, describe_targets  # noqa: PLC0415
 
-    named = [[name] for name in targets.with_targets(words)] or [list(words)]
-    print("\n".join(line for one in named for line in describe(study_in("status", one))))
+    if len(words) == 1 and targets.targets_in(Path(words[0])):
+        lines = describe_targets(Path(words[0]))
+    else:
+        lines = describe(study_in("status", words))
+    print("\n".join(lines))
     return DONE
 
 

@@ -64,8 +64,8 @@ def _split_target(words: Sequence[str]) -> tuple[Path | None, list[str]]:
     options = [word for word in words if word.startswith("--")]
     for option in options:
         name, _, folder = option.partition("=")
-        if name != "--figure" or not Path(folder).is_dir():
-            raise UsageError(f"{option}: the only option is --figure=FOLDER, which must exist")
+        if name != "--figure" or not folder or not Path(folder).is_dir():
+            raise UsageError(f"{option}: the only option is --figure=FOLDER; FOLDER must exist")
     target = Path(options[-1].partition("=")[2]) if options else None
     return target, [word for word in words if word not in options]
 
@@ -87,10 +87,10 @@ def _print(
     console: Console, first: StudyData, second: StudyData, cells: Sequence[SharedCell]
 ) -> None:
     counts = Counter(cell.answer for cell in cells)
-    found = ", ".join(f"{counts[answer]} {answer}" for answer in Answer if counts[answer])
+    found = ", ".join(f"{answer}: {counts[answer]}" for answer in Answer if counts[answer])
     console.print(
-        f"[bold]{safe(first.name)} and {safe(second.name)}[/]: {plural(len(cells), 'cell')} in "
-        f"common: {found}"
+        f"[bold]{safe(first.name)} (first) and {safe(second.name)} (second)[/]: "
+        f"{plural(len(cells), 'cell')} in common ({found})"
     )
     groups: dict[tuple[Answer, str, str], list[str]] = {}
     for cell in cells:
@@ -105,7 +105,7 @@ def _print(
         )
     _print_table(console, cells)
     for reason, number in Counter(text for cell in cells for text in cell.reasons).items():
-        console.print(f"  {safe(reason)}: {plural(number, 'cell')}")
+        console.print(f"  possible reason: {safe(reason)}, {plural(number, 'cell')}")
     unexplained = [c for c in cells if c.answer is Answer.differ and not c.reasons]
     if unexplained:
         console.print(

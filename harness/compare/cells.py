@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from harness.analysis.cell_table import cost_ratio
 from harness.analysis.study_data import CellData, StudyData
 from harness.compare.distance import describe_distance
-from harness.compare.environment import find_differences
+from harness.compare.environment import digests_of, find_differences
 from harness.core.spec import Cell
 from harness.core.spec_json import to_json
 from harness.core.verdict import (
@@ -19,17 +21,18 @@ from harness.core.verdict import (
     find_divergence,
     outcome_key,
     place_at_step_zero,
+    wording,
 )
-from harness.report.format import DASH
+from harness.report.format import DASH, interval, join_words
 
-OTHER_DATA = "other data (the batches differ, while the states of the generators agree)"
+DIFFERENT_DATA = "different data (the batches differ, while the states of the generators agree)"
 
 
 class Answer(StrEnum):
     same = "same bits"
-    differ = "other bits"
+    differ = "different bits"
     varies = "varies by itself"  # in one of the studies, so there is no result to compare
-    unknown = "not comparable"  # too few runs, or failed ones
+    unknown = "not comparable"  # too few runs, failed ones, or other digests
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,11 @@ class SharedCell:
     scenario: str
     setting: str
     device: str
-    answer: Answer
-    where: str  # the first step and component that differ, or what prevents the comparison
-    reasons: list[str]  # what differs between the studies and may explain it
-    distance: str  # how far apart they end, if their bits differ
     costs: tuple[str, str]  # relative to the baseline, in each study
+    answer: Answer
+    where: str = ""  # the first step and component that differ, or what prevents the comparison
+    reasons: Sequence[str] = ()  # what differs between the studies and may explain it
+    distance: str = ""  # how far apart they end, if their bits differ
 
 
 def compare(first: StudyData, second: StudyData) -> list[SharedCell]:
@@ -104,39 +107,39 @@ def _identity(cell: CellData) -> str:
 def _compare_cell(
     first: StudyData, second: StudyData, one: CellData, other: CellData
 ) -> SharedCell:
-    answer, where, reasons, apart = Answer.same, "", list[str](), ""
+    spec, costs = one.cell, (_cost(first, one), _cost(second, other))
+    found = partial(SharedCell, spec.scenario.title, spec.setting, spec.device, costs)
     verdicts = [cell.judgement.verdict for cell in (one, other)]
     if any(verdict is not Verdict.identical for verdict in verdicts):
         varies = any(verdict.differs for verdict in verdicts)
-        answer = Answer.varies if varies else Answer.unknown
-        where = " and ".join(dict.fromkeys(verdicts))
-    else:
-        mine, theirs = one.completed[0].repeats[0], other.completed[0].repeats[0]
-        if outcome_key(mine) != outcome_key(theirs):
-            divergence = find_divergence(mine, theirs)
-            assert divergence is not None, "the outcomes of these trainings differ"
-            answer, where = Answer.differ, _place(divergence)
-            apart = describe_distance(mine, theirs)
-            differences = find_differences(first, second, one.cell.scenario.label)
-            reasons = [str(difference) for difference in differences]
-            if divergence.component == "batch":  # which only other data explain
-                reasons.append(OTHER_DATA)
-    spec = one.cell
-    return SharedCell(
-        spec.scenario.title,
-        spec.setting,
-        spec.device,
-        answer,
-        where,
-        reasons,
-        apart,
-        (_cost(first, one), _cost(second, other)),
+        return found(Answer.varies if varies else Answer.unknown, _word_verdicts(one, other))
+    mine, theirs = one.completed[0].repeats[0], other.completed[0].repeats[0]
+    if outcome_key(mine) == outcome_key(theirs):
+        return found(Answer.same)
+    digests = [digests_of(study) for study in (first, second)]
+    if len(set(digests)) > 1:
+        return found(Answer.unknown, f"digested by {join_words(digests)}, perhaps differently")
+    divergence = find_divergence(mine, theirs)
+    assert divergence is not None, "the outcomes of these trainings differ"
+    reasons = [*map(str, find_differences(first, second, spec.scenario.label))]
+    if divergence.component == "batch":  # which only different data explain
+        reasons.append(DIFFERENT_DATA)
+    distance = describe_distance(mine, theirs)
+    return found(Answer.differ, _place(divergence), tuple(reasons), distance)
+
+
+def _word_verdicts(one: CellData, other: CellData) -> str:
+    first, second = (
+        wording(cell.judgement.verdict, cell.independent_runs) for cell in (one, other)
     )
+    return first if first == second else f"first: {first}; second: {second}"
 
 
 def _cost(study: StudyData, cell: CellData) -> str:
-    ratio = cost_ratio(study, cell)
-    return f"{ratio.low:.2f}–{ratio.high:.2f} ×" if ratio else DASH
+    """Relative to the baseline; a setting that fails has no price."""
+    is_quoted = cell.judgement.verdict is Verdict.identical
+    ratio = cost_ratio(study, cell) if is_quoted else None
+    return f"{interval(ratio.low, ratio.high)} ×" if ratio else DASH
 
 
 def _place(divergence: Divergence) -> str:

@@ -1,4 +1,4 @@
-"""What two studies were run with, and in what they differ: the possible reasons for other bits."""
+"""What two studies were run with, and in what they differ: the possible reasons for different bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analysis.study_data import StudyData
 
-# Facts of a manifest by the reason that they give for other bits. The rest, such as the kernel of
+# Facts of a manifest by the reason that they give for different bits. The rest, such as the kernel of
 # the operating system or the amount of memory, has never been seen to change a result.
 LIBRARY = ("python", "torch", "torch_cuda", "cudnn", "numpy", "blas", "keras", "tensorflow")
 PROCESSOR = ("cpu", "architecture")
@@ -18,7 +18,7 @@ DEVICE = ("name", "capability", "multiprocessors")
 
 @dataclass(frozen=True)
 class Difference:
-    reason: str  # "other code", "other library", "other hardware", "other threads" or "other data"
+    reason: str  # "different code", "different library", "different hardware", "different threads" or "different data"
     what: str
     first: str
     second: str
@@ -28,15 +28,21 @@ class Difference:
 
 
 def find_differences(first: StudyData, second: StudyData, scenario: str) -> list[Difference]:
-    """Return the differences that may explain other bits of a scenario, code first."""
+    """Return the differences that may explain different bits of a scenario, code first."""
     return [
-        *_differing("other code", _code(first, scenario), _code(second, scenario)),
-        *_differing("other files", _folder(first), _folder(second)),
-        *_differing("other library", _software(first, LIBRARY), _software(second, LIBRARY)),
-        *_differing("other library", _driver(first), _driver(second)),
-        *_differing("other hardware", _hardware(first), _hardware(second)),
-        *_differing("other threads", _software(first, THREADS), _software(second, THREADS)),
+        *_differing("different code", _code(first, scenario), _code(second, scenario)),
+        *_differing("different files", _folder(first), _folder(second)),
+        *_differing("different library", _software(first, LIBRARY), _software(second, LIBRARY)),
+        *_differing("different library", _driver(first), _driver(second)),
+        *_differing("different hardware", _hardware(first), _hardware(second)),
+        *_differing("different threads", _software(first, THREADS), _software(second, THREADS)),
     ]
+
+
+def digests_of(study: StudyData) -> str:
+    """What the digests of a study can be compared with; early studies do not name their version."""
+    version = study.manifest.get("digests")
+    return f"digest version {version}" if version else f"harness {_code(study, '')['harness']}"
 
 
 def _differing(

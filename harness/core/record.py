@@ -25,6 +25,7 @@ from harness.core.steps import Steps
 SCHEMA = 2
 LARGEST_FILE = 256 * 2**20  # bytes; that of a long training is a few megabytes
 MANIFEST_SCHEMA = 1
+DIGESTS = 1  # another number when the same bits get other digests, on any device
 READABLE = (1, 2)  # 1: steps as rows
 ENDED_ITSELF = "ended its process itself"  # begins the message of a run that left no record
 EXCEPTION = r"[\w.]+(Error|Exception|Interrupt|Exit)\b"  # begins a traceback's last line

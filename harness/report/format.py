@@ -45,11 +45,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def interval(low: Any, high: Any) -> str:
+def interval(low: Any, high: Any, decimals: int = 3) -> str:
     if not (is_known(low) and is_known(high)):
         return DASH
-    start = f"{low:.3f}" if low >= SMALLEST_RATIO else f"<{SMALLEST_RATIO}"
-    return f"{start}–{high:.3f}" if high <= LARGEST_RATIO else f"{start}–>{LARGEST_RATIO}"
+    start = f"{low:.{decimals}f}" if low >= SMALLEST_RATIO else f"<{SMALLEST_RATIO}"
+    end = f"{high:.{decimals}f}" if high <= LARGEST_RATIO else f">{LARGEST_RATIO}"
+    return f"{start}–{end}"
 
 
 def join_words(words: list[str], last: str = "and") -> str:

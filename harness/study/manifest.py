@@ -10,7 +10,7 @@ from typing import Any
 
 import harness
 from harness.core.errors import UsageError
-from harness.core.record import MANIFEST_SCHEMA
+from harness.core.record import DIGESTS, MANIFEST_SCHEMA
 from harness.core.spec import Cell
 from harness.core.spec_json import to_json
 from harness.host import container_image
@@ -39,6 +39,7 @@ def build_manifest(
         "schema": MANIFEST_SCHEMA,
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "harness": harness.__version__,
+        "digests": DIGESTS,
         "words": request.words,
         **plan_to_json(request, plan),
         "device": probe.device,
@@ -114,6 +115,11 @@ def check_version(document: dict[str, Any]) -> None:
         raise UsageError(
             f"cannot resume: harness was {document.get('harness')} and is now "
             f"{harness.__version__}; use the original version, or start a new study"
+        )
+    if document.get("digests") != DIGESTS:
+        raise UsageError(
+            "cannot resume: this harness digests the same bits otherwise; use the original "
+            "version, or start a new study"
         )
 
 

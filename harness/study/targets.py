@@ -1,6 +1,6 @@
 """The same study on several kinds of node: one study for each target, side by side in one folder::
 
-results/<id>/targets.json   the targets' names
+results/<id>/targets.json   the command of each target
              a100/          an ordinary study
              h100/
 """
@@ -33,9 +33,18 @@ RAY_SHARE = 0.001  # of a node's custom resource, so that it chooses the node an
 
 def targets_in(folder: Path) -> list[Path]:
     """The studies of a folder that holds one for each target; empty if it is no such folder."""
+    return [folder / name for name in _commands_in(folder)]
+
+
+def _commands_in(folder: Path) -> dict[str, list[str]]:
     with suppress(OSError, ValueError, TypeError):
-        return [folder / str(name) for name in json.loads((folder / TARGETS).read_text())]
-    return []
+        return dict(json.loads((folder / TARGETS).read_text()))
+    return {}
+
+
+def has_begun(study: Path) -> bool:
+    """Whether a target's study has a manifest."""
+    return (study / "manifest.json").exists()
 
 
 def with_targets(words: Sequence[str]) -> list[str]:
@@ -61,13 +70,22 @@ def run(request: Request, words: Sequence[str]) -> tuple[Path, int]:
     if folder.exists() and known != targets:
         raise UsageError(f"study.dir={folder} exists; choose a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / TARGETS, list(targets))
     commands = {target: _words_for(request, words, target, folder / target) for target in targets}
-    return folder, _run_together(commands)
+    write_json(folder / TARGETS, commands)
+    status = _run_together(commands)
+    if not any(path.exists() for path in targets_in(folder)):  # all were refused
+        (folder / TARGETS).unlink()
+        folder.rmdir()
+    return folder, status
 
 
 def resume(folder: Path) -> int:
-    return _run_together({path.name: ["resume", str(path)] for path in targets_in(folder)})
+    """Completes each target's study, or begins it."""
+    commands = _commands_in(folder)
+    for target in commands:
+        if has_begun(folder / target):
+            commands[target] = ["resume", str(folder / target)]
+    return _run_together(commands)
 
 
 def _is_name(target: str) -> bool:

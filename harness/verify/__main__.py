@@ -3,46 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
-from harness.core.errors import UsageError
+from harness.core.cores import usable_cores
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
-from harness.core.run_archive import BadArchiveError, opened
-from harness.report.format import printable
-from harness.verify.evidence import find_faults
+from harness.verify.answer import Answer, verify_study
 
 WORST_LAST = (DONE, BAD_REQUEST, FINDING)
-MOST_FAULTS = 20  # printed of one study
 
 
 def main(words: Sequence[str]) -> int:
     """Verify every study that is named; the worst of the answers is the exit status."""
-    answers = []
-    for word in words:
-        try:
-            answers.append(_verify(Path(word)))
-        except UsageError as error:
-            print(f"harness: {printable(str(error))}", file=sys.stderr)
-            answers.append(BAD_REQUEST)
-    return max(answers, key=WORST_LAST.index)
+    worst = DONE
+    for answer in _answers([*map(Path, words)]):
+        for line in answer.lines:
+            print(line, file=sys.stderr if answer.status else sys.stdout, flush=True)
+        worst = max(worst, answer.status, key=WORST_LAST.index)
+    return worst
 
 
-def _verify(study: Path) -> int:
-    try:
-        with opened(study) as folder:
-            faults = find_faults(folder)
-    except BadArchiveError as error:
-        raise UsageError(str(error)) from error
-    if not faults:
-        print(f"{study}: verified; tables, figures and pages follow from its records")
-        return DONE
-    for fault in faults[:MOST_FAULTS]:
-        print(printable(fault), file=sys.stderr)
-    if len(faults) > MOST_FAULTS:
-        print(f"and {len(faults) - MOST_FAULTS} more", file=sys.stderr)
-    print(f"{study}: NOT verified", file=sys.stderr)
-    return FINDING
+def _answers(studies: Sequence[Path]) -> Iterator[Answer]:
+    """Yield the answers in the order of the studies, which all cores verify."""
+    together = min(len(studies), len(usable_cores()))
+    if together < 2:
+        yield from map(verify_study, studies)
+        return
+    with ProcessPoolExecutor(together, get_context("spawn")) as pool:
+        yield from pool.map(verify_study, studies)
 
 
 if __name__ == "__main__":

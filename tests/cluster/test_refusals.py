@@ -89,7 +89,9 @@ def test_targets_are_studies_side_by_side(program: Path, slurm: Slurm) -> None:
         "compare.svg",
     }
     assert "left: study: " in output
-    assert "left and right: 1 cell in common: 1 same bits" in output.replace("\n", " ")
+    assert "left (first) and right (second): 1 cell in common (same bits: 1)" in output.replace(
+        "\n", " "
+    )
     again = harness("compare", "results/it", cwd=program)
     assert again.returncode == 0, again.stdout + again.stderr
     shown = harness("status", "results/it", cwd=program)
@@ -103,4 +105,4 @@ def test_targets_of_ray_are_resources(program: Path, ray_nodes: RayNodes) -> Non
     output = finish(
         start(*words, "determinism=seed", *PROGRAM, cwd=program, environment=ray_nodes.environment)
     )
-    assert "1 same bits" in output.replace("\n", " ")
+    assert "same bits: 1" in output.replace("\n", " ")

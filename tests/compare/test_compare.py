@@ -60,12 +60,12 @@ def test_a_study_has_its_own_bits(study: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "facts", "reason"),
     [
-        ("software", {"torch": "2.99"}, "other library (torch: "),
-        ("software", {"cpu_capability": "AVX2-only"}, "other hardware (instruction set: "),
-        ("software", {"threads": 64}, "other threads (threads: "),
-        ("machine", {"cpu": "Z80"}, "other hardware (cpu: "),
-        ("machine", {"git": "c0de"}, "other code (harness: "),
-        ("sources", {"mlp": "c0de"}, "other code (file of mlp: "),
+        ("software", {"torch": "2.99"}, "different library (torch: "),
+        ("software", {"cpu_capability": "AVX2-only"}, "different hardware (instruction set: "),
+        ("software", {"threads": 64}, "different threads (threads: "),
+        ("machine", {"cpu": "Z80"}, "different hardware (cpu: "),
+        ("machine", {"git": "c0de"}, "different code (harness: "),
+        ("sources", {"mlp": "c0de"}, "different code (file of mlp: "),
     ],
 )
 def test_other_bits_have_reasons(
@@ -88,9 +88,39 @@ def test_other_batches_are_other_data(study: Path, other: Path) -> None:
         change_digests(other, component, step=1)
     cell = mlp_full(read_study(study), read_study(other))
     assert cell.where == "step 1, batch"
-    assert cell.reasons == [
-        "other data (the batches differ, while the states of the generators agree)"
-    ]
+    assert cell.reasons == (
+        "different data (the batches differ, while the states of the generators agree)",
+    )
+
+
+@pytest.mark.parametrize("versions", [(1, 2), (None, 1), (None, None)])
+def test_digests_of_different_versions_are_not_compared(
+    study: Path, other: Path, tmp_path: Path, versions: tuple[int | None, int | None]
+) -> None:
+    """Nor those of early studies of different commits, which do not name a version.
+
+    Where the digests agree all the same, so do the bits.
+    """
+    first = Path(shutil.copytree(study, tmp_path / "first"))
+    for folder, version in zip((first, other), versions, strict=True):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest |= {"digests": version}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    change_manifest(other, "machine", git="c0de")
+    assert mlp_full(read_study(first), read_study(other)).answer is Answer.same
+    change_digests(other, "grads", step=2)
+    cell = mlp_full(read_study(first), read_study(other))
+    assert cell.answer is Answer.unknown
+    assert cell.where.startswith("digested by ")
+
+
+def test_a_cell_that_varies_has_no_cost(study: Path, other: Path) -> None:
+    """Nor is it called identical after a few runs."""
+    cells = compare(read_study(study), read_study(other))
+    varying = [cell for cell in cells if cell.answer is Answer.varies]
+    assert varying
+    assert all(cell.costs == ("–", "–") for cell in varying)
+    assert all("identical" not in cell.where for cell in cells)
 
 
 def test_a_bundle_is_compared_like_its_study(study: Path, other: Path) -> None:
@@ -164,8 +194,9 @@ def test_three_studies_are_compared_pair_by_pair(study: Path, other: Path, tmp_p
     assert missing == [0, 0, 1, 1, 1, 1]  # each pair stands on both sides of the diagonal
 
 
-def test_an_unknown_option_is_refused(study: Path, tmp_path: Path) -> None:
-    """With the one that there is."""
-    done = command("--plot=x", str(study), str(study), cwd=study, program=main)
+@pytest.mark.parametrize("words", [["--plot=x"], ["--figure"], ["--figure", "x"], ["--figure=x"]])
+def test_an_unknown_option_is_refused(study: Path, words: list[str]) -> None:
+    """With the one that there is; a folder is not made for it."""
+    done = command(*words, str(study), str(study), cwd=study, program=main)
     assert done.returncode == BAD_REQUEST
     assert "the only option is --figure=FOLDER" in done.stderr

@@ -129,7 +129,8 @@ def test_exactly_the_planted_switches_are_found(
 @pytest.mark.slow
 def test_the_operation_that_needs_deterministic_algorithms_is_found(tmp_path: Path) -> None:
     """Of the indexing scenario, whose additions race: one operation, or one thread, would do."""
-    done = harness("recipe", "scenario=indexing", *FEW, "recipe.blocks=0", cwd=tmp_path)
+    few = ["scenario.steps=10", *FEW, "recipe.blocks=0"]
+    done = harness("recipe", "scenario=indexing", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     recipe = recipe_of(done, tmp_path)
     assert [*recipe["kept"]] == ["seeds.torch", "algorithms"]

@@ -173,7 +173,7 @@ def _brief_cost(row: Row) -> str:
     low, high = row["cost_low"], row["cost_high"]
     if high / low < WIDE:
         return f"{row['cost_ratio']:.2f} ×"
-    return f"{low:.1f}–{high:.1f} ×"
+    return f"{interval(low, high, 1)} ×"
 
 
 def _weakest(study: StudyData, row: Mapping[str, Row]) -> str:

@@ -18,11 +18,26 @@ DONE, QUEUED, RUNNING, FAILED = "done", "queued", "running", "failed"
 WAITING, SUBMITTED = "not submitted", "submitted"
 
 
+def describe_targets(folder: Path) -> Iterator[str]:
+    """Yields the lines to print of each target's study. Raises UsageError if one is damaged."""
+    for study in targets_in(folder):
+        if has_begun(study):
+            yield from describe(StudyFolder(study))
+        else:
+            yield f"{study}: has not begun"
+
+
 def describe(folder: StudyFolder) -> Iterator[str]:
     """Yields the lines to print. Raises UsageError if the study is damaged."""
     document = folder.manifest
+    if folder.is_published:
+        yield f"{folder.path} is published, and complete as far as its report says"
+        return
     request = request_from_manifest(document)
     planned = plan(request, document["device"]).runs
+    if not planned:  # of a command that plans as it goes, such as perturb
+        yield f"{folder.path}: {plural(len(folder.records()), 'run')} done"
+        return
     unfinished = folder.unfinished()
     done = sum(spec.run_id not in unfinished for spec in planned)
     yield f"{folder.path}: {done} of {len(planned)} runs are done"
