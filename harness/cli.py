@@ -44,10 +44,8 @@ def status(words: Sequence[str]) -> int:
     """Print which runs of a study are done and, on a cluster, where its jobs are."""
     from harness.study.engines.status import describe, describe_targets  # noqa: PLC0415
 
-    if len(words) == 1 and targets.targets_in(Path(words[0])):
-        lines = describe_targets(Path(words[0]))
-    else:
-        lines = describe(study_in("status", words))
+    has_targets = len(words) == 1 and targets.targets_in(Path(words[0]))
+    lines = describe_targets(Path(words[0])) if has_targets else describe(study_in("status", words))
     print("\n".join(lines))
     return DONE
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -143,8 +145,10 @@ def cost_ratio(study: StudyData, cell: CellData, level: float = cost.LEVEL) -> c
     if cell.baseline is None or is_baseline(study, cell):
         return None
     baseline = _measured_baseline(study, cell)
-    both_arms = _pooled_by_block([*baseline.timings, *baseline.twins])
-    return cost.paired_ratio(cost.by_block(cell.timings), both_arms, level, cell.first_blocks)
+    ours, theirs = _of_one_allocation(cell.timings, [*baseline.timings, *baseline.twins])
+    return cost.paired_ratio(
+        cost.by_block(ours), _pooled_by_block(theirs), level, cell.first_blocks
+    )
 
 
 def ratio_between(study: StudyData, cell_id: str, other_id: str) -> cost.Ratio | None:
@@ -152,8 +156,20 @@ def ratio_between(study: StudyData, cell_id: str, other_id: str) -> cost.Ratio |
     cell, other = (_measured(study, study.by_id(each)) for each in (cell_id, other_id))
     if cell.id == other.id:
         return None
-    ours, theirs = (_pooled_by_block([*each.timings, *each.twins]) for each in (cell, other))
+    runs = _of_one_allocation(*([*each.timings, *each.twins] for each in (cell, other)))
+    ours, theirs = map(_pooled_by_block, runs)
     return cost.paired_ratio(ours, theirs, first=cell.first_blocks)
+
+
+def _of_one_allocation(*groups: Sequence[RunRecord]) -> list[list[RunRecord]]:
+    """Leave out the blocks whose runs come from several allocations of a cluster.
+
+    Two nodes, or one node on two days, may differ in speed.
+    """
+    allocations = defaultdict(set)
+    for run in chain(*groups):
+        allocations[run.spec.number].add(run.node.get("allocation"))
+    return [[run for run in own if len(allocations[run.spec.number]) == 1] for own in groups]
 
 
 def _pooled_by_block(runs: Sequence[RunRecord]) -> dict[int, float]:
@@ -175,8 +191,9 @@ def _twin_ratio(study: StudyData, cell: CellData) -> cost.Ratio | None:
 
 def twin_ratio(baseline: CellData, level: float = cost.LEVEL) -> cost.Ratio | None:
     """Return the ratio of a baseline's twin to it, whose true value is 1."""
-    times = cost.by_block(baseline.twins), cost.by_block(baseline.timings)
-    return cost.paired_ratio(*times, level, baseline.first_blocks)
+    runs = _of_one_allocation(baseline.twins, baseline.timings)
+    twins, timings = map(cost.by_block, runs)
+    return cost.paired_ratio(twins, timings, level, baseline.first_blocks)
 
 
 def _measured_baseline(study: StudyData, cell: CellData) -> CellData:

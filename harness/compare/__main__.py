@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.analysis.study_data import StudyData, read_study
-from harness.compare.cells import Answer, SharedCell, compare, find_unlike
+from harness.compare.cells import Answer, SharedCell, compare, find_unlike, has_trusted_costs
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
 from harness.core.files import write_text
@@ -35,23 +35,23 @@ def _compare(words: Sequence[str]) -> int:
     console = open_console()
     target, paths = _split_target(words)
     studies = [_read(Path(word)) for word in paths]
+    names = _names(studies, [*map(Path, paths)])
     numbers = combinations(range(len(studies)), 2)
     pairs = {(a, b): compare(studies[a], studies[b]) for a, b in numbers}
-    unlike = {(a, b): find_unlike(studies[a], studies[b]) for a, b in pairs}
     for (a, b), cells in pairs.items():
-        if not cells:
-            reasons = "".join(f"\n  {line}" for line in unlike[a, b])
-            raise UsageError(
-                f"{studies[a].name} and {studies[b].name} have no cell in common{reasons}"
-            )
-    for (a, b), cells in pairs.items():
-        _print(console, studies[a], studies[b], cells)
-        for line in unlike[a, b]:
+        console.print(f"[bold]{safe(names[a])} (first) and {safe(names[b])} (second)[/]")
+        _print(console, cells)
+        for line in find_unlike(studies[a], studies[b]):
             console.print(f"  not compared: {safe(line)}")
+    for name, study in zip(names, studies, strict=True):
+        if not has_trusted_costs(study):
+            console.print(f"a control of {safe(name)} failed: do not trust its costs")
+    if not any(pairs.values()):
+        raise UsageError("no cell is in two of these studies")
     if target is not None:
         from harness.compare.matrix import draw_matrix  # noqa: PLC0415 - slow to import
 
-        figure = draw_matrix([study.name for study in studies], pairs)
+        figure = draw_matrix(names, pairs)
         path = target / f"{figure.name}.svg"
         write_text(path, str(figure.svg))
         console.print(f"figure: {safe(str(path))}")
@@ -83,15 +83,22 @@ def _read(path: Path) -> StudyData:
     return study
 
 
-def _print(
-    console: Console, first: StudyData, second: StudyData, cells: Sequence[SharedCell]
-) -> None:
+def _names(studies: Sequence[StudyData], paths: Sequence[Path]) -> list[str]:
+    """Their names; with that of the parent where two targets, say, have the same name."""
+    known = Counter(study.name for study in studies)
+    return [
+        f"{path.resolve().parent.name}/{study.name}" if known[study.name] > 1 else study.name
+        for study, path in zip(studies, paths, strict=True)
+    ]
+
+
+def _print(console: Console, cells: Sequence[SharedCell]) -> None:
+    if not cells:
+        console.print("  no cell in common")
+        return
     counts = Counter(cell.answer for cell in cells)
     found = ", ".join(f"{answer}: {counts[answer]}" for answer in Answer if counts[answer])
-    console.print(
-        f"[bold]{safe(first.name)} (first) and {safe(second.name)} (second)[/]: "
-        f"{plural(len(cells), 'cell')} in common ({found})"
-    )
+    console.print(f"{plural(len(cells), 'cell')} in common ({found})")
     groups: dict[tuple[Answer, str, str], list[str]] = {}
     for cell in cells:
         if cell.answer is not Answer.same:

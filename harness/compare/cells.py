@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
 from harness.analysis.cell_table import cost_ratio
+from harness.analysis.controls import check_controls
 from harness.analysis.study_data import CellData, StudyData
 from harness.compare.distance import describe_distance
 from harness.compare.environment import digests_of, find_differences
@@ -57,36 +58,43 @@ def compare(first: StudyData, second: StudyData) -> list[SharedCell]:
     ]
 
 
+def has_trusted_costs(study: StudyData) -> bool:
+    return not check_controls(study).failed
+
+
 def find_unlike(first: StudyData, second: StudyData) -> list[str]:
     """Cells of equal names that are other trainings, so that they cannot be compared, and why."""
     shared = {_identity(cell) for cell in first.cells} & {_identity(cell) for cell in second.cells}
-    mine, theirs = (
-        {_name(cell): cell.cell for cell in study.cells if _identity(cell) not in shared}
-        for study in (first, second)
-    )
+    mine, theirs = (_by_name(study, shared) for study in (first, second))
     lines = []
     for name in mine.keys() & theirs.keys():
-        one, other = _fields(mine[name]), _fields(theirs[name])
-        differing = [
-            f"{field} ({one.get(field)} and {other.get(field)})"
-            for field in sorted(one.keys() | other.keys())
-            if one.get(field) != other.get(field)
-        ]
+        one, other = mine[name], theirs[name]
+        fields = sorted({field for cell in one + other for field in _fields(cell)})
+        values = {field: (_values(one, field), _values(other, field)) for field in fields}
+        differing = [f"{field} ({a} and {b})" for field, (a, b) in values.items() if a != b]
         lines.append(f"{name[0]} under {name[1]}: other {', '.join(differing) or 'options'}")
     return sorted(lines)
 
 
-def _name(cell: CellData) -> tuple[str, str, str, str]:
-    """What a reader takes for the same cell."""
-    spec = cell.cell
-    return spec.scenario.title, spec.setting, str(spec.noise), spec.device.partition(":")[0]
+def _by_name(study: StudyData, shared: Collection[str]) -> dict[tuple[str, str], list[Cell]]:
+    """The other cells by what a reader takes for the same cell: training and setting."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in study.cells:
+        if _identity(cell) not in shared and not cell.cell.perturbed:
+            found.setdefault((cell.cell.scenario.title, cell.cell.setting), []).append(cell.cell)
+    return found
 
 
 def _fields(cell: Cell) -> dict[str, Any]:
-    """Options and switches by the words that override them."""
+    """Options and switches by the words that override them, and the device and the noise."""
     options = {f"scenario.{name}": value for name, value in cell.scenario.options.items()}
     switches = {f"determinism.{name}": v for name, v in cell.determinism.switches().items()}
-    return options | switches
+    device = cell.device.partition(":")[0]
+    return {**options, **switches, "device": device, "noise": str(cell.noise)}
+
+
+def _values(cells: Sequence[Cell], field: str) -> str:
+    return ", ".join(dict.fromkeys(str(_fields(cell).get(field)) for cell in cells))
 
 
 def _identity(cell: CellData) -> str:
@@ -98,6 +106,7 @@ def _identity(cell: CellData) -> str:
             spec.scenario.options,
             to_json(spec.determinism),
             str(spec.noise),
+            spec.perturbed,
             spec.device.partition(":")[0],
         ],
         sort_keys=True,

@@ -1,4 +1,4 @@
-"""What two studies were run with, and in what they differ: the possible reasons for different bits."""
+"""In what two studies differ: the possible reasons for different bits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.analysis.study_data import StudyData
 
-# Facts of a manifest by the reason that they give for different bits. The rest, such as the kernel of
-# the operating system or the amount of memory, has never been seen to change a result.
+# Facts of a manifest by the reason that they give for different bits. The rest, such as the
+# operating system's kernel or the amount of memory, has never been seen to change a result.
 LIBRARY = ("python", "torch", "torch_cuda", "cudnn", "numpy", "blas", "keras", "tensorflow")
 PROCESSOR = ("cpu", "architecture")
 THREADS = ("threads", "interop_threads")
@@ -18,7 +18,7 @@ DEVICE = ("name", "capability", "multiprocessors")
 
 @dataclass(frozen=True)
 class Difference:
-    reason: str  # "different code", "different library", "different hardware", "different threads" or "different data"
+    reason: str  # "different code", "different library", "different hardware", …
     what: str
     first: str
     second: str

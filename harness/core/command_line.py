@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,15 @@ def command_for_folder(words: Sequence[str], folder: Path) -> str:
     """Return the command of these words that continues the study in ``folder``."""
     own, program_words = split_words(words)
     typed = [word for word in own if not word.startswith("study.dir=")]
-    return command([*typed, f"study.dir={folder}", *program_words])
+    return command([*typed, override("study.dir", str(folder)), *program_words])
+
+
+def override(name: str, text: str) -> str:
+    """Return the override that gives an option this text, quoted if Hydra would parse it."""
+    if re.fullmatch(r"[\w./-]+", text):
+        return f"{name}={text}"
+    quoted = text.replace("'", "\\'")
+    return f"{name}='{quoted}'"
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -122,8 +122,12 @@ class StudyFolder:
 
     def unfinished(self) -> set[str]:
         """Ids of the runs that `resume` would run."""
-        stage = self.manifest["request"]["runs"].get("first")
-        return unfinished_runs(self.schedule, self.records(), stage, read_blocks(self.path))
+        request = self.manifest["request"]
+        stage = request["runs"].get("first")
+        on_cluster = request["launch"].get("engine", "local") != "local"
+        # On a cluster, what its node has not completed may still change.
+        records = [run for run in self.records() if run.node or not on_cluster]
+        return unfinished_runs(self.schedule, records, stage, read_blocks(self.path))
 
 
 def create_folder(

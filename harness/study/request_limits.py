@@ -80,6 +80,11 @@ def _check_launch(request: Request) -> None:
             raise UsageError(f"launch.{name}={seconds}: must be a finite number above 0")
     if launch.engine not in ENGINE_NAMES:
         raise UsageError(f"launch.engine={launch.engine}: must be one of {', '.join(ENGINE_NAMES)}")
+    if launch.targets:
+        raise UsageError(
+            "launch.targets is for plain studies: give this command one target at a time, with "
+            "launch.slurm.constraint or launch.ray.resources"
+        )
     if launch.on_cluster and request.study.budget_s is not None:
         raise UsageError(
             "study.budget_s limits studies on this machine; on a cluster, omit it, or limit the "

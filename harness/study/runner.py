@@ -99,7 +99,7 @@ class Runner:
         if not self.on_cluster:
             return LocalLauncher(study, launch, display.tick, start, is_needed)
         engine = engine_of(launch, jobs_folder(study).resolve())
-        return JobLauncher(study, self.request, engine, tick, is_needed)
+        return JobLauncher(study, self.request, engine, tick, is_needed, self.plan.runs)
 
     def _is_needed(self, spec: RunSpec, display: Display) -> bool:
         """Whether there is time for a run that tells anything new. Takes others off the total."""

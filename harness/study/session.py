@@ -90,6 +90,7 @@ def bench(request: Request) -> tuple[Path, int]:
     Returns the folder of the last study and the exit status.
     """
     began = time.monotonic()
+    _end_as_by_interrupt()
     check_request(request)
     if request.runs.trace < 1:
         raise UsageError(f"runs.trace={request.runs.trace}: must be at least 1")
@@ -109,6 +110,7 @@ def run_inquiry(request: Request, inquiry: Inquiry) -> tuple[Path, int]:
 
     Returns the study's folder and the exit status.
     """
+    _end_as_by_interrupt()
     check_request(request)
     if request.study.budget_s is not None:
         raise UsageError(
@@ -125,6 +127,7 @@ def run_inquiry(request: Request, inquiry: Inquiry) -> tuple[Path, int]:
 
 def resume(path: Path) -> int:
     """Completes a study, on the machine and with the versions that it was started with."""
+    _end_as_by_interrupt()
     folder = StudyFolder(path)
     document = folder.manifest
     check_version(document)
@@ -163,7 +166,6 @@ def _run_session(session: Session, inquiry: Inquiry | None = None) -> int:
     """Runs what is left, answers, reports. The last line printed names the study's folder."""
     folder = session.folder
     with folder.lock():
-        signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
             if inquiry or folder.remaining(session.plan):
                 restore_source(folder.path, session.plan, folder.manifest.get("source"))
@@ -237,9 +239,13 @@ def _how_to_continue(session: Session, inquiry: Inquiry | None) -> str:
     return f"completed runs are kept. Continue with:\n  {again}"
 
 
-def _raise_interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Makes SIGTERM end a study as Ctrl-C does: workers first."""
-    raise KeyboardInterrupt
+def _end_as_by_interrupt() -> None:
+    """Makes SIGTERM end a study as Ctrl-C does: workers and jobs first."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _has_failures(records: Iterable[RunRecord]) -> bool:

@@ -19,15 +19,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.core.command_line import split_words
+from harness.core.command_line import override, split_words
 from harness.core.errors import UsageError
-from harness.core.exit_codes import DONE, INTERRUPTED
+from harness.core.exit_codes import DONE, FAILED, INTERRUPTED
 from harness.core.files import write_json
 from harness.core.paths import IMPORT_ROOT, RESULTS
 from harness.core.protocol import module_command
 from harness.study.request import Request
 
 TARGETS = "targets.json"
+RAY_OWN = ("CPU", "GPU", "memory", "object_store_memory")  # resources that are no kind of node
 RAY_SHARE = 0.001  # of a node's custom resource, so that it chooses the node and limits nothing
 
 
@@ -60,9 +61,10 @@ def run(request: Request, words: Sequence[str]) -> tuple[Path, int]:
     targets = request.launch.targets
     if not request.launch.on_cluster:
         raise UsageError("launch.targets names kinds of node of a cluster: add launch=slurm or ray")
-    if len(set(targets)) != len(targets) or not all(map(_is_name, targets)):
+    if len({*targets}) != len(targets) or len(targets) < 2 or not all(map(_is_name, targets)):
         raise UsageError(
-            f"launch.targets={list(targets)}: must be different names of letters, digits, - and _"
+            f"launch.targets={list(targets)}: must be two or more different names of letters, "
+            f"digits, - and _; not {', '.join(RAY_OWN)}"
         )
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-targets-{secrets.token_hex(2)}"
     folder = Path(request.study.dir or RESULTS / name)
@@ -89,19 +91,20 @@ def resume(folder: Path) -> int:
 
 
 def _is_name(target: str) -> bool:
-    return target.replace("-", "").replace("_", "").isalnum()
+    return target not in RAY_OWN and target.replace("-", "").replace("_", "").isalnum()
 
 
 def _words_for(request: Request, words: Sequence[str], target: str, study: Path) -> list[str]:
     """The command of one target, in its engine's words."""
     own, program = split_words(words)
-    kept = [word for word in own if not word.startswith(("study.dir=", "launch.targets="))]
+    kept = [word for word in own if not word.startswith("study.dir=")]
     if request.launch.engine == "slurm":
         constraint = "&".join(filter(None, [request.launch.slurm.constraint, target]))
-        choice = f"launch.slurm.constraint='{constraint}'"
+        choice = override("launch.slurm.constraint", constraint)
     else:
         choice = f"++launch.ray.resources.{target}={RAY_SHARE}"
-    return [*kept, choice, f"study.dir={study}", *program]
+    folder = override("study.dir", str(study))
+    return [*kept, choice, "launch.targets=[]", folder, *program]
 
 
 def _run_together(commands: Mapping[str, Sequence[str]]) -> int:
@@ -134,7 +137,9 @@ def _run_together(commands: Mapping[str, Sequence[str]]) -> int:
     for reader in readers:
         reader.join()
     statuses = [process.wait() for process in processes.values()]
-    return INTERRUPTED if INTERRUPTED in statuses else max(statuses, default=DONE)
+    if INTERRUPTED in statuses:
+        return INTERRUPTED
+    return max((FAILED if status < 0 else status for status in statuses), default=DONE)  # killed
 
 
 def _prefix_lines(target: str, process: subprocess.Popen[str]) -> None:

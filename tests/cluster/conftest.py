@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -107,3 +108,16 @@ def finish(process: subprocess.Popen[str], limit_s: float = 180.0) -> str:
     output, _ = process.communicate(timeout=limit_s)
     assert process.returncode == 0, output
     return output
+
+
+def wait_until(happened: Callable[[], object], limit_s: float = 120.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def training(program: Path) -> list[int]:
+    """The processes in which the program trains now."""
+    began = [int(path.name) for path in (program.parent / "began").iterdir()]
+    return [process for process in began if Path(f"/proc/{process}").exists()]

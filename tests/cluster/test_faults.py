@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from harness.core.record import load_record
-from tests.cluster.conftest import RayNodes, finish, start
+from tests.cluster.conftest import RayNodes, finish, start, training, wait_until
 from tests.cluster.private_slurm import Slurm
 from tests.conftest import harness
 
@@ -29,19 +29,6 @@ def begin(program: Path, slurm: Slurm, *words: str) -> subprocess.Popen[str]:
     return start(
         "launch=slurm", *FOUR, HERE, *words, *PROGRAM, cwd=program, environment=slurm.environment
     )
-
-
-def wait_until(happened: Callable[[], object], limit_s: float = 120.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-
-
-def training(program: Path) -> list[int]:
-    """The processes in which the program trains now."""
-    began = [int(path.name) for path in (program.parent / "began").iterdir()]
-    return [process for process in began if Path(f"/proc/{process}").exists()]
 
 
 def check_complete(program: Path) -> None:
@@ -125,6 +112,36 @@ def test_an_interrupted_driver_ends_its_jobs(program: Path, slurm: Slurm) -> Non
     wait_until(lambda: not slurm.jobs())
     finish(start("resume", "results/it", cwd=program, environment=slurm.environment))
     check_complete(program)
+
+
+def test_a_block_is_timed_in_one_allocation(program: Path, slurm: Slurm) -> None:
+    """One that was interrupted is timed again as a whole: two nodes may differ in speed."""
+    words = [*"launch.poll_s=0.2 runs.trace=1 runs.timing=2 study.control=null".split(), HERE]
+    words += ["study.repeat_failed=false", "determinism=full", *PROGRAM]
+    process = start("launch=slurm", *words, cwd=program, environment=slurm.environment)
+    runs = program / "results" / "it" / "runs"
+    wait_until(lambda: [*runs.glob("*.timing.*.json")])
+    process.terminate()
+    process.communicate(timeout=60)
+    wait_until(lambda: not slurm.jobs())
+    before = allocations(runs)
+    assert any(len(found) < 3 for found in before.values())  # cell, baseline and its twin
+    again = start("resume", "results/it", cwd=program, environment=slurm.environment)
+    again.communicate(timeout=180)
+    after = allocations(runs)
+    assert {number: len(found) for number, found in after.items()} == {1: 3, 2: 3}
+    assert all(len({*found}) == 1 for found in after.values())
+    whole = {number for number, found in before.items() if len(found) == 3}
+    assert all(after[number] == before[number] for number in whole)
+
+
+def allocations(runs: Path) -> dict[int, list[str]]:
+    """Of the timed runs that their nodes have completed, by block."""
+    found = defaultdict(list)
+    for path in runs.glob("*.timing.*.json"):
+        if (run := load_record(path)).node:
+            found[run.spec.number].append(run.node["allocation"])
+    return dict(found)
 
 
 def test_a_killed_ray_node_loses_no_run(program: Path, ray_nodes: RayNodes) -> None:

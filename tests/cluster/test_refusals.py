@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.exit_codes import BAD_REQUEST, RUNS_FAILED
-from tests.cluster.conftest import RayNodes, finish, start
+from tests.cluster.conftest import finish, start
 from tests.cluster.private_slurm import Slurm
 from tests.conftest import harness
 
@@ -75,34 +75,3 @@ def test_a_cluster_that_is_not_there_is_named(program: Path) -> None:
     done = harness(*words, cwd=program)
     assert done.returncode == BAD_REQUEST, done.stdout + done.stderr
     assert "launch.ray.address=127.0.0.1:1: no Ray cluster answers" in done.stderr
-
-
-def test_targets_are_studies_side_by_side(program: Path, slurm: Slurm) -> None:
-    """One on each node; both have the same bits, as the comparison says."""
-    words = ["launch=slurm", "launch.targets=[left,right]", *RUNS, *ALONE, "determinism=seed"]
-    output = finish(start(*words, *PROGRAM, cwd=program, environment=slurm.environment))
-    studies = program / "results" / "it"
-    assert {path.name for path in studies.iterdir()} == {
-        "left",
-        "right",
-        "targets.json",
-        "compare.svg",
-    }
-    assert "left: study: " in output
-    assert "left (first) and right (second): 1 cell in common (same bits: 1)" in output.replace(
-        "\n", " "
-    )
-    again = harness("compare", "results/it", cwd=program)
-    assert again.returncode == 0, again.stdout + again.stderr
-    shown = harness("status", "results/it", cwd=program)
-    assert shown.stdout.count("4 of 4 runs are done") == 2
-
-
-def test_targets_of_ray_are_resources(program: Path, ray_nodes: RayNodes) -> None:
-    """Each node of the test has one."""
-    address = f"launch.ray.address={ray_nodes.address}"
-    words = ["launch=ray", address, "launch.targets=[left,right]", *RUNS, *ALONE]
-    output = finish(
-        start(*words, "determinism=seed", *PROGRAM, cwd=program, environment=ray_nodes.environment)
-    )
-    assert "same bits: 1" in output.replace("\n", " ")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from harness.core.record import RunRecord, load_record
 from harness.core.spec import Kind
 from tests.cluster.conftest import RayNodes, start
 from tests.cluster.private_slurm import Slurm
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.cluster
 
@@ -75,3 +78,26 @@ def test_ray_makes_the_study_of_one_machine(
     process = start(*words, cwd=tmp_path, environment=ray_nodes.environment)
     process.communicate(timeout=400)
     check_same(tmp_path / "results" / "it", local)
+
+
+def test_a_users_shell_and_folder_disturb_nothing(program: Path, slurm: Slurm) -> None:
+    """A filter of squeue, a `%` in the path, and a module named like one of Python's."""
+    folder = program.rename(program.parent / "100%j")
+    (folder / "tomllib.py").write_text('raise ImportError("another tomllib")\n')
+    words = "launch=slurm launch.poll_s=0.5 runs.trace=2 runs.timing=0 study.baseline=null".split()
+    words += ["study.control=null", "study.dir=results/it", "--", "python", "train.py"]
+    call = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = 'harness'"
+    run = "runpy.run_module('harness', run_name='__main__', alter_sys=True)"
+    environment = {**slurm.environment, "SQUEUE_STATES": "PENDING"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"{call}; {run}", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(records(folder / "results" / "it")) == 2

@@ -14,7 +14,9 @@ from harness.compare.__main__ import main
 from harness.compare.cells import Answer, SharedCell, compare, find_unlike
 from harness.core.exit_codes import BAD_REQUEST, DONE, FINDING
 from harness.verify.__main__ import main as verify
-from tests.conftest import command
+from tests.conftest import ROOT, command
+
+PERTURBED = ROOT / "results" / "published" / "20261127-130953-mlp-perturb"
 
 
 @pytest.fixture
@@ -200,3 +202,28 @@ def test_an_unknown_option_is_refused(study: Path, words: list[str]) -> None:
     done = command(*words, str(study), str(study), cwd=study, program=main)
     assert done.returncode == BAD_REQUEST
     assert "the only option is --figure=FOLDER" in done.stderr
+
+
+def test_perturbed_cells_are_compared_with_their_own(study: Path) -> None:
+    """Not with another one of the same training and setting."""
+    perturbed = read_study(PERTURBED)
+    assert {cell.answer for cell in compare(perturbed, perturbed)} == {Answer.same}
+    assert compare(perturbed, read_study(study)) == []
+
+
+def test_a_study_without_a_common_cell_hides_no_other(study: Path, other: Path) -> None:
+    """Of three; two without one are refused."""
+    done = command(str(study), str(other), str(PERTURBED), cwd=study, program=main)
+    assert done.returncode == DONE, done.stdout + done.stderr
+    assert done.stdout.count("no cell in common") == 2
+    assert done.stdout.count("in common (") == 1
+    done = command(str(study), str(PERTURBED), cwd=study, program=main)
+    assert done.returncode == BAD_REQUEST
+    assert "no cell is in two of these studies" in done.stderr
+
+
+def test_studies_of_one_name_are_told_apart(study: Path, tmp_path: Path) -> None:
+    """As the targets of two studies: by the folders that they are in."""
+    paths = [Path(shutil.copytree(study, tmp_path / name / "left")) for name in ("one", "two")]
+    done = command(*map(str, paths), cwd=study, program=main)
+    assert "one/left (first) and two/left (second)" in done.stdout

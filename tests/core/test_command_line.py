@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.command_line import command
+from harness.core.command_line import command, override
 
 START = ["python", "-m", "harness"]
 
@@ -54,3 +55,12 @@ def test_advice_names_the_script_that_was_started(monkeypatch: pytest.MonkeyPatc
     assert command(["resume", "results/x"]) == "determinism-harness resume results/x"
     monkeypatch.setattr("sys.argv", ["/src/harness/__main__.py"])
     assert command(["resume", "results/x"]) == "python -m harness resume results/x"
+
+
+@pytest.mark.parametrize(
+    "text", ["results/x-1", "a b (1)", "it's", "x=1,y", "[a]{b}", "a&b|c", "5%"]
+)
+def test_hydra_reads_any_text_back(text: str) -> None:
+    """An option that is given a text has this text, whatever Hydra's grammar makes of parts."""
+    parsed = OverridesParser.create().parse_override(override("study.dir", text))
+    assert parsed.value() == text

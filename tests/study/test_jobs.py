@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import pytest
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST
 from harness.core.paths import jobs_folder
+from harness.core.run_archive import ARCHIVE, unpack
 from harness.core.spec import Cell, Kind, RunSpec
 from harness.study.engines.driver import _stages
 from harness.study.engines.jobs import Ledger, jobs_of, load_job, save_job
-from tests.conftest import harness
+from tests.conftest import ROOT, harness
 
 
 @pytest.fixture
@@ -91,11 +94,14 @@ def test_stages_end_where_runs_may_become_superfluous(make_cell: Callable[..., C
     [
         (["launch=slurm"], "launch=slurm: there is no sbatch on this machine"),
         (["launch.engine=lsf"], "launch.engine=lsf: must be one of local, slurm, ray"),
+        (["matrix=quick", "launch=slurm"], "launch=slurm: there is no sbatch on this machine"),
         (["launch=slurm", "study.budget_s=60"], "study.budget_s limits studies on this machine"),
         (["launch=slurm", "launch.queue_s=0"], "launch.queue_s=0.0: must be a finite number above"),
         (["launch.targets=[a,b]"], "launch.targets names kinds of node of a cluster"),
-        (["launch=slurm", "launch.targets=[a,a]"], "must be different names"),
-        (["launch=slurm", "launch.targets=[../a]"], "must be different names"),
+        (["launch=slurm", "launch.targets=[a,a]"], "must be two or more different"),
+        (["launch=slurm", "launch.targets=[../a]"], "must be two or more different names"),
+        (["launch=slurm", "launch.targets=[a]"], "must be two or more different names"),
+        (["launch=ray", "launch.targets=[a,CPU]"], "not CPU, GPU, memory, object_store_memory"),
     ],
 )
 def test_what_no_cluster_can_do_is_refused(tmp_path: Path, words: list[str], message: str) -> None:
@@ -111,3 +117,24 @@ def test_searches_stay_on_one_machine(tmp_path: Path) -> None:
     done = harness("diagnose", "scenario=mlp", "launch=slurm", cwd=tmp_path)
     assert done.returncode == BAD_REQUEST
     assert "launch=slurm is for studies" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check --require identical", "diagnose"])
+def test_other_commands_take_no_targets(tmp_path: Path, command: str) -> None:
+    """They would measure on any node."""
+    (tmp_path / "train.py").write_text("")
+    words = ["launch=slurm", "launch.targets=[a,b]", "--", "python", "train.py"]
+    done = harness(*command.split(), *words, cwd=tmp_path)
+    assert done.returncode == BAD_REQUEST
+    assert "launch.targets is for plain studies" in done.stderr
+
+
+def test_status_of_what_is_not_planned_or_packed(tmp_path: Path) -> None:
+    """A published study has no records that could be counted, and perturb plans as it goes."""
+    packed = ROOT / "results" / "published" / "20261127-130953-mlp-perturb"
+    shown = harness("status", str(packed), cwd=tmp_path)
+    assert "is published" in shown.stdout
+    unpacked = Path(shutil.copytree(packed, tmp_path / "perturb"))
+    unpack(unpacked / ARCHIVE, unpacked)
+    shown = harness("status", str(unpacked), cwd=tmp_path)
+    assert re.search(r"perturb: [1-9]\d* runs are done; the command plans as it goes", shown.stdout)

@@ -6,6 +6,7 @@ not, and has left runs without records, was lost and is submitted again.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -22,7 +23,7 @@ from harness.core.blocks import runs_apart
 from harness.core.errors import StudyStoppedError
 from harness.core.paths import jobs_folder
 from harness.core.record import BadRecordError, Outcome, RunRecord, load_record
-from harness.core.spec import RunSpec
+from harness.core.spec import Kind, RunSpec
 from harness.study.engines.engine import GONE_AFTER, Engine, EngineError, Living, waited
 from harness.study.engines.jobs import Job, Ledger, jobs_of, load_notice, notice_path, save_job
 from harness.study.launcher import save
@@ -48,6 +49,7 @@ class JobLauncher:
     engine: Engine
     tick: Callable[[], None]
     is_needed: Callable[[RunSpec], bool] = lambda _: True
+    planned: Sequence[RunSpec] = ()  # all runs of the study
     tries: Counter[str] = field(default_factory=Counter)  # by job
 
     def launch(self, runs: Sequence[RunSpec], first_position: int) -> Iterator[RunRecord]:
@@ -58,6 +60,9 @@ class JobLauncher:
         """
         jobs_folder(self.study).mkdir(exist_ok=True)
         self.ledger = Ledger(self.study)
+        unfinished = {spec.run_id for spec in runs}
+        timed = [one for one in self.planned if one.kind is Kind.timing]
+        self.timed_before = [one for one in timed if one.run_id not in unfinished]
         ends = sorted({end for end in (self.request.runs.first, self.request.timing.first) if end})
         try:
             for stage in _stages(runs, ends):
@@ -69,7 +74,10 @@ class JobLauncher:
             raise
 
     def _finish(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
-        waiting = {job.name: _Open(job, {spec.run_id: spec for spec in job.runs}) for job in jobs}
+        waiting = {
+            job.name: _Open(self._with_whole_block(job), {spec.run_id: spec for spec in job.runs})
+            for job in jobs
+        }
         self._adopt(waiting)
         while waiting:
             living = self.engine.living()  # before looking for records, which a job writes first
@@ -79,6 +87,13 @@ class JobLauncher:
             self.tick()
             if waiting:
                 time.sleep(self.request.launch.poll_s)
+
+    def _with_whole_block(self, job: Job) -> Job:
+        """Add runs that are timed already: their node times them again if it times the others."""
+        if all(spec.kind is not Kind.timing for spec in job.runs):
+            return job
+        before = {one.name: one.runs for one in jobs_of(self.timed_before, 0)}
+        return dataclasses.replace(job, runs=(*before.get(job.name, ()), *job.runs))
 
     def _adopt(self, waiting: Mapping[str, _Open]) -> None:
         """Note the ids of jobs whose driver died between submitting them and noting them itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ class Ray:
             ) from error
         self.ray, self.options, self.logs = ray, options, logs
         self.tasks: dict[str, tuple[Any, Living]] = {}
+        on_end = signal.getsignal(signal.SIGTERM)
         try:
             _check_answers(options.address)
             ray.init(
@@ -42,6 +44,7 @@ class Ray:
                 f"launch.ray.address={options.address}: no Ray cluster answers; start one with "
                 f"`ray start --head`, or name its address ({error})"
             ) from error
+        signal.signal(signal.SIGTERM, on_end)  # ray.init sets its own
 
     def submit(self, submission: str, words: Sequence[str], number: int) -> list[str]:
         task = self.ray.remote(

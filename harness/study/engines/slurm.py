@@ -6,6 +6,7 @@ without accounting forgets a job as soon as it ends; whether it succeeded, its r
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -41,7 +42,8 @@ class Slurm:
         script = [
             "#!/bin/sh",
             *self.options.setup,
-            f"export PYTHONPATH={shlex.quote(str(IMPORT_ROOT))}:$PYTHONPATH",
+            # an empty entry would be the working directory, whose modules may have our names
+            f"export PYTHONPATH={shlex.quote(str(IMPORT_ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}",
             f'exec {shlex.join(python)} "$SLURM_ARRAY_TASK_ID"',
         ]
         own = {
@@ -60,7 +62,7 @@ class Slurm:
             "--ntasks=1",
             f"--job-name={PREFIX}{submission}",
             f"--array=0-{number - 1}",
-            f"--output={self.logs}/{submission}-%a.log",
+            f"--output={str(self.logs).replace('%', '%%')}/{submission}-%a.log",
             *(f"--{name}={value}" for name, value in own.items() if value is not None),
             *["--exclusive"] * self.options.exclusive,
         ]
@@ -102,9 +104,17 @@ def _run(command: list[str], text: str = "") -> str:
             f"launch=slurm: there is no {command[0]} on this machine; start the study where you "
             "submit jobs, or use launch=local"
         )
+    # Variables of squeue would hide jobs.
+    variables = {name: one for name, one in os.environ.items() if not name.startswith("SQUEUE_")}
     try:
         done = subprocess.run(
-            command, input=text, capture_output=True, text=True, check=False, timeout=ANSWER_LIMIT_S
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ANSWER_LIMIT_S,
+            env=variables,
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"{command[0]} did not answer within {ANSWER_LIMIT_S:g} s") from error

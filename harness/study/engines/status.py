@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from harness.core.command_line import command
 from harness.study.engines.choice import engine_of
@@ -12,6 +13,7 @@ from harness.study.engines.jobs import Ledger, jobs_of, load_notice
 from harness.study.folder import StudyFolder
 from harness.study.manifest import request_from_manifest
 from harness.study.plan import plan
+from harness.study.targets import has_begun, targets_in
 
 MOST_SHOWN = 30
 DONE, QUEUED, RUNNING, FAILED = "done", "queued", "running", "failed"
@@ -30,13 +32,13 @@ def describe_targets(folder: Path) -> Iterator[str]:
 def describe(folder: StudyFolder) -> Iterator[str]:
     """Yields the lines to print. Raises UsageError if the study is damaged."""
     document = folder.manifest
-    if folder.is_published:
+    if not folder.runs.is_dir():  # packed
         yield f"{folder.path} is published, and complete as far as its report says"
         return
     request = request_from_manifest(document)
     planned = plan(request, document["device"]).runs
-    if not planned:  # of a command that plans as it goes, such as perturb
-        yield f"{folder.path}: {plural(len(folder.records()), 'run')} done"
+    if not planned:  # perturb, for one
+        yield f"{folder.path}: {len(folder.records())} runs are done; the command plans as it goes"
         return
     unfinished = folder.unfinished()
     done = sum(spec.run_id not in unfinished for spec in planned)
