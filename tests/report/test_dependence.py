@@ -71,7 +71,7 @@ def test_the_headline_names_factors_and_seeds_apart() -> None:
     assert report is not None
     assert report.headline == (
         "The bits of this training depend on: clock. No dependence seen on 1 other factor "
-        "(5 runs or more with it agree). 1 factor could not be varied. Seeds that matter: "
+        "(5 runs or more with it agree). 1 factor was not varied. Seeds that matter: "
         "seed of torch."
     )
 

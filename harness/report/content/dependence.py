@@ -73,7 +73,8 @@ def _headlines(document: Mapping[str, Any]) -> Iterator[str]:
         other = "other " * bool(others)
         yield f"No dependence seen on {plural(len(independent), f'{other}factor')}{agree}."
     if found != {UNVARIED} and (unvaried := _without_seeds(document, UNVARIED)):
-        yield f"{plural(len(unvaried), 'factor')} could not be varied."
+        verb = "was" if len(unvaried) == 1 else "were"
+        yield f"{plural(len(unvaried), 'factor')} {verb} not varied."
     yield from _seeds(document)
     if found == {UNVARIED}:
         yield "No factor could be varied."

@@ -51,5 +51,5 @@ def _twin_light(twins: list[Twin]) -> Iterator[Light]:
         style,
         f"A/A twins: {found}",
         f"{plural(len(twins), 'baseline')} timed twice under two names; the widest interval of "
-        f"their ratio, which is truly 1, is {widest.uncertainty(decimals=1)}.",
+        f"their ratio, which should be 1, is {widest.uncertainty(decimals=1)}.",
     )

@@ -94,7 +94,7 @@ def _format_weights(row: dict[str, Any]) -> str:
 def _format_cost(row: dict[str, Any], identical: bool) -> str:
     """Format the cost, but only of an identical cell: a setting that fails has no price."""
     if row["is_baseline"]:
-        return "1 (baseline)"
+        return "1 (baseline)" if row["timing_runs"] else DASH
     if not identical or not is_known(row["cost_ratio"]):
         return DASH
     return f"{row['cost_ratio']:.3f} ({interval(row['cost_low'], row['cost_high'])})"

@@ -16,7 +16,9 @@ class SlurmOptions:
     cpus: int | None = None  # cores of each job
     time: int | None = None  # minutes that a job may take
     exclusive: bool = False  # nodes that no other job shares, for costs
+    options: list[str] = field(default_factory=list)  # any others, such as --qos=high
     setup: list[str] = field(default_factory=list)  # shell lines before Python starts
+    prefix: list[str] = field(default_factory=list)  # words before Python, as of Apptainer
 
 
 @dataclass(frozen=True)

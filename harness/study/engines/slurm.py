@@ -38,7 +38,14 @@ class Slurm:
         return int(match[1]) if match else 1000
 
     def submit(self, submission: str, words: Sequence[str], number: int) -> list[str]:
-        python = [sys.executable, "-P", "-m", "harness.study.engines.node", *words]
+        python = [
+            *self.options.prefix,
+            sys.executable,
+            "-P",
+            "-m",
+            "harness.study.engines.node",
+            *words,
+        ]
         script = [
             "#!/bin/sh",
             *self.options.setup,
@@ -65,6 +72,7 @@ class Slurm:
             f"--output={str(self.logs).replace('%', '%%')}/{submission}-%a.log",
             *(f"--{name}={value}" for name, value in own.items() if value is not None),
             *["--exclusive"] * self.options.exclusive,
+            *self.options.options,
         ]
         answer = _run(command, "\n".join(script) + "\n")
         job_id = answer.strip().partition(";")[0]  # what follows names the cluster
