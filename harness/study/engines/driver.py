@@ -60,9 +60,7 @@ class JobLauncher:
         """
         jobs_folder(self.study).mkdir(exist_ok=True)
         self.ledger = Ledger(self.study)
-        unfinished = {spec.run_id for spec in runs}
-        timed = [one for one in self.planned if one.kind is Kind.timing]
-        self.timed_before = [one for one in timed if one.run_id not in unfinished]
+        self.timed_before = self._find_timed(runs)
         ends = sorted({end for end in (self.request.runs.first, self.request.timing.first) if end})
         try:
             for stage in _stages(runs, ends):
@@ -88,12 +86,25 @@ class JobLauncher:
             if waiting:
                 time.sleep(self.request.launch.poll_s)
 
+    def _find_timed(self, unfinished: Sequence[RunSpec]) -> dict[str, tuple[RunSpec, ...]]:
+        """The finished timing runs by the job that they belong to."""
+        present = {entry.name for entry in os.scandir(self.study / "runs")}
+        left = {spec.run_id for spec in unfinished}
+        timed = [
+            spec
+            for spec in self.planned
+            if spec.kind is Kind.timing
+            and spec.run_id not in left
+            and f"{spec.run_id}.json" in present
+        ]
+        return {job.name: job.runs for job in jobs_of(timed, 0)}
+
     def _with_whole_block(self, job: Job) -> Job:
         """Add runs that are timed already: their node times them again if it times the others."""
         if all(spec.kind is not Kind.timing for spec in job.runs):
             return job
-        before = {one.name: one.runs for one in jobs_of(self.timed_before, 0)}
-        return dataclasses.replace(job, runs=(*before.get(job.name, ()), *job.runs))
+        before = self.timed_before.get(job.name, ())
+        return dataclasses.replace(job, runs=(*before, *job.runs))
 
     def _adopt(self, waiting: Mapping[str, _Open]) -> None:
         """Note the ids of jobs whose driver died between submitting them and noting them itself."""
