@@ -18,9 +18,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
-from safetensors.numpy import save_file
-
 from benchmarks.report import copied, make_study
 from harness.core.paths import snapshots_of
 from harness.core.record import RunRecord, load_record, read_distances, save_record
@@ -95,6 +92,9 @@ def _serve(jobs: Connection, study: Path, templates: Path) -> None:
 
 
 def _save_snapshots(study: Path, run: RunRecord) -> None:
+    import numpy as np  # noqa: PLC0415 - in the nodes' process: the driver does without
+    from safetensors.numpy import save_file  # noqa: PLC0415
+
     folder = snapshots_of(study, run.spec.cell.id)
     for digest in {digest for repeat in run.repeats for digest in repeat.snapshots.values()}:
         path = folder / f"{digest}.safetensors"

@@ -23,7 +23,7 @@ from harness.study.launcher import LocalLauncher
 from harness.study.plan import Plan
 from harness.study.progress import Display
 from harness.study.request import Request
-from harness.study.snapshots import Snapshots
+from harness.study.snapshots import PAIRS_TOGETHER, Snapshots
 from harness.study.worker_process import StartProcess
 
 
@@ -44,6 +44,7 @@ class Runner:
         keep_all = self.request.trace.keep_snapshots
         self.snapshots = Snapshots(self.folder.path, keep_all, self.on_cluster)
         self.ended: list[RunRecord] = []  # trace runs that the snapshots have not been told of
+        self.together = PAIRS_TOGETHER if self.on_cluster else 1  # compared
 
     def run(self, start: StartProcess, display: Display) -> None:
         """Runs all that is not done yet. Raises StudyStoppedError; Ctrl-C propagates.
@@ -65,7 +66,7 @@ class Runner:
             if record.spec.kind is Kind.trace:
                 self._note_first_run(record)
                 self.ended.append(record)
-            if not self.on_cluster:
+            if len(self.ended) >= self.together:
                 self._compare_ended()
             display.finished(record)
             display.total += len(record.spec.arms) * record.lacks_arms  # each is timed alone
@@ -81,7 +82,7 @@ class Runner:
     def _compare_ended(self) -> None:
         """Measures the distances of runs that have ended: together, which starts fewer processes.
 
-        On this machine nothing else may run meanwhile, so each run is compared when it ends.
+        On this machine each is compared when it ends, as nothing else may run meanwhile.
         """
         if self.ended:
             self.snapshots.take(self.ended)
