@@ -88,7 +88,7 @@ def test_a_users_shell_and_folder_disturb_nothing(program: Path, slurm: Slurm) -
     folder = program.rename(program.parent / "100%j")
     (folder / "tomllib.py").write_text('raise ImportError("another tomllib")\n')
     words = "launch=slurm launch.poll_s=0.5 runs.trace=2 runs.timing=0 study.baseline=null".split()
-    words += ["launch.slurm.options=[--comment=mine]", "launch.slurm.prefix=[env,MINE=1]"]
+    words += ['launch.slurm.options=["--comment=mine"]', "launch.slurm.prefix=[nice,-n,0]"]
     words += ["study.control=null", "study.dir=results/it", "--", "python", "train.py"]
     call = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = 'harness'"
     run = "runpy.run_module('harness', run_name='__main__', alter_sys=True)"

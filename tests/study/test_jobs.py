@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from harness.core.errors import UsageError
 from harness.core.exit_codes import BAD_REQUEST
@@ -138,3 +140,13 @@ def test_status_of_what_is_not_planned_or_packed(tmp_path: Path) -> None:
     unpack(unpacked / ARCHIVE, unpacked)
     shown = harness("status", str(unpacked), cwd=tmp_path)
     assert re.search(r"perturb: [1-9]\d* runs are done; the command plans as it goes", shown.stdout)
+
+
+def test_hydra_reads_every_option_of_the_documentation() -> None:
+    """As a shell passes it."""
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    spans = re.findall(r"`('?\+?launch\.[^`]*=[^`]*)`", text)
+    words = [word for span in spans for word in shlex.split(span) if "=" in word]
+    assert len(words) >= 5
+    for word in words:
+        OverridesParser.create().parse_override(word)
