@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.record import RunRecord, load_record
 from harness.core.spec import Kind
+from harness.factors.preload import compiled
 from tests.cluster.conftest import RayNodes, start
 from tests.cluster.private_slurm import Slurm
 from tests.conftest import ROOT
@@ -83,12 +84,15 @@ def test_ray_makes_the_study_of_one_machine(
 def test_a_users_shell_and_folder_disturb_nothing(program: Path, slurm: Slurm) -> None:
     """A filter of squeue, a `%` in the path, a module named like one of Python's.
 
-    Nor do options that only `sbatch` knows, and a program that starts Python in its turn.
+    Nor do options that only `sbatch` knows, a program that starts Python in its turn, and a node
+    whose clock is 100 days behind.
     """
     folder = program.rename(program.parent / "100%j")
     (folder / "tomllib.py").write_text('raise ImportError("another tomllib")\n')
+    clock = ["env", f"LD_PRELOAD={compiled('clock')}", "HARNESS_CLOCK_SHIFT_S=-8640000"]
+    prefix = ",".join(f'"{word}"' for word in clock)
     words = "launch=slurm launch.poll_s=0.5 runs.trace=2 runs.timing=0 study.baseline=null".split()
-    words += ['launch.slurm.options=["--comment=mine"]', "launch.slurm.prefix=[nice,-n,0]"]
+    words += ['launch.slurm.options=["--comment=mine"]', f"launch.slurm.prefix=[{prefix}]"]
     words += ["study.control=null", "study.dir=results/it", "--", "python", "train.py"]
     call = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = 'harness'"
     run = "runpy.run_module('harness', run_name='__main__', alter_sys=True)"
