@@ -35,18 +35,17 @@ def study(words: Sequence[str]) -> int:
 def resume(words: Sequence[str]) -> int:
     from harness.study import session  # noqa: PLC0415
 
-    if len(words) == 1 and targets.targets_in(Path(words[0])):
+    if targets.named_targets(words):
         return targets.resume(Path(words[0])) or compare(words)
     return session.resume(study_in("resume", words).path)
 
 
 def status(words: Sequence[str]) -> int:
     """Print which runs of a study are done and, on a cluster, where its jobs are."""
-    from harness.study.engines.status import describe, describe_targets  # noqa: PLC0415
+    from harness.study.engines.status import describe, describe_each  # noqa: PLC0415
 
-    has_targets = len(words) == 1 and targets.targets_in(Path(words[0]))
-    lines = describe_targets(Path(words[0])) if has_targets else describe(study_in("status", words))
-    print("\n".join(lines))
+    studies = targets.named_targets(words)
+    print("\n".join(describe_each(studies) if studies else describe(study_in("status", words))))
     return DONE
 
 

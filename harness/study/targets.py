@@ -48,6 +48,11 @@ def has_begun(study: Path) -> bool:
     return (study / "manifest.json").exists()
 
 
+def named_targets(words: Sequence[str]) -> list[Path]:
+    """The studies of the one folder that is named, if it holds targets."""
+    return targets_in(Path(words[0])) if len(words) == 1 else []
+
+
 def with_targets(words: Sequence[str]) -> list[str]:
     """The folders that are named, with its studies in place of one that holds targets."""
     return [str(study) for word in words for study in targets_in(Path(word)) or [Path(word)]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.core.exit_codes import BAD_REQUEST, RUNS_FAILED
-from tests.cluster.conftest import finish, start
+from tests.cluster.conftest import finish, start, wait_until
 from tests.cluster.private_slurm import Slurm
 from tests.conftest import harness
 
@@ -43,7 +44,7 @@ def test_a_job_that_never_starts_ends_the_study(program: Path, slurm: Slurm) -> 
     slurm.run("scontrol", "update", "nodename=n1,n2", "state=resume")
     assert "the probe has waited 3 s for a node (launch.queue_s)" in output
     assert "DRAINED" in output
-    assert not slurm.jobs()
+    wait_until(lambda: not slurm.jobs())  # they may be completing
 
 
 def test_a_node_that_does_not_see_the_folder_is_named(program: Path, slurm: Slurm) -> None:
@@ -54,17 +55,32 @@ def test_a_node_that_does_not_see_the_folder_is_named(program: Path, slurm: Slur
     assert "the probe on node n2 ended without an answer; does it see " in output
 
 
-def test_a_node_that_is_another_machine_is_named(program: Path, slurm: Slurm) -> None:
-    """It has one core, so torch would use one thread; what was measured elsewhere stays."""
-    with slurm.other_node("n2", "taskset", "--cpu-list", "0"):
+def test_a_node_with_fewer_cores_is_named(program: Path, slurm: Slurm) -> None:
+    """It has one, so torch would use one thread."""
+    check_difference(program, slurm, "threads was 2 and is now 1", "taskset", "--cpu-list", "0")
+
+
+def test_a_node_with_another_torch_is_named(program: Path, slurm: Slurm) -> None:
+    """The file that says torch's version is another one there."""
+    version = Path(torch.version.__file__)
+    other = program.parent / "version.py"
+    other.write_text(version.read_text().replace(torch.__version__, "1.0.0"))
+    lie = f'mount --bind {other} {version} && exec "$@"'
+    difference = f"torch was {torch.__version__} and is now 1.0.0"
+    check_difference(program, slurm, difference, "unshare", "--mount", "sh", "-c", lie, "sh")
+
+
+def check_difference(program: Path, slurm: Slurm, difference: str, *other: str) -> None:
+    """A node that is started by ``other`` ends the study; what was measured elsewhere stays."""
+    with slurm.other_node("n2", *other):
         process = start(
             "launch=slurm", *RUNS, *ALONE, *PROGRAM, cwd=program, environment=slurm.environment
         )
         output, _ = process.communicate(timeout=120)
     assert process.returncode == RUNS_FAILED, output
     assert "stopped: job script-00" in output
-    assert "threads was 2 and is now 1" in output
-    assert not slurm.jobs()
+    assert difference in output
+    wait_until(lambda: not slurm.jobs())  # they may be completing
     finish(start("resume", "results/it", cwd=program, environment=slurm.environment))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.core.command_line import command
@@ -13,16 +13,16 @@ from harness.study.engines.jobs import Ledger, jobs_of, load_notice
 from harness.study.folder import StudyFolder
 from harness.study.manifest import request_from_manifest
 from harness.study.plan import plan
-from harness.study.targets import has_begun, targets_in
+from harness.study.targets import has_begun
 
 MOST_SHOWN = 30
 DONE, QUEUED, RUNNING, FAILED = "done", "queued", "running", "failed"
 WAITING, SUBMITTED = "not submitted", "submitted"
 
 
-def describe_targets(folder: Path) -> Iterator[str]:
+def describe_each(studies: Iterable[Path]) -> Iterator[str]:
     """Yields the lines to print of each target's study. Raises UsageError if one is damaged."""
-    for study in targets_in(folder):
+    for study in studies:
         if has_begun(study):
             yield from describe(StudyFolder(study))
         else:
