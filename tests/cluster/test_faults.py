@@ -120,7 +120,7 @@ def test_a_block_is_timed_in_one_allocation(program: Path, slurm: Slurm) -> None
     words += ["study.repeat_failed=false", "determinism=full", *PROGRAM]
     process = start("launch=slurm", *words, cwd=program, environment=slurm.environment)
     runs = program / "results" / "it" / "runs"
-    wait_until(lambda: [*runs.glob("*.timing.*.json")])
+    wait_until(lambda: allocations(runs))
     process.terminate()
     process.communicate(timeout=60)
     wait_until(lambda: not slurm.jobs())
