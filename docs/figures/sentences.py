@@ -25,6 +25,7 @@ from docs.figures.studies import (
     FIRST_CALLS_INTEL,
     NOISE,
     NOISE_OLD,
+    PERTURB_H100,
     PUBLISH_MIXED,
     PUBLISH_SPAWNED,
     RESNET_H100,
@@ -148,6 +149,14 @@ def audit_of_the_h100() -> Iterator[Sentence]:
     yield Sentence(H100, AUDIT_H100, text)
     yield Sentence(README, AUDIT_H100, seeded)
     yield Sentence(README, AUDIT_H100, f"and {refused} are refused")
+
+
+def dependence_on_the_h100() -> Iterator[Sentence]:
+    """What the bits of `cnn` depend on, on an H100."""
+    found = study(PERTURB_H100).content.dependence
+    assert found is not None
+    (row,) = [row for row in found.rows if row[0].endswith("(cublas_workspace)")]
+    yield Sentence(H100, PERTURB_H100, f"{row[2]}, from {row[3]}")
 
 
 def symptom_of_the_race() -> Iterator[Sentence]:
@@ -279,6 +288,7 @@ SECTIONS = (
     origin_on_the_h100,
     costs_on_the_h100,
     audit_of_the_h100,
+    dependence_on_the_h100,
     symptom_of_the_race,
     record_of_the_race,
     first_calls_on_an_intel_cpu,

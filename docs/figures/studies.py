@@ -34,6 +34,7 @@ BITS_H100 = "20261126-012850-6-scenarios-h100"
 COST_H100 = "20261126-013416-4-scenarios-h100"
 TURNS_H100 = "20261126-121228-7-scenarios-h100"
 RESNET_H100 = "20261126-012847-resnet-h100"
+PERTURB_H100 = "20261128-034756-cnn-perturb-h100"
 
 
 @dataclass(frozen=True)

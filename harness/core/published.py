@@ -9,7 +9,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.core.errors import UsageError
@@ -19,6 +19,7 @@ from harness.core.run_archive import ARCHIVE
 
 SUPERSEDED = "superseded.toml"
 OTHERS = "others.toml"
+RUNS = "runs/*.*.[0-9]*.*.json"  # not the distances of cells, which are archived with them
 UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError),
     tarfile.TarError,
@@ -121,11 +122,12 @@ def _read_notes(path: Path) -> dict[str, str]:
 
 
 def _count_runs(study: Path, request: Mapping[str, Any]) -> str:
-    """How many runs are recorded, and of how many planned ones if all were needed."""
+    """How many runs are recorded, and of how many if planned ones that were needed are missing."""
     planned = json.loads((study / "schedule.json").read_text())
     with tarfile.open(study / ARCHIVE) as archive:
         files = set(archive.getnames())
-    recorded = sum(f"runs/{run_id}.json" in files for run_id in planned)
+    recorded = sum(PurePosixPath(name).match(RUNS) for name in files)
+    missing = sum(f"runs/{run_id}.json" not in files for run_id in planned)
     has_stages = request["runs"].get("first") or request["timing"].get("first")
-    is_short = recorded < len(planned) and not has_stages
-    return f"{recorded:,}" + f" of {len(planned):,}" * is_short
+    is_short = missing and not has_stages
+    return f"{recorded:,}" + f" of {recorded + missing:,}" * bool(is_short)
