@@ -57,7 +57,7 @@ def measure_spread(cell: CellData) -> Spread:
 
 def are_classes(predictions: Sequence[Any]) -> bool:
     """Whether predictions are classes; real numbers that differ in a bit are not another answer."""
-    return not any(isinstance(value, float) for value in predictions)
+    return not any(issubclass(kind, float) for kind in set(map(type, predictions)))
 
 
 def _compared_trainings(cell: CellData) -> list[Repeat]:

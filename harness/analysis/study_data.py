@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,7 +152,7 @@ def read_study(folder: Path) -> StudyData:
     records, unreadable = [], []
     with unpacked_runs(folder) as runs:
         shared = SharedParts()
-        for path in sorted(runs.glob("*.t*.*.json")):
+        for path in sorted(runs.glob("*.t*.*.json"), key=attrgetter("name")):
             try:
                 record = load_record(path, orjson.loads)
                 if record.run_id != path.stem:

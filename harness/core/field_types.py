@@ -23,15 +23,25 @@ def check_fields(instance: Any) -> None:
     Only the data class itself is checked, not those that it holds. A float may be an integer.
     """
     kind: Any = type(instance)
-    for name, fits in _checkers(kind).items():
-        if not fits(getattr(instance, name)):
+    for name, plain, fits in _checkers(kind):
+        value = getattr(instance, name)
+        if type(value) not in plain and not fits(value):
             raise TypeError(f"{name} is of the wrong type")
 
 
 @cache
-def _checkers(kind: type[Any]) -> dict[str, Fits]:
+def _checkers(kind: type[Any]) -> list[tuple[str, frozenset[type], Fits]]:
+    """Of each field: its name, the types of which every value fits, and a check of any value."""
     hints = get_type_hints(kind)
-    return {field.name: _checker(hints[field.name]) for field in dataclasses.fields(kind)}
+    names = [field.name for field in dataclasses.fields(kind)]
+    return [(name, frozenset(_plain(hints[name])), _checker(hints[name])) for name in names]
+
+
+def _plain(hint: Any) -> set[type]:
+    if get_origin(hint) in (Union, types.UnionType):
+        return set[type]().union(*map(_plain, get_args(hint)))
+    is_class = isinstance(hint, type) and get_origin(hint) is None
+    return {hint} if is_class and hint is not float else set()
 
 
 @cache
@@ -62,7 +72,9 @@ def _items_fit(hint: Any) -> Fits:
         kinds = set(map(type, value)) if isinstance(value, (list, tuple)) else {None}
         if not kinds <= allowed:
             return False
-        numbers = [item for item in value if type(item) is not str] if str in kinds else value
+        if float not in kinds:
+            return True
+        numbers = [item for item in value if type(item) is float] if len(kinds) > 1 else value
         return all(map(math.isfinite, numbers))
 
     return fits

@@ -41,6 +41,7 @@ def wording(verdict: Verdict, processes: int) -> str:
     return UNDISTINGUISHED if is_weak else str(verdict)
 
 
+Results = Sequence[tuple[object, ...]]  # of the trainings of one run
 SEEN_WHEN_TIMED = "timing runs differ: observer effect or rare divergence"
 START, END = "start", "end"  # instead of a component: the initial state, the number of steps
 
@@ -79,8 +80,9 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
     """
     runs = [run for run in traces if run.outcome.completed and run.repeats]
     ends = [final_key(run.repeats[0].final) for run in runs]
-    agreement = Agreement.of(process_results(runs))
-    verdict = _decide_verdict(runs, traces, timings)
+    results = [[*map(outcome_key, run.repeats)] for run in runs]
+    agreement = Agreement.of(_comparable(results))
+    verdict = _decide_verdict(results, traces, timings)
     note = ""
     if not verdict.differs:
         all_ends = [*ends, *(final_key(run.timed.final) for run in timings if run.timed)]
@@ -98,26 +100,30 @@ def judge(traces: Sequence[RunRecord], timings: Sequence[RunRecord] = ()) -> Jud
 
 
 def _decide_verdict(
-    runs: Sequence[RunRecord], traces: Sequence[RunRecord], timings: Sequence[RunRecord]
+    results: Sequence[Results], traces: Sequence[RunRecord], timings: Sequence[RunRecord]
 ) -> Verdict:
-    firsts = {outcome_key(run.repeats[0]) for run in runs}
-    if any(len({outcome_key(repeat) for repeat in run.repeats}) > 1 for run in runs):
+    """``results`` are those of each completed run's trainings."""
+    if any(len({*trainings}) > 1 for trainings in results):
         return Verdict.per_call
-    if len(firsts) > 1:
-        repeated = {outcome_key(run.repeats[0]) for run in runs if len(run.repeats) > 1}
+    if len({trainings[0] for trainings in results}) > 1:
+        repeated = {trainings[0] for trainings in results if len(trainings) > 1}
         return Verdict.per_process if len(repeated) > 1 else Verdict.varies
     outcomes = {run.outcome for run in (*traces, *timings)}
     if Outcome.refused in outcomes:
         return Verdict.refused
     if any(outcome.failed for outcome in outcomes):
         return Verdict.failed
-    return Verdict.identical if len(runs) > 1 else Verdict.not_tested
+    return Verdict.identical if len(results) > 1 else Verdict.not_tested
 
 
 def process_results(runs: Sequence[RunRecord]) -> list[tuple[object, ...]]:
     """The results of each run's trainings, of as many of them as every run has."""
-    fewest = min((len(run.repeats) for run in runs), default=0)
-    return [tuple(map(outcome_key, run.repeats[:fewest])) for run in runs]
+    return _comparable([[*map(outcome_key, run.repeats)] for run in runs])
+
+
+def _comparable(results: Sequence[Results]) -> list[tuple[object, ...]]:
+    fewest = min(map(len, results), default=0)
+    return [tuple(trainings[:fewest]) for trainings in results]
 
 
 def outcome_key(repeat: Repeat) -> tuple[object, ...]:

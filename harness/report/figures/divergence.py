@@ -81,8 +81,9 @@ def _largest_distance(first: Losses, other: Losses) -> float:
 
 def _first_and_furthest(cell: CellData) -> tuple[Losses, Losses]:
     """Losses by step of the first training and of the one furthest from it at any step."""
-    first, *others = _loss_rows(cell)
-    return first, max(others, key=lambda losses: _largest_distance(first, losses))
+    table = _loss_rows(cell)
+    distances = np.nan_to_num(np.abs(table - table[0])).max(axis=1)
+    return table[0], table[1 + distances[1:].argmax()]
 
 
 def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:
@@ -175,7 +176,7 @@ def _loss_curve(cell: CellData) -> tuple[list[int], list[float]]:
 
 def _loss_rows(cell: CellData) -> Losses:
     """Losses, of shape (trainings, steps), cut to the shortest training."""
-    rows = [[float(loss) for loss in repeat.losses] for _, repeat in cell.trainings()]
+    rows = [np.array(repeat.losses, dtype=np.float64) for _, repeat in cell.trainings()]
     steps = min(map(len, rows))
     return np.array([row[:steps] for row in rows])
 
