@@ -41,7 +41,7 @@ def _plain(hint: Any) -> set[type]:
     if get_origin(hint) in (Union, types.UnionType):
         return set[type]().union(*map(_plain, get_args(hint)))
     is_class = isinstance(hint, type) and get_origin(hint) is None
-    return {hint} if is_class and hint is not float else set()
+    return {hint} if is_class and hint is not float else set()  # a float may not be finite
 
 
 @cache

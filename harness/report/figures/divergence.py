@@ -66,7 +66,7 @@ def _choose_cells(cells: list[CellData]) -> list[CellData]:
     """Choose one cell per scenario; prefer a fixed seed, then the largest distance."""
 
     def rank(cell: CellData) -> tuple[bool, float]:
-        return not _has_one_seed(cell), -_largest_distance(*_first_and_furthest(cell))
+        return not _has_one_seed(cell), -float(_largest_distance(*_first_and_furthest(cell)))
 
     chosen: dict[str, CellData] = {}
     for cell in sorted(cells, key=rank):
@@ -74,16 +74,16 @@ def _choose_cells(cells: list[CellData]) -> list[CellData]:
     return list(chosen.values())[:PANELS]
 
 
-def _largest_distance(first: Losses, other: Losses) -> float:
-    """Largest distance at any step; NaN counts as 0."""
-    return float(np.nan_to_num(np.abs(other - first)).max())
+def _largest_distance(first: Losses, other: Losses) -> Losses:
+    """Largest distance at any step, of each training if ``other`` has many; NaN counts as 0."""
+    return np.asarray(np.nan_to_num(np.abs(other - first)).max(axis=-1))
 
 
 def _first_and_furthest(cell: CellData) -> tuple[Losses, Losses]:
     """Losses by step of the first training and of the one furthest from it at any step."""
     table = _loss_rows(cell)
-    distances = np.nan_to_num(np.abs(table - table[0])).max(axis=1)
-    return table[0], table[1 + distances[1:].argmax()]
+    first, others = table[0], table[1:]
+    return first, others[_largest_distance(first, others).argmax()]
 
 
 def divergence(study: StudyData, table: pd.DataFrame) -> Figure | None:
