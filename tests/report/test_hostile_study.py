@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.analysis.study_data import read_study
-from harness.core.exit_codes import RUNS_FAILED
+from harness.core.exit_codes import DONE, FINDING, RUNS_FAILED
 from harness.report.__main__ import main
 from tests.conftest import Done, command
 
@@ -159,7 +159,7 @@ def link(name: str, target: str) -> Change:
 def test_a_link_is_replaced_not_followed(copied: Path, name: str) -> None:
     """A link in the place of a file that the report writes leads nowhere."""
     link(name, str(copied.parent / "outside"))(copied)
-    assert report(copied).returncode == 0
+    assert report(copied).returncode in (DONE, FINDING)  # a twin may fail by chance
     assert not (copied / name).is_symlink()
 
 
@@ -183,7 +183,7 @@ def test_a_formula_is_text_in_a_table(copied: Path) -> None:
     for index in range(len(cells)):
         label = FORMULAS[index % len(FORMULAS)]
         edit(copied / "manifest.json", "cells", index, "cell", "scenario", "label", value=label)
-    assert report(copied).returncode == 0
+    assert report(copied).returncode in (DONE, FINDING)  # a twin may fail by chance
     with (copied / "tables" / "cells.csv").open(newline="") as file:
         names = {row["scenario"] for row in csv.DictReader(file)}
     assert {f"'{formula}" for formula in FORMULAS} <= names
